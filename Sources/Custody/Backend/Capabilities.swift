@@ -1,0 +1,115 @@
+/// What a back end can do, as values: what is not promised here is not to be relied on.
+public struct Capabilities: Sendable, Equatable, Codable {
+    /// What a conversion in each direction does to the bytes.
+    public struct ContentsEffects: Sendable, Equatable, Codable {
+        /// The effect of a page becoming private to the guest.
+        public var toPrivate: ContentsEffect
+        /// The effect of a page becoming shared.
+        public var toShared: ContentsEffect
+        /// The effect of a page going to the host.
+        public var toHost: ContentsEffect
+
+        /// The effects by direction.
+        public init(toPrivate: ContentsEffect, toShared: ContentsEffect, toHost: ContentsEffect) {
+            self.toPrivate = toPrivate
+            self.toShared = toShared
+            self.toHost = toHost
+        }
+    }
+
+    /// Who notices that the last reference to a page in transit is gone.
+    public enum PendingHandovers: String, Sendable, Hashable, Codable {
+        /// The ledger of leases; references it does not know of are not waited for.
+        case ledger
+        /// The ledger, and the back end for references that only it sees.
+        case ledgerAndBackend = "ledger+backend"
+    }
+
+    /// What the guest can do with a page that is in transit.
+    public enum TransitAccess: String, Sendable, Hashable, Codable {
+        /// Its access is stopped until the hand-over is over.
+        case denied
+        /// What it could do before the hand-over began.
+        case asBefore
+    }
+
+    /// How memory can go back to the host.
+    public enum Reclaim: String, Sendable, Hashable, Codable {
+        /// Not at all.
+        case unsupported
+        /// When the guest offers it.
+        case offeredByGuest
+        /// When the guest offers it, or agrees when asked.
+        case askingGuest
+    }
+
+    /// How the pages that a guest wrote can be told.
+    public enum DirtyLog: String, Sendable, Hashable, Codable {
+        /// Not at all.
+        case none
+        /// One bit a page.
+        case bitmap
+        /// A ring of page numbers.
+        case ring
+    }
+
+    /// The unit of a change of ownership.
+    public var granularity: PageSize
+    /// Who stops the host from touching a private page.
+    public var enforcement: Enforcement
+    /// What conversions do to the bytes.
+    public var contents: ContentsEffects
+    /// Who notices the end of a hand-over.
+    public var pendingHandovers: PendingHandovers
+    /// What the guest can do with a page in transit.
+    public var transitAccess: TransitAccess
+    /// How memory goes back to the host.
+    public var reclaim: Reclaim
+    /// The largest number of virtual processors.
+    public var maximumProcessors: Int
+    /// How dirty pages can be told.
+    public var dirtyLog: DirtyLog
+    /// Whether memory can be given its backing pages ahead of their first use.
+    public var populate: Bool
+    /// Whether regions can come and go while the guest runs.
+    public var hotplug: Bool
+    /// The largest guest, in bytes of RAM.
+    public var maximumGuestBytes: UInt64
+
+    /// Declares capabilities. The optional abilities default to what is not there.
+    public init(
+        granularity: PageSize,
+        enforcement: Enforcement,
+        contents: ContentsEffects,
+        pendingHandovers: PendingHandovers,
+        transitAccess: TransitAccess,
+        reclaim: Reclaim = .unsupported,
+        maximumProcessors: Int,
+        dirtyLog: DirtyLog = .none,
+        populate: Bool = false,
+        hotplug: Bool = false,
+        maximumGuestBytes: UInt64
+    ) {
+        self.granularity = granularity
+        self.enforcement = enforcement
+        self.contents = contents
+        self.pendingHandovers = pendingHandovers
+        self.transitAccess = transitAccess
+        self.reclaim = reclaim
+        self.maximumProcessors = maximumProcessors
+        self.dirtyLog = dirtyLog
+        self.populate = populate
+        self.hotplug = hotplug
+        self.maximumGuestBytes = maximumGuestBytes
+    }
+
+    /// What a change to `ownership` does to the bytes.
+    public func contentsEffect(of ownership: Ownership) -> ContentsEffect {
+        switch ownership {
+        case .private: contents.toPrivate
+        case .shared: contents.toShared
+        case .host: contents.toHost
+        case .inTransit: .preserved
+        }
+    }
+}

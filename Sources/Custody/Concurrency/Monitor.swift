@@ -1,0 +1,86 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// A value behind a lock that threads can wait on for a change.
+///
+/// `Synchronization.Mutex` is what everything without a blocking wait uses; this is for the few places where a thread
+/// that is not one of Swift's cooperative pool (a virtual processor's, a caller's own) has to sleep.
+@safe final class Monitor<Value: Sendable>: Sendable {
+    /// The lock, the condition and the value, at one address for life.
+    @unsafe private struct Storage {
+        var mutex = unsafe pthread_mutex_t()
+        var condition = pthread_cond_t()
+        var value: Value
+    }
+
+    // Sendable: the pointer never changes, and what it points to is touched only with its mutex held.
+    private nonisolated(unsafe) let storage: UnsafeMutablePointer<Storage>
+
+    init(_ value: Value) {
+        unsafe storage = .allocate(capacity: 1)
+        unsafe storage.initialize(to: Storage(value: value))
+        var attributes = pthread_condattr_t()
+        unsafe pthread_condattr_init(&attributes)
+        unsafe pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        unsafe pthread_cond_init(&storage.pointee.condition, &attributes)
+        unsafe pthread_condattr_destroy(&attributes)
+        unsafe pthread_mutex_init(&storage.pointee.mutex, nil)
+    }
+
+    deinit {
+        unsafe pthread_cond_destroy(&storage.pointee.condition)
+        unsafe pthread_mutex_destroy(&storage.pointee.mutex)
+        unsafe storage.deinitialize(count: 1)
+        unsafe storage.deallocate()
+    }
+
+    /// Runs `body` with the lock held and wakes every waiter.
+    func update<Result: ~Copyable, Failure: Error>(
+        _ body: (inout Value) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        unsafe pthread_mutex_lock(&storage.pointee.mutex)
+        defer {
+            unsafe pthread_cond_broadcast(&storage.pointee.condition)
+            unsafe pthread_mutex_unlock(&storage.pointee.mutex)
+        }
+        return try unsafe body(&storage.pointee.value)
+    }
+
+    /// Sleeps until `body` returns a value or `timeout` is over; `nil` after that. Spurious wake-ups are seen to.
+    func wait<Result>(for timeout: Duration? = nil, _ body: (inout Value) -> Result?) -> Result? {
+        let deadline = timeout.map(Monitor.deadline(after:))
+        unsafe pthread_mutex_lock(&storage.pointee.mutex)
+        defer { unsafe pthread_mutex_unlock(&storage.pointee.mutex) }
+        while true {
+            if let result = unsafe body(&storage.pointee.value) {
+                unsafe pthread_cond_broadcast(&storage.pointee.condition)
+                return result
+            }
+            if var deadline {
+                let status = unsafe pthread_cond_timedwait(
+                    &storage.pointee.condition,
+                    &storage.pointee.mutex,
+                    &deadline
+                )
+                if status == ETIMEDOUT { return unsafe body(&storage.pointee.value) }
+            } else {
+                unsafe pthread_cond_wait(&storage.pointee.condition, &storage.pointee.mutex)
+            }
+        }
+    }
+
+    private static func deadline(after timeout: Duration) -> timespec {
+        var now = timespec()
+        unsafe clock_gettime(CLOCK_MONOTONIC, &now)
+        let (seconds, attoseconds) = timeout.components
+        let nanoseconds = Int64(now.tv_nsec) + max(0, attoseconds) / 1_000_000_000
+        let whole = Int64(now.tv_sec).addingReportingOverflow(max(0, seconds) + nanoseconds / 1_000_000_000)
+        return timespec(
+            tv_sec: whole.overflow ? .max : Int(whole.partialValue),
+            tv_nsec: Int(nanoseconds % 1_000_000_000)
+        )
+    }
+}

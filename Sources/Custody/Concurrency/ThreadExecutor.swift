@@ -1,0 +1,94 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// An executor with a thread of its own and real, monotonic time.
+///
+/// The thread ends when the executor is released; work that was not begun by then is dropped.
+public final class ThreadExecutor: CompletionExecutor {
+    private struct Timer {
+        let deadline: Timestamp
+        let work: @Sendable () -> Void
+    }
+
+    private struct Queue {
+        var due: [@Sendable () -> Void] = []
+        /// Latest first, so that the next one is taken off the end.
+        var timers: [Timer] = []
+        var isRunning = false
+        var isStopped = false
+    }
+
+    private let queue = Monitor(Queue())
+    private let origin = ContinuousClock.now
+
+    /// Starts the thread.
+    ///
+    /// - Throws: ``BackendError`` with ``BackendError/Code/resourcesExhausted`` where the system has no thread to give.
+    public init() throws(BackendError) {
+        let queue = queue
+        let origin = origin
+        try Thread.start {
+            while let work = ThreadExecutor.next(queue, origin) {
+                work()
+                queue.update { $0.isRunning = false }
+            }
+        }
+    }
+
+    deinit { queue.update { $0.isStopped = true } }
+
+    /// Nanoseconds of monotonic time since the executor was made.
+    public var now: Timestamp { ThreadExecutor.now(since: origin) }
+
+    /// Hands work to the thread.
+    public func submit(_ work: @escaping @Sendable () -> Void) { queue.update { $0.due.append(work) } }
+
+    /// Hands work to the thread for later.
+    ///
+    /// - Complexity: O(*n*) in the number of timers.
+    public func submit(at deadline: Timestamp, _ work: @escaping @Sendable () -> Void) {
+        queue.update { queue in
+            let index = queue.timers.firstIndex { $0.deadline <= deadline } ?? queue.timers.count
+            queue.timers.insert(Timer(deadline: deadline, work: work), at: index)
+        }
+    }
+
+    /// Sleeps until the thread has nothing left that is due.
+    public func drain() {
+        queue.wait { queue in queue.due.isEmpty && !queue.isRunning ? () : nil }
+    }
+
+    private static func now(since origin: ContinuousClock.Instant) -> Timestamp {
+        Timestamp.zero.advanced(by: ContinuousClock.now - origin)
+    }
+
+    /// The next piece of work, or `nil` when the executor is gone.
+    private static func next(_ queue: Monitor<Queue>, _ origin: ContinuousClock.Instant) -> (@Sendable () -> Void)? {
+        while true {
+            enum Step {
+                case run(@Sendable () -> Void)
+                case stop
+            }
+            let sleep = queue.update { queue in queue.timers.last.map { $0.deadline.since(now(since: origin)) } }
+            let step: Step? = queue.wait(for: sleep) { queue in
+                if queue.isStopped { return .stop }
+                if let timer = queue.timers.last, timer.deadline <= now(since: origin) {
+                    queue.timers.removeLast()
+                    queue.isRunning = true
+                    return .run(timer.work)
+                }
+                guard !queue.due.isEmpty else { return nil }
+                queue.isRunning = true
+                return .run(queue.due.removeFirst())
+            }
+            switch step {
+            case .run(let work): return work
+            case .stop: return nil
+            case nil: continue
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+/// A mapping of a configuration, read key by key. What nobody asked for is an error, not a silence.
+///
+/// Read the keys that there may be, then call ``finish()``.
+public struct ConfigurationSection: Sendable {
+    /// Where the section stands.
+    public let location: SourceLocation
+
+    private let entries: [(key: String, location: SourceLocation, value: ConfigurationNode)]
+    private var known: [String] = []
+
+    /// An empty section, for what a file does not mention.
+    public init(at location: SourceLocation) {
+        self.location = location
+        entries = []
+    }
+
+    /// The keys of a mapping; nothing at all is an empty one.
+    ///
+    /// - Throws: ``ConfigurationError`` where the value is no mapping or a key stands in it twice.
+    public init(_ node: ConfigurationNode) throws(ConfigurationError) {
+        location = node.location
+        var entries: [(key: String, location: SourceLocation, value: ConfigurationNode)] = []
+        switch node.content {
+        case .empty: break
+        case .mapping(let pairs):
+            for (key, value) in pairs {
+                guard let name = key.text else {
+                    throw ConfigurationError("a key must be a word, not \(key.kind)", at: key.location)
+                }
+                guard !entries.contains(where: { $0.key == name }) else {
+                    throw ConfigurationError("the key ‘\(name)’ stands here twice", at: key.location)
+                }
+                entries.append((name, key.location, value))
+            }
+        case .scalar, .list:
+            throw ConfigurationError("expected keys with values, not \(node.kind)", at: node.location)
+        }
+        self.entries = entries
+    }
+
+    /// The value of `key`, or `nil` where it is not there.
+    public mutating func node(_ key: String) -> ConfigurationNode? {
+        known.append(key)
+        return entries.first { $0.key == key }?.value
+    }
+
+    /// The text of `key`, or `nil` where it is not there.
+    ///
+    /// - Throws: ``ConfigurationError`` where the value is not a scalar.
+    public mutating func string(_ key: String) throws(ConfigurationError) -> String? {
+        try scalar(key, "text") { $0 }
+    }
+
+    /// The number of `key`, or `nil` where it is not there.
+    ///
+    /// - Throws: ``ConfigurationError`` where the value is not a whole number within `range`.
+    public mutating func integer(_ key: String, in range: ClosedRange<Int>) throws(ConfigurationError) -> Int? {
+        try scalar(key, "a whole number from \(range.lowerBound) to \(range.upperBound)") { text in
+            Int(text).flatMap { range.contains($0) ? $0 : nil }
+        }
+    }
+
+    /// The number of `key`, or `nil` where it is not there.
+    ///
+    /// - Throws: ``ConfigurationError`` where the value is not a whole number from zero to 2⁶⁴ − 1.
+    public mutating func unsigned(_ key: String) throws(ConfigurationError) -> UInt64? {
+        try scalar(key, "a whole number from 0 to \(UInt64.max)") { UInt64($0) }
+    }
+
+    /// The truth value of `key`, or `nil` where it is not there.
+    ///
+    /// - Throws: ``ConfigurationError`` where the value is neither `true` nor `false`.
+    public mutating func boolean(_ key: String) throws(ConfigurationError) -> Bool? {
+        try scalar(key, "‘true’ or ‘false’") { text in text == "true" ? true : text == "false" ? false : nil }
+    }
+
+    /// The size of `key` in bytes, or `nil` where it is not there.
+    ///
+    /// - Throws: ``ConfigurationError`` where the value is not a number with one of the units of ``ByteCount``.
+    public mutating func byteCount(_ key: String) throws(ConfigurationError) -> ByteCount? {
+        try scalar(key, "a size such as 4096, 4KiB, 2M or 256MiB") { ByteCount(text: $0) }
+    }
+
+    /// The word of `key`, or `nil` where it is not there.
+    ///
+    /// - Throws: ``ConfigurationError`` with the nearest word where the value is not one of `choices`.
+    public mutating func choice<Value>(
+        _ key: String,
+        of choices: KeyValuePairs<String, Value>
+    ) throws(ConfigurationError) -> Value? {
+        guard let node = node(key) else { return nil }
+        let words = choices.map(\.key)
+        guard let text = node.text else {
+            throw ConfigurationError(
+                "‘\(key)’ must be one of \(words.joined(separator: ", ")), not \(node.kind)",
+                at: node.location
+            )
+        }
+        guard let match = choices.first(where: { $0.key == text }) else {
+            throw ConfigurationError(unknown: "value of ‘\(key)’", text, known: words, at: node.location)
+        }
+        return match.value
+    }
+
+    /// The section below `key`, or `nil` where it is not there.
+    ///
+    /// - Throws: ``ConfigurationError`` where the value is no mapping.
+    public mutating func section(_ key: String) throws(ConfigurationError) -> ConfigurationSection? {
+        guard let node = node(key) else { return nil }
+        return try ConfigurationSection(node)
+    }
+
+    /// The list of `key`, or `nil` where it is not there.
+    ///
+    /// - Throws: ``ConfigurationError`` where the value is no list.
+    public mutating func list(_ key: String) throws(ConfigurationError) -> [ConfigurationNode]? {
+        guard let node = node(key) else { return nil }
+        guard case .list(let items) = node.content else {
+            throw ConfigurationError("‘\(key)’ must be a list, not \(node.kind)", at: node.location)
+        }
+        return items
+    }
+
+    /// An error that says `key` is missing.
+    public func missing(_ key: String) -> ConfigurationError {
+        ConfigurationError("the key ‘\(key)’ is missing here", at: location)
+    }
+
+    /// The keys that stand in the section, in the order of the file.
+    public var keys: [String] { entries.map(\.key) }
+
+    /// Ends the reading.
+    ///
+    /// - Throws: ``ConfigurationError`` for the first key that nobody asked for, with the nearest one that was.
+    public consuming func finish() throws(ConfigurationError) {
+        for entry in entries where !known.contains(entry.key) {
+            throw ConfigurationError(unknown: "key", entry.key, known: known.sorted(), at: entry.location)
+        }
+    }
+
+    private mutating func scalar<Value>(
+        _ key: String,
+        _ expected: String,
+        _ read: (String) -> Value?
+    ) throws(ConfigurationError) -> Value? {
+        guard let node = node(key) else { return nil }
+        guard let text = node.text, let value = read(text) else {
+            throw ConfigurationError("‘\(key)’ must be \(expected), not \(node.kind)", at: node.location)
+        }
+        return value
+    }
+}

@@ -1,0 +1,30 @@
+/// How far two words are apart: the number of letters to insert, remove, replace, or swap with their neighbour.
+enum EditDistance {
+    /// The word of `candidates` that `word` was most likely meant to be, or `nil` where none is near.
+    static func nearest(to word: String, in candidates: [String]) -> String? {
+        guard word.count <= 64 else { return nil }
+        let scored = candidates.map { (candidate: $0, distance: distance(word.lowercased(), $0.lowercased())) }
+        guard let best = scored.min(by: { $0.distance < $1.distance }) else { return nil }
+        return best.distance <= max(2, best.candidate.count / 2) ? best.candidate : nil
+    }
+
+    /// The optimal string alignment distance. O(*n* · *m*).
+    static func distance(_ first: String, _ second: String) -> Int {
+        let first = Array(first)
+        let second = Array(second)
+        var rows = [Array(0...second.count)]
+        for i in first.indices {
+            var row = [i + 1]
+            for j in second.indices {
+                let substitution = rows[i][j] + (first[i] == second[j] ? 0 : 1)
+                var best = min(rows[i][j + 1] + 1, row[j] + 1, substitution)
+                if i > 0, j > 0, first[i] == second[j - 1], first[i - 1] == second[j] {
+                    best = min(best, rows[i - 1][j - 1] + 1)
+                }
+                row.append(best)
+            }
+            rows.append(row)
+        }
+        return rows[first.count][second.count]
+    }
+}

@@ -1,0 +1,33 @@
+/// A change that has been made and can still be taken back.
+///
+/// It is used up by a back end's `finish` or `undo`. One that is merely dropped is finished: the change was made, and
+/// what is stale must not stay.
+public struct CommittedChange: ~Copyable, Sendable {
+    /// The change.
+    public let change: OwnershipChange
+
+    private let backend: any MemoryBackend
+    private var reservation: Reservation?
+
+    /// For back ends: a change that has been made; `reservation` finds what undoing it needs.
+    public init(_ change: OwnershipChange, reservation: Reservation, of backend: any MemoryBackend) {
+        self.change = change
+        self.reservation = reservation
+        self.backend = backend
+    }
+
+    /// For back ends: takes the reservation out, to be finished or undone.
+    ///
+    /// - Returns: `nil` where another back end made the change.
+    public consuming func take(for backend: any MemoryBackend) -> Reservation? {
+        guard self.backend === backend else { return nil }
+        let taken = reservation
+        reservation = nil
+        return taken
+    }
+
+    deinit {
+        guard let reservation else { return }
+        _ = backend.finish(CommittedChange(change, reservation: reservation, of: backend))
+    }
+}

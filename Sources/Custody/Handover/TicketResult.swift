@@ -1,0 +1,11 @@
+/// How a pending hand-over ended. It ends exactly once.
+public enum TicketResult: Sendable {
+    /// The pages have changed hands.
+    case completed(ContentsEffect)
+    /// It was withdrawn; the pages are in the ownership before.
+    case cancelled
+    /// Its deadline passed; the pages are in the ownership before.
+    case expired
+    /// It could not be carried out; the pages are in the ownership before, unless the back end is lost.
+    case failed(BackendError)
+}

@@ -1,0 +1,106 @@
+/// A run of base pages: never empty, never beyond the 64-bit address space.
+///
+/// Both facts hold by construction, so no code that is handed a range has to check them.
+public struct PageRange: Sendable, Hashable {
+    /// The first page.
+    public let start: PageNumber
+    /// The number of pages, at least 1.
+    public let count: UInt64
+
+    /// A run of `count` pages from `start`.
+    ///
+    /// - Throws: ``RangeError/empty`` for no page, ``RangeError/wraps`` where the last page is beyond ``PageNumber/last``.
+    public init(start: PageNumber, count: UInt64) throws(RangeError) {
+        guard count > 0 else { throw .empty }
+        let (last, overflow) = start.rawValue.addingReportingOverflow(count - 1)
+        guard !overflow, last <= PageNumber.last.rawValue else { throw .wraps }
+        self.init(uncheckedStart: start.rawValue, count: count)
+    }
+
+    /// The pages from `address` on, `byteCount` bytes of them.
+    ///
+    /// - Throws: ``RangeError/misaligned(granularity:)`` unless both numbers are multiples of the base page size,
+    ///   ``RangeError/empty`` or ``RangeError/wraps``.
+    public init(address: GuestPhysicalAddress, byteCount: UInt64) throws(RangeError) {
+        let size = PageSize.base
+        guard address.isAligned(to: size), byteCount % size.bytes == 0 else { throw .misaligned(granularity: size) }
+        try self.init(start: address.page, count: byteCount / size.bytes)
+    }
+
+    /// The pages that the bytes from `address` on touch, `byteCount` of them: neither number need be aligned.
+    ///
+    /// - Throws: ``RangeError/empty`` or ``RangeError/wraps``.
+    public init(touching address: GuestPhysicalAddress, byteCount: UInt64) throws(RangeError) {
+        guard byteCount > 0 else { throw .empty }
+        guard let last = address.advanced(by: byteCount - 1) else { throw .wraps }
+        self.init(uncheckedStart: address.page.rawValue, count: last.page.rawValue - address.page.rawValue + 1)
+    }
+
+    /// One page.
+    ///
+    /// - Throws: ``RangeError/wraps`` where the page is beyond ``PageNumber/last``.
+    public init(_ page: PageNumber) throws(RangeError) { try self.init(start: page, count: 1) }
+
+    /// The caller vouches for `count > 0` and a last page within the address space.
+    init(uncheckedStart start: UInt64, count: UInt64) {
+        self.start = PageNumber(start)
+        self.count = count
+    }
+
+    /// The last page.
+    public var last: PageNumber { PageNumber(start.rawValue + (count - 1)) }
+
+    /// The number of the first page after the range.
+    public var end: UInt64 { start.rawValue + count }
+
+    /// The length in bytes; the whole address space, 2⁶⁴ bytes, is reported as `UInt64.max`.
+    public var byteCount: UInt64 {
+        let (bytes, overflow) = count.multipliedReportingOverflow(by: PageSize.base.bytes)
+        return overflow ? .max : bytes
+    }
+
+    /// The address of the first byte.
+    public var address: GuestPhysicalAddress { start.address }
+
+    /// Whether `page` is in the range.
+    public func contains(_ page: PageNumber) -> Bool { page >= start && page.rawValue < end }
+
+    /// Whether all of `other` is in the range.
+    public func contains(_ other: PageRange) -> Bool { other.start >= start && other.end <= end }
+
+    /// Whether the ranges have a page in common.
+    public func overlaps(_ other: PageRange) -> Bool { other.start.rawValue < end && start.rawValue < other.end }
+
+    /// The pages in both ranges, or `nil` where there is none.
+    public func intersection(_ other: PageRange) -> PageRange? {
+        let low = max(start.rawValue, other.start.rawValue)
+        let high = min(end, other.end)
+        return low < high ? PageRange(uncheckedStart: low, count: high - low) : nil
+    }
+
+    /// The part of the range before `page`, or `nil` where there is none.
+    public func prefix(before page: PageNumber) -> PageRange? {
+        let high = min(end, page.rawValue)
+        return high > start.rawValue
+            ? PageRange(uncheckedStart: start.rawValue, count: high - start.rawValue) : nil
+    }
+
+    /// The part of the range from `page` on, or `nil` where there is none.
+    public func suffix(from page: PageNumber) -> PageRange? {
+        let low = max(start.rawValue, page.rawValue)
+        return low < end ? PageRange(uncheckedStart: low, count: end - low) : nil
+    }
+
+    /// Whether both ends of the range lie on a boundary of `size`.
+    public func isAligned(to size: PageSize) -> Bool {
+        start.rawValue % size.pages == 0 && count % size.pages == 0
+    }
+}
+
+extension PageRange: CustomStringConvertible {
+    /// First address, inclusive last address and size, for example `0x200000-0x201fff (8 KiB)`.
+    public var description: String {
+        let lastByte = last.address.rawValue + (PageSize.base.bytes - 1)
+        return "\(address)-0x\(String(lastByte, radix: 16)) (\(ByteCount(byteCount)))"
+    }
+}

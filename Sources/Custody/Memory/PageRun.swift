@@ -1,0 +1,13 @@
+/// A maximal run of neighbouring pages in the same state.
+public struct PageRun<State: Equatable & Sendable>: Sendable, Equatable {
+    /// The pages.
+    public let range: PageRange
+    /// The state that every one of them is in.
+    public let state: State
+
+    /// A run of pages in one state.
+    public init(range: PageRange, state: State) {
+        self.range = range
+        self.state = state
+    }
+}

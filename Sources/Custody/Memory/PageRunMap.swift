@@ -1,0 +1,250 @@
+/// A map from every page of a range to a state, kept as maximal runs of equal states.
+///
+/// The map is total: each page of ``bounds`` has a state, and two neighbouring runs never have the same one, so equal
+/// maps have equal runs. Runs lie in blocks of at most ``blockCapacity``, found by binary search over the blocks' first
+/// pages: a look-up is O(log *n*) in the number of runs, and an update moves at most one block's entries beside the runs
+/// it replaces. A map with one state for a terabyte is one run.
+public struct PageRunMap<State: Equatable & Sendable>: Sendable {
+    /// The pages that have a state.
+    public let bounds: PageRange
+
+    /// The largest number of runs in a block; a fuller one is split in two.
+    static var blockCapacity: Int { 128 }
+
+    /// Runs that follow each other: `starts` ascends, and run *i* has `states[i]`.
+    private struct Block {
+        var starts: [UInt64]
+        var states: [State]
+
+        init() {
+            starts = []
+            states = []
+            starts.reserveCapacity(blockCapacity + 3)
+            states.reserveCapacity(blockCapacity + 3)
+        }
+    }
+
+    /// A run's place. It stays good until the map is changed.
+    private struct Position: Equatable {
+        var block: Int
+        var index: Int
+    }
+
+    /// The first page of each block, beside the blocks so that a search touches one array.
+    private var firsts: [UInt64]
+    private var blocks: [Block]
+
+    /// The number of runs.
+    public private(set) var runCount: Int
+
+    /// A map of `bounds` with every page in `state`.
+    public init(bounds: PageRange, state: State) {
+        self.bounds = bounds
+        var block = Block()
+        block.starts.append(bounds.start.rawValue)
+        block.states.append(state)
+        firsts = [bounds.start.rawValue]
+        blocks = [block]
+        runCount = 1
+    }
+
+    /// The state of `page`, or `nil` outside the bounds.
+    ///
+    /// - Complexity: O(log *n*) in the number of runs.
+    public subscript(page: PageNumber) -> State? {
+        guard bounds.contains(page) else { return nil }
+        let position = position(of: page.rawValue)
+        return blocks[position.block].states[position.index]
+    }
+
+    /// The maximal run that holds `page`, or `nil` outside the bounds.
+    ///
+    /// - Complexity: O(log *n*) in the number of runs.
+    public func run(containing page: PageNumber) -> PageRun<State>? {
+        guard bounds.contains(page) else { return nil }
+        return run(at: position(of: page.rawValue))
+    }
+
+    /// The runs that meet `range`, cut to it, from low to high. What lies outside the bounds is left out.
+    ///
+    /// - Complexity: O(log *n* + *k*) for *k* runs found; nothing is allocated.
+    public func runs(in range: PageRange) -> Runs { Runs(map: self, range: range.intersection(bounds)) }
+
+    /// All runs, from low to high.
+    public var runs: Runs { runs(in: bounds) }
+
+    /// Whether every page of `range` is within the bounds and in `state`.
+    ///
+    /// - Complexity: O(log *n*) in the number of runs.
+    public func isUniform(_ range: PageRange, _ state: State) -> Bool {
+        guard let run = run(containing: range.start) else { return false }
+        return run.state == state && run.range.contains(range)
+    }
+
+    /// Puts every page of `range` that lies within the bounds into `state`.
+    ///
+    /// - Complexity: O(log *n* + *k*) where *k* runs are replaced, and the moves within one block.
+    public mutating func set(_ range: PageRange, to state: State) {
+        guard let range = range.intersection(bounds) else { return }
+        let low = range.start.rawValue
+        let high = range.end
+        var first = position(of: low)
+        var last = high - 1 == low ? first : position(of: high - 1)
+        let left = run(at: first)
+        let right = first == last ? left : run(at: last)
+        if first == last, left.state == state { return }
+
+        // The runs that take the place of those from `first` to `last`: what stays of the first, the new run, what
+        // stays of the last. A neighbour in the new state is drawn into the new run.
+        var head: PageRun<State>?
+        var start = low
+        if left.range.start.rawValue < low {
+            if left.state == state { start = left.range.start.rawValue } else { head = left }
+        } else if let before = previous(first), stateOf(before) == state {
+            first = before
+            start = startOf(before)
+        }
+        var tail: (start: UInt64, state: State)?
+        if right.range.end > high {
+            if right.state != state { tail = (high, right.state) }
+        } else if let after = next(last), stateOf(after) == state {
+            last = after
+        }
+
+        remove(from: first, through: last)
+        var index = first.index
+        if let head { insert(head.range.start.rawValue, head.state, first.block, &index) }
+        insert(start, state, first.block, &index)
+        if let tail { insert(tail.start, tail.state, first.block, &index) }
+        firsts[first.block] = blocks[first.block].starts[0]
+        rebalance(first.block)
+    }
+
+    // MARK: Positions
+
+    private func position(of page: UInt64) -> Position {
+        let block = PageRunMap.lastIndex(in: firsts, notAfter: page)
+        return Position(block: block, index: PageRunMap.lastIndex(in: blocks[block].starts, notAfter: page))
+    }
+
+    /// The last index whose element is at most `page`; element 0 is known to be.
+    private static func lastIndex(in starts: [UInt64], notAfter page: UInt64) -> Int {
+        var low = 0
+        var high = starts.count
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if starts[middle] <= page { low = middle } else { high = middle }
+        }
+        return low
+    }
+
+    private func startOf(_ position: Position) -> UInt64 { blocks[position.block].starts[position.index] }
+
+    private func stateOf(_ position: Position) -> State { blocks[position.block].states[position.index] }
+
+    private func run(at position: Position) -> PageRun<State> {
+        let start = startOf(position)
+        let end = next(position).map(startOf) ?? bounds.end
+        return PageRun(range: PageRange(uncheckedStart: start, count: end - start), state: stateOf(position))
+    }
+
+    private func next(_ position: Position) -> Position? {
+        if position.index + 1 < blocks[position.block].starts.count {
+            return Position(block: position.block, index: position.index + 1)
+        }
+        return position.block + 1 < blocks.count ? Position(block: position.block + 1, index: 0) : nil
+    }
+
+    private func previous(_ position: Position) -> Position? {
+        if position.index > 0 { return Position(block: position.block, index: position.index - 1) }
+        guard position.block > 0 else { return nil }
+        return Position(block: position.block - 1, index: blocks[position.block - 1].starts.count - 1)
+    }
+
+    // MARK: Changes
+
+    private mutating func insert(_ start: UInt64, _ state: State, _ block: Int, _ index: inout Int) {
+        blocks[block].starts.insert(start, at: index)
+        blocks[block].states.insert(state, at: index)
+        index += 1
+        runCount += 1
+    }
+
+    /// Removes the runs between two places. The block of `first` stays, even without a run: the caller fills it.
+    private mutating func remove(from first: Position, through last: Position) {
+        if first.block == last.block {
+            cut(first.block, first.index..<(last.index + 1))
+            return
+        }
+        cut(first.block, first.index..<blocks[first.block].starts.count)
+        cut(last.block, 0..<(last.index + 1))
+        let middle = (first.block + 1)..<last.block
+        for block in middle { runCount -= blocks[block].starts.count }
+        let goesToo = blocks[last.block].starts.isEmpty
+        if !goesToo { firsts[last.block] = blocks[last.block].starts[0] }
+        let gone = middle.lowerBound..<(goesToo ? last.block + 1 : last.block)
+        firsts.removeSubrange(gone)
+        blocks.removeSubrange(gone)
+    }
+
+    private mutating func cut(_ block: Int, _ indices: Range<Int>) {
+        runCount -= indices.count
+        blocks[block].starts.removeSubrange(indices)
+        blocks[block].states.removeSubrange(indices)
+    }
+
+    /// Splits a block that is too full, and joins one that has become small to its successor.
+    private mutating func rebalance(_ block: Int) {
+        let count = blocks[block].starts.count
+        let capacity = PageRunMap.blockCapacity
+        if count > capacity {
+            var upper = Block()
+            upper.starts.append(contentsOf: blocks[block].starts[(count / 2)...])
+            upper.states.append(contentsOf: blocks[block].states[(count / 2)...])
+            blocks[block].starts.removeSubrange((count / 2)...)
+            blocks[block].states.removeSubrange((count / 2)...)
+            firsts.insert(upper.starts[0], at: block + 1)
+            blocks.insert(upper, at: block + 1)
+        } else if count < capacity / 4, block + 1 < blocks.count,
+            count + blocks[block + 1].starts.count <= capacity / 2
+        {
+            let upper = blocks.remove(at: block + 1)
+            firsts.remove(at: block + 1)
+            blocks[block].starts.append(contentsOf: upper.starts)
+            blocks[block].states.append(contentsOf: upper.states)
+        }
+    }
+}
+
+extension PageRunMap {
+    /// The runs of a map that meet a range, each cut to that range.
+    public struct Runs: Sequence, IteratorProtocol, Sendable {
+        private let map: PageRunMap
+        private var rest: PageRange?
+        private var position: Position?
+
+        fileprivate init(map: PageRunMap, range: PageRange?) {
+            self.map = map
+            rest = range
+            position = range.map { map.position(of: $0.start.rawValue) }
+        }
+
+        /// The next run, or `nil` after the last.
+        public mutating func next() -> PageRun<State>? {
+            guard let range = rest, let place = position else { return nil }
+            let run = map.run(at: place)
+            position = map.next(place)
+            rest = range.suffix(from: PageNumber(run.range.end))
+            return run.range.intersection(range).map { PageRun(range: $0, state: run.state) }
+        }
+    }
+}
+
+extension PageRunMap: Equatable {
+    /// Whether both maps have the same bounds and the same state for every page.
+    ///
+    /// - Complexity: O(*n*) in the number of runs.
+    public static func == (left: PageRunMap, right: PageRunMap) -> Bool {
+        left.bounds == right.bounds && left.runCount == right.runCount && left.runs.elementsEqual(right.runs)
+    }
+}

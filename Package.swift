@@ -16,10 +16,19 @@ let package = Package(
     name: "custody",
     products: [
         .library(name: "Custody", targets: ["Custody"]),
+        .library(name: "CustodyPolicy", targets: ["CustodyPolicy"]),
         .library(name: "CustodyProtocols", targets: ["CustodyProtocols"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     ],
     targets: [
         .target(name: "Custody", swiftSettings: strict),
+        .target(
+            name: "CustodyPolicy",
+            dependencies: ["Custody", .product(name: "BasicContainers", package: "swift-collections")],
+            swiftSettings: strict
+        ),
         .target(name: "CustodyProtocols", dependencies: ["Custody"], swiftSettings: strict),
     ]
 )

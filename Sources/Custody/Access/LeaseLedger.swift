@@ -13,6 +13,14 @@ public struct LeaseLedger: Sendable {
         public let holder: Holder
         /// Since when.
         public let since: Timestamp
+
+        /// An entry for `range`, held since `since`.
+        public init(range: PageRange, kind: LeaseKind, holder: Holder, since: Timestamp) {
+            self.range = range
+            self.kind = kind
+            self.holder = holder
+            self.since = since
+        }
     }
 
     /// The entries. A ``LeaseID`` is handed out once.

@@ -1,5 +1,13 @@
-/// The receiver of a back end's events.
+/// The receiver of what a back end reports without having been asked.
+///
+/// Its methods are called on the back end's executor, never under a lock of the back end.
 public protocol BackendObserver: AnyObject, Sendable {
-    /// Takes one event. Called on the back end's executor, never under a lock of the back end.
-    func receive(_ event: BackendEvent)
+    /// A pending hand-over has come to its end: the pages have changed hands, and the change can still be undone.
+    func handoverCompleted(_ handover: BackendHandover, _ committed: consuming CommittedChange)
+
+    /// A pending hand-over was given up; its pages are as they were before.
+    func handoverFailed(_ handover: BackendHandover, _ error: BackendError)
+
+    /// The guest or what runs it is gone. No call will succeed any more.
+    func backendLost(_ error: BackendError)
 }

@@ -26,8 +26,8 @@ public protocol MemoryBackend: AnyObject, HostMemory {
     /// The guest's side, where the back end can drive it from a script.
     var guestAgent: (any GuestAgent)? { get }
 
-    /// Names the one receiver of this back end's events. Called once, before the first change.
-    func deliver(eventsTo observer: any BackendObserver)
+    /// Names the one receiver of what this back end reports; it is held weakly. Called once, before the first change.
+    func report(to observer: any BackendObserver)
 
     /// Checks a change and reserves what it needs.
     ///
@@ -55,7 +55,7 @@ public protocol MemoryBackend: AnyObject, HostMemory {
 
     /// Withdraws a hand-over that ``commit(_:)`` reported as pending: the pages go back to the ownership before.
     ///
-    /// - Returns: `false` where it has completed in the meantime; its completion is then delivered as an event.
+    /// - Returns: `false` where it has completed in the meantime; its completion is then reported.
     func withdraw(_ handover: BackendHandover) -> Bool
 
     /// Throws the contents of pages away, whoever owns them; their ownership stays. The owner reads zeroes afterwards.

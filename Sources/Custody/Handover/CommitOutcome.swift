@@ -5,6 +5,6 @@ public enum CommitOutcome: ~Copyable, Sendable {
     /// References that the back end sees are in the way. **Nothing is registered**: they must go, then ask again.
     case blocked(by: [Blocker])
     /// Registered: the pages are in transit and change hands by themselves when the last reference is dropped.
-    /// The end is delivered as an event.
+    /// The end is reported to the observer.
     case pending(BackendHandover, blockers: [Blocker])
 }

@@ -1,0 +1,26 @@
+import Custody
+import Synchronization
+
+/// A hand-over that is pending: what it is to change, and how far it has got.
+final class Handover: Sendable {
+    let ticket: Ticket
+    let request: ConversionRequest
+    let changes: Changes
+
+    /// The changes so far. Taken out by whoever works on them, so that no lock is held across a call of the back end.
+    private let transaction: Mutex<Transaction?>
+
+    init(_ ticket: Ticket, _ request: ConversionRequest, _ changes: Changes) {
+        self.ticket = ticket
+        self.request = request
+        self.changes = changes
+        transaction = Mutex(nil)
+    }
+
+    func takeTransaction() -> Transaction? { transaction.withLock { $0.take() } }
+
+    func keep(_ kept: consuming Transaction) {
+        var kept: Transaction? = consume kept
+        transaction.withLock { $0 = kept.take() }
+    }
+}

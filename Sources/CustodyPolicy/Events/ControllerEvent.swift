@@ -1,0 +1,37 @@
+public import Custody
+
+/// One step that a controller took.
+public struct ControllerEvent: Sendable {
+    /// What happened.
+    public enum Kind: Sendable {
+        /// Somebody asked for a conversion.
+        case requested(ConversionRequest)
+        /// The policy answered.
+        case decided(ConversionRequest, PolicyDecision)
+        /// The back end has reserved for a change.
+        case prepared(OwnershipChange)
+        /// The back end has made a change.
+        case committed(OwnershipChange)
+        /// What a change made stale is gone; so much became of the bytes.
+        case finished(OwnershipChange, ContentsEffect)
+        /// A request has its answer.
+        case answered(ConversionRequest, ConversionOutcome)
+        /// A request was not carried out.
+        case failed(ConversionRequest, ConversionError)
+        /// A pending hand-over has ended.
+        case settled(Ticket, TicketResult)
+        /// The host has got a lease.
+        case leased(LeaseKind, PageRange, Holder)
+        /// The host did not get a lease.
+        case leaseRefused(LeaseKind, PageRange, Holder, AccessError)
+        /// The host has given a lease up.
+        case released(LeaseKind, PageRange, Holder)
+        /// The back end is gone.
+        case lost(BackendError)
+    }
+
+    /// When, in the back end's time.
+    public let time: Timestamp
+    /// What happened.
+    public let kind: Kind
+}

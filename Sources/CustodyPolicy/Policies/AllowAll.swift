@@ -1,0 +1,8 @@
+/// The policy that lets every legal request through.
+public struct AllowAll: Policy {
+    /// The policy.
+    public init() {}
+
+    /// Allows the request.
+    public func decide(_ request: ConversionRequest, in view: OwnershipView) -> PolicyDecision { .allow }
+}

@@ -17,6 +17,7 @@ let package = Package(
     products: [
         .library(name: "Custody", targets: ["Custody"]),
         .library(name: "CustodyPolicy", targets: ["CustodyPolicy"]),
+        .library(name: "SimulationBackend", targets: ["SimulationBackend"]),
         .library(name: "CustodyProtocols", targets: ["CustodyProtocols"]),
     ],
     dependencies: [
@@ -27,6 +28,12 @@ let package = Package(
         .target(
             name: "CustodyPolicy",
             dependencies: ["Custody", .product(name: "BasicContainers", package: "swift-collections")],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "SimulationBackend",
+            dependencies: ["Custody"],
+            path: "Plugins/SimulationBackend",
             swiftSettings: strict
         ),
         .target(name: "CustodyProtocols", dependencies: ["Custody"], swiftSettings: strict),

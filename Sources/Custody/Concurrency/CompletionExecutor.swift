@@ -13,6 +13,9 @@ public protocol CompletionExecutor: Sendable {
     /// Hands work over, to be run at `deadline` or soon after.
     func submit(at deadline: Timestamp, _ work: @escaping @Sendable () -> Void)
 
+    /// Lets time pass: sleeps, or moves virtual time on and runs what becomes due. Must not be called from such work.
+    func pass(_ duration: Duration)
+
     /// Returns when all work is done that is due, and all that it handed over without a deadline.
     /// Must not be called from such work.
     func drain()

@@ -56,6 +56,11 @@ public final class ThreadExecutor: CompletionExecutor {
         }
     }
 
+    /// Sleeps for so long.
+    public func pass(_ duration: Duration) {
+        _ = Monitor(()).wait(for: duration) { _ -> Void? in nil }
+    }
+
     /// Sleeps until the thread has nothing left that is due.
     public func drain() {
         queue.wait { queue in queue.due.isEmpty && !queue.isRunning ? () : nil }

@@ -1,0 +1,32 @@
+public import Custody
+
+/// Makes simulated guests. Always available, and never chosen unless it is named.
+public struct SimulationProvider: BackendProvider {
+    /// The name that a configuration uses.
+    public let name = "simulation"
+    /// What it is.
+    public let summary = "a guest in this process: real bytes, virtual time, no hypervisor"
+
+    /// The provider.
+    public init() {}
+
+    /// Reports the capabilities of a simulation with default options.
+    public func probe() -> [BackendProbe] {
+        [
+            BackendProbe(
+                backend: name,
+                capabilities: SimulationBackend.capabilities(SimulationOptions(), granularity: .base))
+        ]
+    }
+
+    /// Makes a simulated guest.
+    public func makeBackend(
+        for guest: GuestConfiguration, options: ConfigurationSection
+    ) throws(BackendCreationError) -> any MemoryBackend {
+        do {
+            return SimulationBackend(guest: guest, options: try SimulationOptions(options))
+        } catch {
+            throw .configuration(error)
+        }
+    }
+}

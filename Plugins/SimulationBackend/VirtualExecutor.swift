@@ -1,0 +1,78 @@
+public import Custody
+import Synchronization
+
+/// An executor whose time stands still until somebody moves it.
+///
+/// Work runs on the thread that calls ``drain()`` or ``pass(_:)``, in the order of its time and then of its submission,
+/// so a run is the same on every machine.
+public final class VirtualExecutor: CompletionExecutor {
+    private struct Timer {
+        let deadline: Timestamp
+        let order: UInt64
+        let work: @Sendable () -> Void
+    }
+
+    private struct State {
+        var now = Timestamp.zero
+        var due: [@Sendable () -> Void] = []
+        /// Latest first, so that the next one is taken off the end.
+        var timers: [Timer] = []
+        var nextOrder: UInt64 = 0
+    }
+
+    private let state = Mutex(State())
+
+    /// An executor at time zero.
+    public init() {}
+
+    /// The virtual time.
+    public var now: Timestamp { state.withLock { $0.now } }
+
+    /// Moves time on by what something took, without running anything.
+    public func charge(_ duration: Duration) { state.withLock { $0.now = $0.now.advanced(by: duration) } }
+
+    /// Keeps work for the next ``drain()``.
+    public func submit(_ work: @escaping @Sendable () -> Void) { state.withLock { $0.due.append(work) } }
+
+    /// Keeps work for the first ``drain()`` or ``pass(_:)`` that reaches `deadline`.
+    ///
+    /// - Complexity: O(*n*) in the number of timers.
+    public func submit(at deadline: Timestamp, _ work: @escaping @Sendable () -> Void) {
+        state.withLock { state in
+            let index = state.timers.firstIndex { $0.deadline <= deadline } ?? state.timers.count
+            state.timers.insert(Timer(deadline: deadline, order: state.nextOrder, work: work), at: index)
+            state.nextOrder += 1
+        }
+    }
+
+    /// Runs what is due, and what that submits.
+    public func drain() {
+        while let work = takeDue() { work() }
+    }
+
+    /// Moves time on, from one timer to the next, and runs each at its own time.
+    public func pass(_ duration: Duration) {
+        let end = now.advanced(by: duration)
+        drain()
+        while move(to: end) { drain() }
+    }
+
+    private func takeDue() -> (@Sendable () -> Void)? {
+        state.withLock { state in
+            if let timer = state.timers.last, timer.deadline <= state.now { return state.timers.removeLast().work }
+            return state.due.isEmpty ? nil : state.due.removeFirst()
+        }
+    }
+
+    /// Moves time to the next timer before `end`, or to `end`; `false` when there is nothing more to run.
+    private func move(to end: Timestamp) -> Bool {
+        state.withLock { state in
+            guard let timer = state.timers.last, timer.deadline <= end else {
+                state.now = max(state.now, end)
+                return false
+            }
+            state.now = max(state.now, timer.deadline)
+            return true
+        }
+    }
+}

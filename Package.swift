@@ -17,17 +17,36 @@ let package = Package(
     products: [
         .library(name: "Custody", targets: ["Custody"]),
         .library(name: "CustodyPolicy", targets: ["CustodyPolicy"]),
+        .library(name: "CustodyConfiguration", targets: ["CustodyConfiguration"]),
+        .library(name: "CustodyScenario", targets: ["CustodyScenario"]),
         .library(name: "SimulationBackend", targets: ["SimulationBackend"]),
         .library(name: "CustodyProtocols", targets: ["CustodyProtocols"]),
     ],
     dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     ],
     targets: [
         .target(name: "Custody", swiftSettings: strict),
         .target(
             name: "CustodyPolicy",
             dependencies: ["Custody", .product(name: "BasicContainers", package: "swift-collections")],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "CustodyConfiguration",
+            dependencies: ["Custody", "CustodyPolicy", .product(name: "Yams", package: "Yams")],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "CustodyScenario",
+            dependencies: [
+                "Custody", "CustodyConfiguration", "CustodyPolicy",
+                .product(name: "BasicContainers", package: "swift-collections"),
+            ],
+            resources: [.embedInCode("Resources/hand-over.yaml"), .embedInCode("Resources/default.yaml")],
             swiftSettings: strict
         ),
         .target(

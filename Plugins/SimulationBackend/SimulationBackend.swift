@@ -159,19 +159,19 @@ public final class SimulationBackend: MemoryBackend {
 
 extension SimulationBackend: HostMemory {
     /// Copies bytes out, unless the host may not have one of the pages.
-    public func read(_ bytes: inout MutableRawSpan, from address: GuestPhysicalAddress) throws(BackendError) {
-        guard bytes.byteCount > 0 else { return }
-        try checkHost(address, bytes.byteCount)
-        let count = bytes.byteCount
+    public func read(_ bytes: inout MutableSpan<UInt8>, from address: GuestPhysicalAddress) throws(BackendError) {
+        guard bytes.count > 0 else { return }
+        try checkHost(address, bytes.count)
+        let count = bytes.count
         let copy = state.withLock { $0.memory.read(count, from: address) }
-        for index in copy.indices { bytes.storeBytes(of: copy[index], toByteOffset: index, as: UInt8.self) }
+        for index in copy.indices { bytes[index] = copy[index] }
     }
 
     /// Copies bytes in, unless the host may not have one of the pages.
-    public func write(_ bytes: RawSpan, to address: GuestPhysicalAddress) throws(BackendError) {
-        guard bytes.byteCount > 0 else { return }
-        try checkHost(address, bytes.byteCount)
-        let copy = unsafe bytes.withUnsafeBytes { unsafe [UInt8]($0) }
+    public func write(_ bytes: Span<UInt8>, to address: GuestPhysicalAddress) throws(BackendError) {
+        guard bytes.count > 0 else { return }
+        try checkHost(address, bytes.count)
+        let copy = unsafe bytes.withUnsafeBufferPointer { unsafe [UInt8]($0) }
         state.withLock { $0.memory.write(copy, to: address) }
     }
 }

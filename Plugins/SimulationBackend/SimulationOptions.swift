@@ -16,7 +16,7 @@ public struct SimulationOptions: Sendable, Equatable {
         self.latency = latency
     }
 
-    /// Reads options from the section `simulation` of a configuration: `seed`, `contents`, `latency` in nanoseconds.
+    /// Reads options from the section `simulation` of a configuration: `seed`, `contents`, `latency`.
     ///
     /// - Throws: ``ConfigurationError``.
     public init(_ section: ConfigurationSection) throws(ConfigurationError) {
@@ -24,9 +24,7 @@ public struct SimulationOptions: Sendable, Equatable {
         var section = section
         seed = try section.unsigned("seed") ?? seed
         contents = try section.choice("contents", of: ["zeroed": .zeroed, "preserved": .preserved]) ?? contents
-        if let nanoseconds = try section.integer("latency", in: 0...1_000_000_000) {
-            latency = .nanoseconds(nanoseconds)
-        }
+        latency = try section.duration("latency") ?? latency
         try section.finish()
     }
 }

@@ -19,6 +19,9 @@ public struct SimulationProvider: BackendProvider {
         ]
     }
 
+    /// Reads the options.
+    public func check(_ options: ConfigurationSection) throws(ConfigurationError) { _ = try SimulationOptions(options) }
+
     /// Makes a simulated guest.
     public func makeBackend(
         for guest: GuestConfiguration, options: ConfigurationSection

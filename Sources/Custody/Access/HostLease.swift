@@ -41,8 +41,8 @@ public struct HostLease: ~Copyable, Sendable {
     ///
     /// - Throws: ``BackendError`` with ``BackendError/Code/invalidArgument`` for bytes beyond the lease, or what the
     ///   back end reports.
-    public func read(_ bytes: inout MutableRawSpan, from address: GuestPhysicalAddress) throws(BackendError) {
-        try check(address, bytes.byteCount)
+    public func read(_ bytes: inout MutableSpan<UInt8>, from address: GuestPhysicalAddress) throws(BackendError) {
+        try check(address, bytes.count)
         try memory.read(&bytes, from: address)
     }
 
@@ -50,8 +50,8 @@ public struct HostLease: ~Copyable, Sendable {
     ///
     /// - Throws: ``BackendError`` with ``BackendError/Code/invalidArgument`` for bytes beyond the lease, or what the
     ///   back end reports.
-    public func write(_ bytes: RawSpan, to address: GuestPhysicalAddress) throws(BackendError) {
-        try check(address, bytes.byteCount)
+    public func write(_ bytes: Span<UInt8>, to address: GuestPhysicalAddress) throws(BackendError) {
+        try check(address, bytes.count)
         try memory.write(bytes, to: address)
     }
 

@@ -12,6 +12,11 @@ public protocol BackendProvider: Sendable {
     /// Looks at the machine, once for each mode. Never fails, and leaves nothing behind.
     func probe() -> [BackendProbe]
 
+    /// Checks the back end's own section of a configuration, also where another back end is going to be used.
+    ///
+    /// - Throws: ``ConfigurationError`` for an unknown key or a value that is not accepted.
+    func check(_ options: ConfigurationSection) throws(ConfigurationError)
+
     /// Makes a back end for a guest.
     ///
     /// - Parameters:

@@ -8,12 +8,12 @@ public protocol HostMemory: Sendable {
     ///
     /// - Throws: ``BackendError`` with ``BackendError/Code/accessDenied`` where a page may not be read, or
     ///   ``BackendError/Code/invalidArgument`` outside the guest's RAM. Part of `bytes` may then have been filled.
-    func read(_ bytes: inout MutableRawSpan, from address: GuestPhysicalAddress) throws(BackendError)
+    func read(_ bytes: inout MutableSpan<UInt8>, from address: GuestPhysicalAddress) throws(BackendError)
 
     /// Copies `bytes` into the guest.
     ///
     /// - Throws: ``BackendError`` with ``BackendError/Code/accessDenied`` where a page may not be written, or
     ///   ``BackendError/Code/invalidArgument`` outside the guest's RAM. Pages before the one in question may then have
     ///   been written.
-    func write(_ bytes: RawSpan, to address: GuestPhysicalAddress) throws(BackendError)
+    func write(_ bytes: Span<UInt8>, to address: GuestPhysicalAddress) throws(BackendError)
 }

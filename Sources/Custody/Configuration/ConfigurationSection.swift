@@ -81,6 +81,13 @@ public struct ConfigurationSection: Sendable {
         try scalar(key, "a size such as 4096, 4KiB, 2M or 256MiB") { ByteCount(text: $0) }
     }
 
+    /// The time span of `key`, or `nil` where it is not there.
+    ///
+    /// - Throws: ``ConfigurationError`` where the value is not a whole number with a unit.
+    public mutating func duration(_ key: String) throws(ConfigurationError) -> Duration? {
+        try scalar(key, "a time such as 500ns, 10us, 20ms or 1s") { Duration(text: $0) }
+    }
+
     /// The word of `key`, or `nil` where it is not there.
     ///
     /// - Throws: ``ConfigurationError`` with the nearest word where the value is not one of `choices`.

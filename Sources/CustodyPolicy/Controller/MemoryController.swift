@@ -563,10 +563,10 @@ public final class MemoryController: Sendable {
     ///
     /// - Throws: ``AccessError``.
     public func read(
-        _ bytes: inout MutableRawSpan, from address: GuestPhysicalAddress, for holder: Holder
+        _ bytes: inout MutableSpan<UInt8>, from address: GuestPhysicalAddress, for holder: Holder
     ) throws(AccessError) {
-        guard bytes.byteCount > 0 else { return }
-        let lease = try access(address, bytes.byteCount, holder)
+        guard bytes.count > 0 else { return }
+        let lease = try access(address, bytes.count, holder)
         do { try lease.read(&bytes, from: address) } catch { throw .backend(error) }
     }
 
@@ -574,10 +574,10 @@ public final class MemoryController: Sendable {
     ///
     /// - Throws: ``AccessError``.
     public func write(
-        _ bytes: RawSpan, to address: GuestPhysicalAddress, for holder: Holder
+        _ bytes: Span<UInt8>, to address: GuestPhysicalAddress, for holder: Holder
     ) throws(AccessError) {
-        guard bytes.byteCount > 0 else { return }
-        let lease = try access(address, bytes.byteCount, holder)
+        guard bytes.count > 0 else { return }
+        let lease = try access(address, bytes.count, holder)
         do { try lease.write(bytes, to: address) } catch { throw .backend(error) }
     }
 

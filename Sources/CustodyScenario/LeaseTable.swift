@@ -1,0 +1,47 @@
+import BasicContainers
+import Custody
+
+/// The leases that the devices of a scenario hold, by device.
+struct LeaseTable: ~Copyable {
+    private var leases = UniqueArray<HostLease>()
+
+    mutating func keep(_ lease: consuming HostLease) { leases.append(lease) }
+
+    /// Ends the oldest lease of a device; `false` where it has none.
+    mutating func release(_ device: String) -> Bool {
+        guard let index = index(of: device) else { return false }
+        leases.remove(at: index).release()
+        return true
+    }
+
+    func range(of device: String) -> PageRange? { index(of: device).map { leases[$0].range } }
+
+    func write(_ bytes: [UInt8], to address: UInt64, as device: String) -> String? {
+        guard let index = index(of: device) else { return "\(device) holds nothing" }
+        do {
+            try leases[index].write(bytes.span, to: GuestPhysicalAddress(address))
+            return nil
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    func read(_ count: Int, from address: UInt64, as device: String) -> Result<[UInt8], BackendError> {
+        guard let index = index(of: device) else {
+            return .failure(BackendError(.invalidArgument, "\(device) holds nothing"))
+        }
+        do {
+            var bytes = [UInt8](repeating: 0, count: count)
+            var span = bytes.mutableSpan
+            try leases[index].read(&span, from: GuestPhysicalAddress(address))
+            return .success(bytes)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func index(of device: String) -> Int? {
+        for index in 0..<leases.count where leases[index].holder.device == device { return index }
+        return nil
+    }
+}

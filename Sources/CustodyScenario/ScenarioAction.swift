@@ -1,0 +1,99 @@
+public import Custody
+
+/// What can be done in a scenario. Addresses and sizes are in bytes.
+public enum ScenarioAction: Sendable, Hashable {
+    /// The guest stores bytes.
+    case guestWrites(processor: Int, bytes: [UInt8], address: UInt64, Access)
+    /// The guest loads bytes and compares them.
+    case guestReads(processor: Int, Expectation, address: UInt64, Access)
+    /// The guest asks for a conversion. `heldBy` is a device that must be among the holders then.
+    case guestRequests(
+        processor: Int, target: Ownership, address: UInt64, byteCount: UInt64, Reply, heldBy: String?)
+    /// The host copies bytes in, as its ledger allows.
+    case hostWrites(bytes: [UInt8], address: UInt64, Access)
+    /// The host copies bytes out, as its ledger allows, and compares them.
+    case hostReads(Expectation, address: UInt64, Access)
+    /// The host reaches for a byte without asking its ledger: what stops it is the back end's enforcement alone.
+    case hostProbes(address: UInt64, Access)
+    /// The host asks for a conversion.
+    case hostConverts(
+        target: Ownership, PageRange, contents: String?, deadline: Duration?, Outcome, heldBy: String?)
+    /// The host withdraws the newest pending hand-over.
+    case hostCancels
+    /// A device takes a lease, under its name.
+    case deviceLeases(Holder, LeaseKind, PageRange, Access)
+    /// A device stores bytes through its lease.
+    case deviceWrites(String, bytes: [UInt8], address: UInt64)
+    /// A device loads bytes through its lease and compares them.
+    case deviceReads(String, Expectation, address: UInt64)
+    /// A device gives its lease up.
+    case deviceReleases(String)
+    /// Time passes.
+    case wait(Duration)
+    /// All pages of the range are in this ownership.
+    case check(Ownership, PageRange)
+    /// The newest pending hand-over has ended in this way.
+    case settled(Settlement)
+
+    /// The bytes that a load is to find.
+    public enum Expectation: Sendable, Hashable {
+        /// Exactly these.
+        case bytes([UInt8])
+        /// So many, whatever they are.
+        case any(count: Int)
+
+        /// How many bytes are loaded.
+        public var count: Int {
+            switch self {
+            case .bytes(let bytes): bytes.count
+            case .any(let count): count
+            }
+        }
+    }
+
+    /// What is to become of an access.
+    public enum Access: String, Sendable, Hashable {
+        /// It goes through.
+        case reached
+        /// The ledger refuses it.
+        case refused
+        /// The back end stops it.
+        case stopped
+    }
+
+    /// What a guest is to be told.
+    public enum Reply: String, Sendable, Hashable {
+        /// The pages are as asked.
+        case done
+        /// It should ask again.
+        case retry
+        /// No.
+        case refused
+    }
+
+    /// What is to become of a conversion.
+    public enum Outcome: String, Sendable, Hashable {
+        /// The pages are as asked.
+        case completed
+        /// It is registered.
+        case pending
+        /// Leases must go first.
+        case blocked
+        /// The policy wants it later.
+        case deferred
+        /// It failed, and nothing has changed.
+        case refused
+    }
+
+    /// How a hand-over is to end.
+    public enum Settlement: String, Sendable, Hashable {
+        /// The pages have changed hands.
+        case completed
+        /// It was withdrawn.
+        case cancelled
+        /// Its deadline passed.
+        case expired
+        /// The back end could not carry it out.
+        case failed
+    }
+}

@@ -1,0 +1,158 @@
+import Custody
+import CustodyConfiguration
+
+/// Reads the steps of a scenario.
+enum ScenarioReader {
+    /// The largest number of bytes that one step may touch.
+    static let maximumBytes = 1 << 20
+
+    static func step(_ node: ConfigurationNode) throws(ConfigurationError) -> ScenarioStep {
+        var section = try ConfigurationSection(node)
+        let action = try action(&section)
+        try section.finish()
+        return ScenarioStep(action, at: node.location)
+    }
+
+    private static func action(_ section: inout ConfigurationSection) throws(ConfigurationError) -> ScenarioAction {
+        let subjects = section.keys.filter { ["guest", "host", "device", "wait", "check", "settled"].contains($0) }
+        guard subjects.count == 1, let subject = subjects.first else {
+            throw ConfigurationError(
+                "a step has exactly one of the keys guest, host, device, wait, check, settled", at: section.location)
+        }
+        switch subject {
+        case "guest": return try guest(&section)
+        case "host": return try host(&section)
+        case "device": return try device(&section)
+        case "wait": return .wait(try required(section, try section.duration("wait"), "wait"))
+        case "check":
+            let ownership = try required(section, try section.choice("check", of: ownerships), "check")
+            return .check(ownership, try section.range())
+        default:
+            let settlements: KeyValuePairs<String, ScenarioAction.Settlement> = [
+                "completed": .completed, "cancelled": .cancelled, "expired": .expired, "failed": .failed,
+            ]
+            return .settled(try required(section, try section.choice("settled", of: settlements), "settled"))
+        }
+    }
+
+    private enum Verb { case write, read, request, probe, convert, cancel, pin, map, release }
+
+    private static func guest(_ section: inout ConfigurationSection) throws(ConfigurationError) -> ScenarioAction {
+        let verb = try section.choice("guest", of: ["write": Verb.write, "read": .read, "request": .request])
+        let processor = try section.integer("vcpu", in: 0...1023) ?? 0
+        switch verb {
+        case .write:
+            return .guestWrites(
+                processor: processor, bytes: try bytes(&section), address: try address(&section),
+                try access(&section, or: .stopped))
+        case .read:
+            return .guestReads(
+                processor: processor, try expectation(&section), address: try address(&section),
+                try access(&section, or: .stopped))
+        default:
+            let replies: KeyValuePairs<String, ScenarioAction.Reply> = [
+                "done": .done, "retry": .retry, "refused": .refused,
+            ]
+            return .guestRequests(
+                processor: processor,
+                target: try required(section, try section.choice("target", of: ownerships), "target"),
+                address: try address(&section),
+                byteCount: try required(section, try section.byteCount("size"), "size").rawValue,
+                try section.choice("expect", of: replies) ?? .done,
+                heldBy: try section.string("held-by"))
+        }
+    }
+
+    private static func host(_ section: inout ConfigurationSection) throws(ConfigurationError) -> ScenarioAction {
+        let verbs: KeyValuePairs<String, Verb> = [
+            "write": .write, "read": .read, "probe": .probe, "convert": .convert, "cancel": .cancel,
+        ]
+        switch try section.choice("host", of: verbs) {
+        case .write:
+            return .hostWrites(
+                bytes: try bytes(&section), address: try address(&section), try access(&section, or: .refused))
+        case .read:
+            return .hostReads(
+                try expectation(&section), address: try address(&section), try access(&section, or: .refused))
+        case .probe: return .hostProbes(address: try address(&section), try access(&section, or: .stopped))
+        case .cancel: return .hostCancels
+        default:
+            let outcomes: KeyValuePairs<String, ScenarioAction.Outcome> = [
+                "completed": .completed, "pending": .pending, "blocked": .blocked, "deferred": .deferred,
+                "refused": .refused,
+            ]
+            return .hostConverts(
+                target: try required(section, try section.choice("target", of: ownerships), "target"),
+                try section.range(),
+                contents: try section.choice(
+                    "contents", of: ["any": "any", "preserved": "preserved", "zeroed": "zeroed"]),
+                deadline: try section.duration("deadline"),
+                try section.choice("expect", of: outcomes) ?? .completed,
+                heldBy: try section.string("held-by"))
+        }
+    }
+
+    private static func device(_ section: inout ConfigurationSection) throws(ConfigurationError) -> ScenarioAction {
+        let name = try required(section, try section.string("device"), "device")
+        let verbs: KeyValuePairs<String, Verb> = [
+            "pin": .pin, "map": .map, "write": .write, "read": .read, "release": .release,
+        ]
+        switch try required(section, try section.choice("does", of: verbs), "does") {
+        case .write: return .deviceWrites(name, bytes: try bytes(&section), address: try address(&section))
+        case .read: return .deviceReads(name, try expectation(&section), address: try address(&section))
+        case .release: return .deviceReleases(name)
+        case let verb:
+            let holder = Holder(
+                device: name, queue: try section.string("queue"), purpose: try section.string("purpose"))
+            return .deviceLeases(
+                holder, verb == .map ? .mapping : .pin, try section.range(), try access(&section, or: .refused))
+        }
+    }
+
+    private static var ownerships: KeyValuePairs<String, Ownership> {
+        ["shared": .shared, "private": .private, "host": .host, "in-transit": .inTransit]
+    }
+
+    private static func required<Value>(
+        _ section: ConfigurationSection, _ value: Value?, _ key: String
+    ) throws(ConfigurationError) -> Value {
+        guard let value else { throw section.missing(key) }
+        return value
+    }
+
+    private static func address(_ section: inout ConfigurationSection) throws(ConfigurationError) -> UInt64 {
+        try required(section, try section.byteCount("at"), "at").rawValue
+    }
+
+    /// `ok` and the one word for an access that does not go through.
+    private static func access(
+        _ section: inout ConfigurationSection, or failure: ScenarioAction.Access
+    ) throws(ConfigurationError) -> ScenarioAction.Access {
+        let choices: KeyValuePairs<String, ScenarioAction.Access> =
+            failure == .refused
+            ? ["reached": .reached, "refused": .refused] : ["reached": .reached, "stopped": .stopped]
+        return try section.choice("expect", of: choices) ?? .reached
+    }
+
+    private static func expectation(
+        _ section: inout ConfigurationSection
+    ) throws(ConfigurationError) -> ScenarioAction.Expectation {
+        if section.keys.contains("text") || section.keys.contains("fill") { return .bytes(try bytes(&section)) }
+        return .any(count: try size(&section))
+    }
+
+    private static func bytes(_ section: inout ConfigurationSection) throws(ConfigurationError) -> [UInt8] {
+        if let text = try section.string("text") { return Array(text.utf8) }
+        guard let fill = try section.integer("fill", in: 0...255) else { throw section.missing("text") }
+        return [UInt8](repeating: UInt8(fill), count: try size(&section))
+    }
+
+    private static func size(_ section: inout ConfigurationSection) throws(ConfigurationError) -> Int {
+        let size = try required(section, try section.byteCount("size"), "size").rawValue
+        guard size <= maximumBytes else {
+            throw ConfigurationError(
+                "one step touches at most \(ByteCount(UInt64(maximumBytes)))", at: section.location)
+        }
+        return Int(size)
+    }
+}

@@ -1,0 +1,311 @@
+public import Custody
+public import CustodyPolicy
+
+/// Plays a scenario on a back end, one step after the other, through a controller of its own.
+public struct ScenarioRunner: ~Copyable {
+    private let backend: any MemoryBackend
+    private let controller: MemoryController
+    private let recorder = EventRecorder()
+    private var leases = LeaseTable()
+    private var newest: Ticket?
+
+    /// A runner for a fresh back end.
+    public init(
+        backend: any MemoryBackend, policy: any Policy = AllowAll(), limits: ControllerLimits = ControllerLimits()
+    ) {
+        self.backend = backend
+        controller = MemoryController(backend: backend, policy: policy, limits: limits, observer: recorder)
+    }
+
+    /// Plays all steps. A step that is not as expected does not end the play; a guest that is gone does.
+    public mutating func run(_ scenario: Scenario) -> ScenarioReport {
+        var reports: [StepReport] = []
+        for step in scenario.steps {
+            let report = play(step)
+            reports.append(report)
+            if report.events.contains(where: \.isEnd) { break }
+        }
+        let ownership = controller.runs(in: controller.layout.bounds)
+        return ScenarioReport(scenario: scenario, steps: reports, ownership: ownership)
+    }
+
+    /// What a step was, what came of it, and why that is not right.
+    private struct Account {
+        var actor: String
+        var deed: String
+        var range: PageRange?
+        var outcome = "ok"
+        var heldBy: [Blocker] = []
+        var failure: String?
+        var isAboutOwnership = false
+
+        init(_ actor: String, _ deed: String, _ range: PageRange? = nil) {
+            self.actor = actor
+            self.deed = deed
+            self.range = range
+        }
+
+        init(_ actor: String, _ deed: String, at address: UInt64, _ byteCount: Int) {
+            let range = try? PageRange(
+                touching: GuestPhysicalAddress(address), byteCount: UInt64(max(1, byteCount)))
+            self.init(actor, deed, range)
+        }
+
+        mutating func expect(_ expected: String, _ actual: String) {
+            if expected != actual { failure = "expected \(expected), not \(actual)" }
+        }
+    }
+
+    private mutating func play(_ step: ScenarioStep) -> StepReport {
+        _ = recorder.take()
+        let began = backend.executor.now
+        let before = step.action.range.map(describeOwnership)
+        var account = perform(step.action)
+        backend.executor.drain()
+        let ended = backend.executor.now
+        let events = recorder.take()
+        for event in events {
+            if case .answered(_, let outcome) = event.kind, case .pending(let ticket, _) = outcome.status {
+                newest = ticket
+            }
+        }
+        var change: String?
+        if account.isAboutOwnership, let range = account.range, let before {
+            let after = describeOwnership(range)
+            change = before == after ? after : "\(before) → \(after)"
+        }
+        if let settled = events.compactMap(\.settlement).last {
+            account.outcome += "; hand-over \(settled)"
+        }
+        return StepReport(
+            step: step, actor: account.actor, deed: account.deed, range: account.range, change: change,
+            outcome: account.outcome, heldBy: account.heldBy, began: began, ended: ended, failure: account.failure,
+            events: events)
+    }
+
+    private func describeOwnership(_ range: PageRange) -> String {
+        let runs = controller.runs(in: range)
+        guard let first = runs.first else { return "no memory" }
+        return runs.count == 1 && first.range == range ? "\(first.state)" : "mixed"
+    }
+
+    private mutating func perform(_ action: ScenarioAction) -> Account {
+        switch action {
+        case .guestWrites(let processor, let bytes, let address, let access):
+            return guest(
+                processor, .write(bytes, to: GuestPhysicalAddress(address)), access, nil,
+                Account("guest/vcpu\(processor)", "writes \(bytes.count) bytes", at: address, bytes.count))
+        case .guestReads(let processor, let expectation, let address, let access):
+            return guest(
+                processor, .read(count: expectation.count, from: GuestPhysicalAddress(address)), access, expectation,
+                Account("guest/vcpu\(processor)", "reads \(expectation.count) bytes", at: address, expectation.count))
+        case .guestRequests(let processor, let target, let address, let byteCount, let reply, let device):
+            return guestRequest(processor, target, address, byteCount, reply, device)
+        case .hostWrites(let bytes, let address, let access):
+            return hostWrite(bytes, address, access)
+        case .hostReads(let expectation, let address, let access):
+            return hostRead(expectation, address, access)
+        case .hostProbes(let address, let access):
+            return probe(address, access)
+        case .hostConverts(let target, let range, let contents, let deadline, let outcome, let device):
+            return convert(target, range, contents, deadline, outcome, device)
+        case .hostCancels:
+            var account = Account("host", "withdraws", newest?.range)
+            account.isAboutOwnership = true
+            account.outcome = newest?.cancel() == true ? "withdrawn" : "too late"
+            account.expect("withdrawn", account.outcome)
+            return account
+        case .deviceLeases(let holder, let kind, let range, let access):
+            return lease(holder, kind, range, access)
+        case .deviceWrites(let device, let bytes, let address):
+            var account = Account(device, "writes \(bytes.count) bytes", at: address, bytes.count)
+            account.failure = leases.write(bytes, to: address, as: device)
+            return account
+        case .deviceReads(let device, let expectation, let address):
+            var account = Account(device, "reads \(expectation.count) bytes", at: address, expectation.count)
+            switch leases.read(expectation.count, from: address, as: device) {
+            case .success(let bytes): compare(bytes, expectation, &account)
+            case .failure(let error): account.failure = error.description
+            }
+            return account
+        case .deviceReleases(let device):
+            var account = Account(device, "releases", leases.range(of: device))
+            account.isAboutOwnership = true
+            if !leases.release(device) { account.failure = "\(device) holds nothing" }
+            return account
+        case .wait(let duration):
+            backend.executor.pass(duration)
+            return Account("time", "passes: \(duration.text)")
+        case .check(let ownership, let range):
+            var account = Account("check", "is \(ownership)", range)
+            account.isAboutOwnership = true
+            account.expect("\(ownership)", describeOwnership(range))
+            account.outcome = account.failure == nil ? "yes" : "no"
+            return account
+        case .settled(let settlement):
+            var account = Account("check", "hand-over ended", newest?.range)
+            account.isAboutOwnership = true
+            account.outcome = newest.map { $0.result?.word ?? "pending" } ?? "none was pending"
+            account.expect(settlement.rawValue, account.outcome)
+            return account
+        }
+    }
+
+    // MARK: The guest
+
+    private func guest(
+        _ processor: Int, _ operation: GuestOperation, _ access: ScenarioAction.Access,
+        _ expectation: ScenarioAction.Expectation?, _ given: Account
+    ) -> Account {
+        var account = given
+        guard let agent = backend.guestAgent else {
+            account.failure = "the back end has no scripted guest"
+            return account
+        }
+        do {
+            switch try agent.perform(operation, on: processor, answeringTo: controller) {
+            case .written: account.expect(access.rawValue, "reached")
+            case .bytes(let bytes):
+                account.expect(access.rawValue, "reached")
+                if let expectation { compare(bytes, expectation, &account) }
+            case .fault(let address):
+                account.outcome = "stopped at \(address)"
+                account.expect(access.rawValue, "stopped")
+            case .reply(let reply): account.failure = "an answer that was not asked for: \(reply)"
+            }
+        } catch {
+            account.outcome = "failed"
+            account.failure = "\(error)"
+        }
+        return account
+    }
+
+    private func guestRequest(
+        _ processor: Int, _ target: Ownership, _ address: UInt64, _ byteCount: UInt64,
+        _ expected: ScenarioAction.Reply, _ device: String?
+    ) -> Account {
+        let range = try? PageRange(address: GuestPhysicalAddress(address), byteCount: byteCount)
+        var account = Account("guest/vcpu\(processor)", "asks for \(target)", range)
+        account.isAboutOwnership = true
+        guard let agent = backend.guestAgent else {
+            account.failure = "the back end has no scripted guest"
+            return account
+        }
+        do {
+            let operation = GuestOperation.request(address: address, byteCount: byteCount, target: target)
+            guard case .reply(let reply) = try agent.perform(operation, on: processor, answeringTo: controller) else {
+                account.failure = "the guest gave no answer"
+                return account
+            }
+            account.outcome = reply.text
+            account.expect(expected.rawValue, reply.word)
+        } catch {
+            account.outcome = "failed"
+            account.failure = "\(error)"
+        }
+        if let range { account.heldBy = controller.blockers(of: range) }
+        if account.outcome.hasPrefix("done") { account.heldBy = [] }
+        check(device, &account)
+        return account
+    }
+
+    // MARK: The host
+
+    private var monitor: Holder { Holder(device: "host") }
+
+    private func hostWrite(_ bytes: [UInt8], _ address: UInt64, _ access: ScenarioAction.Access) -> Account {
+        var account = Account("host", "writes \(bytes.count) bytes", at: address, bytes.count)
+        do {
+            try controller.write(bytes.span, to: GuestPhysicalAddress(address), for: monitor)
+            account.expect(access.rawValue, "reached")
+        } catch {
+            account.outcome = "refused: \(error)"
+            account.expect(access.rawValue, "refused")
+        }
+        return account
+    }
+
+    private func hostRead(
+        _ expectation: ScenarioAction.Expectation, _ address: UInt64, _ access: ScenarioAction.Access
+    ) -> Account {
+        var account = Account("host", "reads \(expectation.count) bytes", at: address, expectation.count)
+        do {
+            var bytes = [UInt8](repeating: 0, count: expectation.count)
+            var span = bytes.mutableSpan
+            try controller.read(&span, from: GuestPhysicalAddress(address), for: monitor)
+            account.expect(access.rawValue, "reached")
+            compare(bytes, expectation, &account)
+        } catch {
+            account.outcome = "refused: \(error)"
+            account.expect(access.rawValue, "refused")
+        }
+        return account
+    }
+
+    private func probe(_ address: UInt64, _ access: ScenarioAction.Access) -> Account {
+        var account = Account("host", "reaches past the ledger", at: address, 1)
+        do {
+            var bytes: [UInt8] = [0]
+            var span = bytes.mutableSpan
+            try backend.read(&span, from: GuestPhysicalAddress(address))
+            account.outcome = "reached"
+            account.expect(access.rawValue, "reached")
+        } catch {
+            guard let fault = error.fault else {
+                account.failure = "\(error)"
+                return account
+            }
+            account.outcome = "stopped by the \(fault.enforcement.rawValue): \(fault.evidence)"
+            account.expect(access.rawValue, "stopped")
+        }
+        return account
+    }
+
+    private func convert(
+        _ target: Ownership, _ range: PageRange, _ contents: String?, _ deadline: Duration?,
+        _ expected: ScenarioAction.Outcome, _ device: String?
+    ) -> Account {
+        var account = Account("host", "asks for \(target)", range)
+        account.isAboutOwnership = true
+        let request = ConversionRequest(
+            range, to: target, by: .host("host"), whenHeld: .handOver(deadline: deadline),
+            contents: contents.flatMap(ConversionRequest.Contents.init(rawValue:)) ?? .any)
+        do {
+            let outcome = try controller.convert(request)
+            account.outcome = outcome.text
+            account.heldBy = outcome.blockers
+            account.expect(expected.rawValue, outcome.status.word)
+        } catch {
+            account.outcome = "refused: \(error.message)"
+            account.expect(expected.rawValue, "refused")
+        }
+        check(device, &account)
+        return account
+    }
+
+    private mutating func lease(
+        _ holder: Holder, _ kind: LeaseKind, _ range: PageRange, _ access: ScenarioAction.Access
+    ) -> Account {
+        var account = Account(holder.device, kind == .mapping ? "maps" : "pins", range)
+        do {
+            let lease = try controller.lease(range, kind, for: holder)
+            account.expect(access.rawValue, "reached")
+            leases.keep(lease)
+        } catch {
+            account.outcome = "refused: \(error)"
+            account.expect(access.rawValue, "refused")
+        }
+        return account
+    }
+
+    private func check(_ device: String?, _ account: inout Account) {
+        guard let device, !account.heldBy.contains(where: { $0.holder.device == device }) else { return }
+        account.failure = "\(device) should be named as a holder"
+    }
+
+    private func compare(_ bytes: [UInt8], _ expectation: ScenarioAction.Expectation, _ account: inout Account) {
+        account.outcome = bytes.text
+        guard case .bytes(let expected) = expectation, expected != bytes else { return }
+        account.failure = "expected \(expected.text), not \(bytes.text)"
+    }
+}

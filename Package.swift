@@ -17,6 +17,7 @@ let package = Package(
     products: [
         .library(name: "Custody", targets: ["Custody"]),
         .library(name: "CustodyPolicy", targets: ["CustodyPolicy"]),
+        .executable(name: "custody", targets: ["CustodyTool"]),
         .library(name: "CustodyConfiguration", targets: ["CustodyConfiguration"]),
         .library(name: "CustodyScenario", targets: ["CustodyScenario"]),
         .library(name: "SimulationBackend", targets: ["SimulationBackend"]),
@@ -47,6 +48,14 @@ let package = Package(
                 .product(name: "BasicContainers", package: "swift-collections"),
             ],
             resources: [.embedInCode("Resources/hand-over.yaml"), .embedInCode("Resources/default.yaml")],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "CustodyTool",
+            dependencies: [
+                "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyScenario", "SimulationBackend",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: strict
         ),
         .target(

@@ -39,7 +39,9 @@ public final class SimulationBackend: MemoryBackend {
         state = Mutex(
             State(
                 ownership: PageRunMap(bounds: guest.layout.bounds, state: initialOwnership),
-                random: SplitMix64(seed: options.seed)))
+                random: SplitMix64(seed: options.seed)
+            )
+        )
     }
 
     /// What a simulation with these options can do.
@@ -54,7 +56,8 @@ public final class SimulationBackend: MemoryBackend {
             maximumProcessors: 1024,
             populate: false,
             hotplug: false,
-            maximumGuestBytes: 1 << 52)
+            maximumGuestBytes: 1 << 52
+        )
     }
 
     /// The virtual time.
@@ -152,7 +155,11 @@ public final class SimulationBackend: MemoryBackend {
 
     private func checkHost(_ address: GuestPhysicalAddress, _ byteCount: Int) throws(BackendError) {
         guard let denied = try firstDenied(address, byteCount, to: .host) else { return }
-        let fault = HostFault(enforcement: .process, address: denied, evidence: "the simulation has no mapping for the host")
+        let fault = HostFault(
+            enforcement: .process,
+            address: denied,
+            evidence: "the simulation has no mapping for the host"
+        )
         throw BackendError(.accessDenied, "the host cannot reach \(denied)", fault: fault)
     }
 }
@@ -182,7 +189,9 @@ extension SimulationBackend: GuestAgent {
 
     /// Performs the operation on the caller's thread.
     public func perform(
-        _ operation: GuestOperation, on processor: Int, answeringTo handler: any GuestRequestHandler
+        _ operation: GuestOperation,
+        on processor: Int,
+        answeringTo handler: any GuestRequestHandler
     ) throws(BackendError) -> GuestOutcome {
         guard (0..<processors).contains(processor) else {
             throw BackendError(.invalidArgument, "the guest has no processor \(processor)")

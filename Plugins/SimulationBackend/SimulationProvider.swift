@@ -15,7 +15,8 @@ public struct SimulationProvider: BackendProvider {
         [
             BackendProbe(
                 backend: name,
-                capabilities: SimulationBackend.capabilities(SimulationOptions(), granularity: .base))
+                capabilities: SimulationBackend.capabilities(SimulationOptions(), granularity: .base)
+            )
         ]
     }
 
@@ -24,7 +25,8 @@ public struct SimulationProvider: BackendProvider {
 
     /// Makes a simulated guest.
     public func makeBackend(
-        for guest: GuestConfiguration, options: ConfigurationSection
+        for guest: GuestConfiguration,
+        options: ConfigurationSection
     ) throws(BackendCreationError) -> any MemoryBackend {
         do {
             return SimulationBackend(guest: guest, options: try SimulationOptions(options))

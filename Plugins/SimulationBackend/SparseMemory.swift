@@ -54,7 +54,9 @@ struct SparseMemory: Sendable {
     }
 
     private static func forEachPiece(
-        _ address: GuestPhysicalAddress, _ byteCount: Int, _ body: (UInt64, Int, Int, Int) -> Void
+        _ address: GuestPhysicalAddress,
+        _ byteCount: Int,
+        _ body: (UInt64, Int, Int, Int) -> Void
     ) {
         let size = Int(PageSize.base.bytes)
         var position = 0

@@ -81,7 +81,8 @@ public struct Configuration: Sendable {
         var limits = ControllerLimits()
         guard var section = given else { return limits }
         limits.pendingHandovers = try section.integer("pending", in: 0...65536) ?? limits.pendingHandovers
-        limits.runsPerGuestRequest = try section.integer("runs-per-request", in: 1...65536) ?? limits.runsPerGuestRequest
+        limits.runsPerGuestRequest =
+            try section.integer("runs-per-request", in: 1...65536) ?? limits.runsPerGuestRequest
         limits.guestDeadline = try section.duration("guest-deadline")
         try section.finish()
         return limits

@@ -10,7 +10,9 @@ enum PolicyReader {
             var rule = try ConfigurationSection(item)
             let range = try rule.range()
             let never = try rule.choice(
-                "never", of: ["shared": Ownership.shared, "private": .private, "host": .host])
+                "never",
+                of: ["shared": Ownership.shared, "private": .private, "host": .host]
+            )
             guard let never else { throw rule.missing("never") }
             try rule.finish()
             policies.append(ProtectedRange(range, neverBecoming: [never]))

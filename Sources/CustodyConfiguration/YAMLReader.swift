@@ -34,7 +34,8 @@ public enum YAMLReader {
         guard text.utf8.count <= maximumSize else {
             throw ConfigurationError(
                 "the file is larger than \(ByteCount(UInt64(maximumSize)))",
-                at: SourceLocation(file: file, line: 1, column: 1))
+                at: SourceLocation(file: file, line: 1, column: 1)
+            )
         }
         var line = 1
         var column = 0
@@ -58,7 +59,10 @@ public enum YAMLReader {
     }
 
     private static func convert(
-        _ node: Node, _ file: String, depth: Int, _ budget: inout Int
+        _ node: Node,
+        _ file: String,
+        depth: Int,
+        _ budget: inout Int
     ) throws(ConfigurationError) -> ConfigurationNode {
         let location = SourceLocation(file: file, line: node.mark?.line ?? 1, column: node.mark?.column ?? 1)
         guard depth <= maximumDepth else { throw tooDeep(location) }

@@ -8,7 +8,13 @@ public enum ScenarioAction: Sendable, Hashable {
     case guestReads(processor: Int, Expectation, address: UInt64, Access)
     /// The guest asks for a conversion. `heldBy` is a device that must be among the holders then.
     case guestRequests(
-        processor: Int, target: Ownership, address: UInt64, byteCount: UInt64, Reply, heldBy: String?)
+        processor: Int,
+        target: Ownership,
+        address: UInt64,
+        byteCount: UInt64,
+        Reply,
+        heldBy: String?
+    )
     /// The host copies bytes in, as its ledger allows.
     case hostWrites(bytes: [UInt8], address: UInt64, Access)
     /// The host copies bytes out, as its ledger allows, and compares them.
@@ -17,7 +23,13 @@ public enum ScenarioAction: Sendable, Hashable {
     case hostProbes(address: UInt64, Access)
     /// The host asks for a conversion.
     case hostConverts(
-        target: Ownership, PageRange, contents: String?, deadline: Duration?, Outcome, heldBy: String?)
+        target: Ownership,
+        PageRange,
+        contents: String?,
+        deadline: Duration?,
+        Outcome,
+        heldBy: String?
+    )
     /// The host withdraws the newest pending hand-over.
     case hostCancels
     /// A device takes a lease, under its name.

@@ -17,7 +17,9 @@ enum ScenarioReader {
         let subjects = section.keys.filter { ["guest", "host", "device", "wait", "check", "settled"].contains($0) }
         guard subjects.count == 1, let subject = subjects.first else {
             throw ConfigurationError(
-                "a step has exactly one of the keys guest, host, device, wait, check, settled", at: section.location)
+                "a step has exactly one of the keys guest, host, device, wait, check, settled",
+                at: section.location
+            )
         }
         switch subject {
         case "guest": return try guest(&section)
@@ -43,12 +45,18 @@ enum ScenarioReader {
         switch verb {
         case .write:
             return .guestWrites(
-                processor: processor, bytes: try bytes(&section), address: try address(&section),
-                try access(&section, or: .stopped))
+                processor: processor,
+                bytes: try bytes(&section),
+                address: try address(&section),
+                try access(&section, or: .stopped)
+            )
         case .read:
             return .guestReads(
-                processor: processor, try expectation(&section), address: try address(&section),
-                try access(&section, or: .stopped))
+                processor: processor,
+                try expectation(&section),
+                address: try address(&section),
+                try access(&section, or: .stopped)
+            )
         default:
             let replies: KeyValuePairs<String, ScenarioAction.Reply> = [
                 "done": .done, "retry": .retry, "refused": .refused,
@@ -59,7 +67,8 @@ enum ScenarioReader {
                 address: try address(&section),
                 byteCount: try required(section, try section.byteCount("size"), "size").rawValue,
                 try section.choice("expect", of: replies) ?? .done,
-                heldBy: try section.string("held-by"))
+                heldBy: try section.string("held-by")
+            )
         }
     }
 
@@ -70,10 +79,16 @@ enum ScenarioReader {
         switch try section.choice("host", of: verbs) {
         case .write:
             return .hostWrites(
-                bytes: try bytes(&section), address: try address(&section), try access(&section, or: .refused))
+                bytes: try bytes(&section),
+                address: try address(&section),
+                try access(&section, or: .refused)
+            )
         case .read:
             return .hostReads(
-                try expectation(&section), address: try address(&section), try access(&section, or: .refused))
+                try expectation(&section),
+                address: try address(&section),
+                try access(&section, or: .refused)
+            )
         case .probe: return .hostProbes(address: try address(&section), try access(&section, or: .stopped))
         case .cancel: return .hostCancels
         default:
@@ -85,10 +100,13 @@ enum ScenarioReader {
                 target: try required(section, try section.choice("target", of: ownerships), "target"),
                 try section.range(),
                 contents: try section.choice(
-                    "contents", of: ["any": "any", "preserved": "preserved", "zeroed": "zeroed"]),
+                    "contents",
+                    of: ["any": "any", "preserved": "preserved", "zeroed": "zeroed"]
+                ),
                 deadline: try section.duration("deadline"),
                 try section.choice("expect", of: outcomes) ?? .completed,
-                heldBy: try section.string("held-by"))
+                heldBy: try section.string("held-by")
+            )
         }
     }
 
@@ -103,9 +121,16 @@ enum ScenarioReader {
         case .release: return .deviceReleases(name)
         case let verb:
             let holder = Holder(
-                device: name, queue: try section.string("queue"), purpose: try section.string("purpose"))
+                device: name,
+                queue: try section.string("queue"),
+                purpose: try section.string("purpose")
+            )
             return .deviceLeases(
-                holder, verb == .map ? .mapping : .pin, try section.range(), try access(&section, or: .refused))
+                holder,
+                verb == .map ? .mapping : .pin,
+                try section.range(),
+                try access(&section, or: .refused)
+            )
         }
     }
 
@@ -114,7 +139,9 @@ enum ScenarioReader {
     }
 
     private static func required<Value>(
-        _ section: ConfigurationSection, _ value: Value?, _ key: String
+        _ section: ConfigurationSection,
+        _ value: Value?,
+        _ key: String
     ) throws(ConfigurationError) -> Value {
         guard let value else { throw section.missing(key) }
         return value
@@ -126,7 +153,8 @@ enum ScenarioReader {
 
     /// `ok` and the one word for an access that does not go through.
     private static func access(
-        _ section: inout ConfigurationSection, or failure: ScenarioAction.Access
+        _ section: inout ConfigurationSection,
+        or failure: ScenarioAction.Access
     ) throws(ConfigurationError) -> ScenarioAction.Access {
         let choices: KeyValuePairs<String, ScenarioAction.Access> =
             failure == .refused
@@ -151,7 +179,9 @@ enum ScenarioReader {
         let size = try required(section, try section.byteCount("size"), "size").rawValue
         guard size <= maximumBytes else {
             throw ConfigurationError(
-                "one step touches at most \(ByteCount(UInt64(maximumBytes)))", at: section.location)
+                "one step touches at most \(ByteCount(UInt64(maximumBytes)))",
+                at: section.location
+            )
         }
         return Int(size)
     }

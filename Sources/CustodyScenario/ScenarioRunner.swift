@@ -11,7 +11,9 @@ public struct ScenarioRunner: ~Copyable {
 
     /// A runner for a fresh back end.
     public init(
-        backend: any MemoryBackend, policy: any Policy = AllowAll(), limits: ControllerLimits = ControllerLimits()
+        backend: any MemoryBackend,
+        policy: any Policy = AllowAll(),
+        limits: ControllerLimits = ControllerLimits()
     ) {
         self.backend = backend
         controller = MemoryController(backend: backend, policy: policy, limits: limits, observer: recorder)
@@ -47,7 +49,9 @@ public struct ScenarioRunner: ~Copyable {
 
         init(_ actor: String, _ deed: String, at address: UInt64, _ byteCount: Int) {
             let range = try? PageRange(
-                touching: GuestPhysicalAddress(address), byteCount: UInt64(max(1, byteCount)))
+                touching: GuestPhysicalAddress(address),
+                byteCount: UInt64(max(1, byteCount))
+            )
             self.init(actor, deed, range)
         }
 
@@ -59,7 +63,7 @@ public struct ScenarioRunner: ~Copyable {
     private mutating func play(_ step: ScenarioStep) -> StepReport {
         _ = recorder.take()
         let began = backend.executor.now
-        let before = step.action.range.map(describeOwnership)
+        let before = step.action.range.map { describeOwnership($0) }
         var account = perform(step.action)
         backend.executor.drain()
         let ended = backend.executor.now
@@ -78,9 +82,18 @@ public struct ScenarioRunner: ~Copyable {
             account.outcome += "; hand-over \(settled)"
         }
         return StepReport(
-            step: step, actor: account.actor, deed: account.deed, range: account.range, change: change,
-            outcome: account.outcome, heldBy: account.heldBy, began: began, ended: ended, failure: account.failure,
-            events: events)
+            step: step,
+            actor: account.actor,
+            deed: account.deed,
+            range: account.range,
+            change: change,
+            outcome: account.outcome,
+            heldBy: account.heldBy,
+            began: began,
+            ended: ended,
+            failure: account.failure,
+            events: events
+        )
     }
 
     private func describeOwnership(_ range: PageRange) -> String {
@@ -93,12 +106,20 @@ public struct ScenarioRunner: ~Copyable {
         switch action {
         case .guestWrites(let processor, let bytes, let address, let access):
             return guest(
-                processor, .write(bytes, to: GuestPhysicalAddress(address)), access, nil,
-                Account("guest/vcpu\(processor)", "writes \(bytes.count) bytes", at: address, bytes.count))
+                processor,
+                .write(bytes, to: GuestPhysicalAddress(address)),
+                access,
+                nil,
+                Account("guest/vcpu\(processor)", "writes \(bytes.count) bytes", at: address, bytes.count)
+            )
         case .guestReads(let processor, let expectation, let address, let access):
             return guest(
-                processor, .read(count: expectation.count, from: GuestPhysicalAddress(address)), access, expectation,
-                Account("guest/vcpu\(processor)", "reads \(expectation.count) bytes", at: address, expectation.count))
+                processor,
+                .read(count: expectation.count, from: GuestPhysicalAddress(address)),
+                access,
+                expectation,
+                Account("guest/vcpu\(processor)", "reads \(expectation.count) bytes", at: address, expectation.count)
+            )
         case .guestRequests(let processor, let target, let address, let byteCount, let reply, let device):
             return guestRequest(processor, target, address, byteCount, reply, device)
         case .hostWrites(let bytes, let address, let access):
@@ -154,8 +175,11 @@ public struct ScenarioRunner: ~Copyable {
     // MARK: The guest
 
     private func guest(
-        _ processor: Int, _ operation: GuestOperation, _ access: ScenarioAction.Access,
-        _ expectation: ScenarioAction.Expectation?, _ given: Account
+        _ processor: Int,
+        _ operation: GuestOperation,
+        _ access: ScenarioAction.Access,
+        _ expectation: ScenarioAction.Expectation?,
+        _ given: Account
     ) -> Account {
         var account = given
         guard let agent = backend.guestAgent else {
@@ -181,8 +205,12 @@ public struct ScenarioRunner: ~Copyable {
     }
 
     private func guestRequest(
-        _ processor: Int, _ target: Ownership, _ address: UInt64, _ byteCount: UInt64,
-        _ expected: ScenarioAction.Reply, _ device: String?
+        _ processor: Int,
+        _ target: Ownership,
+        _ address: UInt64,
+        _ byteCount: UInt64,
+        _ expected: ScenarioAction.Reply,
+        _ device: String?
     ) -> Account {
         let range = try? PageRange(address: GuestPhysicalAddress(address), byteCount: byteCount)
         var account = Account("guest/vcpu\(processor)", "asks for \(target)", range)
@@ -226,7 +254,9 @@ public struct ScenarioRunner: ~Copyable {
     }
 
     private func hostRead(
-        _ expectation: ScenarioAction.Expectation, _ address: UInt64, _ access: ScenarioAction.Access
+        _ expectation: ScenarioAction.Expectation,
+        _ address: UInt64,
+        _ access: ScenarioAction.Access
     ) -> Account {
         var account = Account("host", "reads \(expectation.count) bytes", at: address, expectation.count)
         do {
@@ -262,14 +292,22 @@ public struct ScenarioRunner: ~Copyable {
     }
 
     private func convert(
-        _ target: Ownership, _ range: PageRange, _ contents: String?, _ deadline: Duration?,
-        _ expected: ScenarioAction.Outcome, _ device: String?
+        _ target: Ownership,
+        _ range: PageRange,
+        _ contents: String?,
+        _ deadline: Duration?,
+        _ expected: ScenarioAction.Outcome,
+        _ device: String?
     ) -> Account {
         var account = Account("host", "asks for \(target)", range)
         account.isAboutOwnership = true
         let request = ConversionRequest(
-            range, to: target, by: .host("host"), whenHeld: .handOver(deadline: deadline),
-            contents: contents.flatMap(ConversionRequest.Contents.init(rawValue:)) ?? .any)
+            range,
+            to: target,
+            by: .host("host"),
+            whenHeld: .handOver(deadline: deadline),
+            contents: contents.flatMap(ConversionRequest.Contents.init(rawValue:)) ?? .any
+        )
         do {
             let outcome = try controller.convert(request)
             account.outcome = outcome.text
@@ -284,7 +322,10 @@ public struct ScenarioRunner: ~Copyable {
     }
 
     private mutating func lease(
-        _ holder: Holder, _ kind: LeaseKind, _ range: PageRange, _ access: ScenarioAction.Access
+        _ holder: Holder,
+        _ kind: LeaseKind,
+        _ range: PageRange,
+        _ access: ScenarioAction.Access
     ) -> Account {
         var account = Account(holder.device, kind == .mapping ? "maps" : "pins", range)
         do {

@@ -9,3 +9,15 @@ public enum TicketResult: Sendable {
     /// It could not be carried out; the pages are in the ownership before, unless the back end is lost.
     case failed(BackendError)
 }
+
+extension TicketResult: CustomStringConvertible {
+    /// The end in a few words.
+    public var description: String {
+        switch self {
+        case .completed(let contents): "completed, contents \(contents.rawValue)"
+        case .cancelled: "cancelled"
+        case .expired: "expired"
+        case .failed(let error): "failed: \(error)"
+        }
+    }
+}

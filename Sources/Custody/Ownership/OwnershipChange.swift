@@ -20,3 +20,8 @@ public struct OwnershipChange: Sendable, Hashable {
     /// What has to happen, from the transition table.
     public var move: OwnershipMove { TransitionTable.move(from: from, to: to, initiator: initiator) }
 }
+
+extension OwnershipChange: CustomStringConvertible {
+    /// The pages, and the ownership before and after.
+    public var description: String { "\(range) \(from) → \(to)" }
+}

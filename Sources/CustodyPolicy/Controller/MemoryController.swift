@@ -50,7 +50,9 @@ public final class MemoryController: Sendable {
         state = Mutex(
             State(
                 ownership: PageRunMap(bounds: bounds, state: backend.initialOwnership),
-                ledger: LeaseLedger(bounds: bounds)))
+                ledger: LeaseLedger(bounds: bounds)
+            )
+        )
         backend.report(to: self)
     }
 
@@ -124,7 +126,10 @@ public final class MemoryController: Sendable {
         let range = request.range
         guard range.isAligned(to: layout.granularity) else {
             throw ConversionError(
-                .misaligned, "ownership changes in units of \(ByteCount(layout.granularity.bytes))", range: range)
+                .misaligned,
+                "ownership changes in units of \(ByteCount(layout.granularity.bytes))",
+                range: range
+            )
         }
         if let hole = layout.firstHole(in: range) {
             throw ConversionError(.hole, "there is no memory at \(hole.address)", range: range)
@@ -149,13 +154,15 @@ public final class MemoryController: Sendable {
             throw ConversionError(
                 .unsupported,
                 "the contents must be \(request.contents.rawValue), and the back end leaves them \(effect.rawValue)",
-                range: range)
+                range: range
+            )
         }
     }
 
     /// Converts run by run, so that what is done stays done when a later run stops.
     private func transactPrefix(
-        _ request: ConversionRequest, _ maximumRuns: Int
+        _ request: ConversionRequest,
+        _ maximumRuns: Int
     ) throws(ConversionError) -> ConversionOutcome {
         var page = request.range.start
         var changed: UInt64 = 0
@@ -191,7 +198,8 @@ public final class MemoryController: Sendable {
 
     /// Converts all pages of `range` or none.
     private func transact(
-        _ request: ConversionRequest, _ range: PageRange
+        _ request: ConversionRequest,
+        _ range: PageRange
     ) throws(ConversionError) -> ConversionOutcome {
         // A withdrawn hand-over can be followed by one more: three rounds, then the range is called busy.
         for _ in 0..<3 {
@@ -232,11 +240,19 @@ public final class MemoryController: Sendable {
             var blockers: [Blocker] = []
             for run in state.ownership.runs(in: range) {
                 let change = OwnershipChange(
-                    range: run.range, from: run.state, to: request.target, initiator: request.requester.party)
+                    range: run.range,
+                    from: run.state,
+                    to: request.target,
+                    initiator: request.requester.party
+                )
                 switch change.move {
                 case .stay: continue
                 case .illegal:
-                    throw ConversionError(.illegal, "\(run.state) pages cannot become \(request.target)", range: run.range)
+                    throw ConversionError(
+                        .illegal,
+                        "\(run.state) pages cannot become \(request.target)",
+                        range: run.range
+                    )
                 case .askTicket: return try MemoryController.ask(&state, request, range, run.range.start)
                 case .give: break
                 case .handOver(from: .host, _): blockers += state.ledger.blockers(of: run.range)
@@ -266,20 +282,28 @@ public final class MemoryController: Sendable {
 
     /// What a hand-over under way means for a request of some of its pages.
     private static func ask(
-        _ state: inout State, _ request: ConversionRequest, _ range: PageRange, _ page: PageNumber
+        _ state: inout State,
+        _ request: ConversionRequest,
+        _ range: PageRange,
+        _ page: PageNumber
     ) throws(ConversionError) -> ClaimResult {
         guard let claim = state.claims.first(where: { $0.covers(page) }), let handover = claim.handover else {
             throw ConversionError(.busy, "another conversion of these pages is under way", range: range)
         }
         // Joined, where all that is missing is in that hand-over; withdrawn, where the request takes all of it back.
         let others = state.ownership.runs(in: range).contains { run in
-            run.state == .inTransit ? !claim.changes.contains { $0.range.contains(run.range) } : run.state != request.target
+            run.state == .inTransit
+                ? !claim.changes.contains { $0.range.contains(run.range) } : run.state != request.target
         }
         if !others, handover.ticket.target == request.target { return .joined(handover) }
         let takesBack = !claim.changes.contains { $0.from != request.target || !range.contains($0.range) }
         if takesBack, claim.phase != .running { return .withdraw(handover) }
         throw ConversionError(
-            .busy, "the pages are in hand-over \(handover.ticket.id)", range: range, ticket: handover.ticket.id)
+            .busy,
+            "the pages are in hand-over \(handover.ticket.id)",
+            range: range,
+            ticket: handover.ticket.id
+        )
     }
 
     private static func add(_ claim: Claim, to state: inout State) {
@@ -288,11 +312,18 @@ public final class MemoryController: Sendable {
     }
 
     private func makeTicket(
-        _ range: PageRange, _ target: Ownership, _ now: Timestamp, _ deadline: Duration?, _ state: inout State
+        _ range: PageRange,
+        _ target: Ownership,
+        _ now: Timestamp,
+        _ deadline: Duration?,
+        _ state: inout State
     ) -> Ticket {
         defer { state.nextTicket += 1 }
         return Ticket(
-            id: TicketID(rawValue: state.nextTicket), range: range, target: target, since: now,
+            id: TicketID(rawValue: state.nextTicket),
+            range: range,
+            target: target,
+            since: now,
             deadline: deadline.map { now.advanced(by: $0) }
         ) { [weak self] id in self?.cancel(id) ?? false }
     }
@@ -307,7 +338,10 @@ public final class MemoryController: Sendable {
 
     /// Carries a claim out that waits for nobody.
     private func carryOut(
-        _ id: UInt64, _ request: ConversionRequest, _ changes: Changes, _ range: PageRange
+        _ id: UInt64,
+        _ request: ConversionRequest,
+        _ changes: Changes,
+        _ range: PageRange
     ) throws(ConversionError) -> ConversionOutcome {
         do {
             var transaction = try prepare(changes)
@@ -362,8 +396,13 @@ public final class MemoryController: Sendable {
 
     /// Makes a claim a pending hand-over because the back end completes it by itself.
     private func register(
-        _ id: UInt64, _ request: ConversionRequest, _ changes: Changes, _ range: PageRange,
-        _ transaction: consuming Transaction, _ reference: BackendHandover, _ blockers: [Blocker]
+        _ id: UInt64,
+        _ request: ConversionRequest,
+        _ changes: Changes,
+        _ range: PageRange,
+        _ transaction: consuming Transaction,
+        _ reference: BackendHandover,
+        _ blockers: [Blocker]
     ) throws(ConversionError) -> ConversionOutcome {
         var transaction = consume transaction
         var deadline: Duration?
@@ -563,7 +602,9 @@ public final class MemoryController: Sendable {
     ///
     /// - Throws: ``AccessError``.
     public func read(
-        _ bytes: inout MutableSpan<UInt8>, from address: GuestPhysicalAddress, for holder: Holder
+        _ bytes: inout MutableSpan<UInt8>,
+        from address: GuestPhysicalAddress,
+        for holder: Holder
     ) throws(AccessError) {
         guard bytes.count > 0 else { return }
         let lease = try access(address, bytes.count, holder)
@@ -574,7 +615,9 @@ public final class MemoryController: Sendable {
     ///
     /// - Throws: ``AccessError``.
     public func write(
-        _ bytes: Span<UInt8>, to address: GuestPhysicalAddress, for holder: Holder
+        _ bytes: Span<UInt8>,
+        to address: GuestPhysicalAddress,
+        for holder: Holder
     ) throws(AccessError) {
         guard bytes.count > 0 else { return }
         let lease = try access(address, bytes.count, holder)
@@ -582,7 +625,9 @@ public final class MemoryController: Sendable {
     }
 
     private func access(
-        _ address: GuestPhysicalAddress, _ byteCount: Int, _ holder: Holder
+        _ address: GuestPhysicalAddress,
+        _ byteCount: Int,
+        _ holder: Holder
     ) throws(AccessError) -> HostLease {
         let range: PageRange
         do {
@@ -610,12 +655,19 @@ public final class MemoryController: Sendable {
     // MARK: Answers and events
 
     private func outcome(
-        _ status: ConversionOutcome.Status, _ range: PageRange, stoppedAt: PageNumber? = nil,
-        _ changedPages: UInt64 = 0, _ contents: ContentsEffect? = nil
+        _ status: ConversionOutcome.Status,
+        _ range: PageRange,
+        stoppedAt: PageNumber? = nil,
+        _ changedPages: UInt64 = 0,
+        _ contents: ContentsEffect? = nil
     ) -> ConversionOutcome {
         ConversionOutcome(
-            status: status, range: range, stoppedAt: stoppedAt, changedPages: changedPages,
-            contents: contents ?? .preserved)
+            status: status,
+            range: range,
+            stoppedAt: stoppedAt,
+            changedPages: changedPages,
+            contents: contents ?? .preserved
+        )
     }
 
     private func emit(_ kind: @autoclosure () -> ControllerEvent.Kind) {
@@ -697,9 +749,12 @@ extension MemoryController: GuestRequestHandler {
             return .refused
         }
         let conversion = ConversionRequest(
-            range, to: request.target, by: .guest(processor: request.processor),
+            range,
+            to: request.target,
+            by: .guest(processor: request.processor),
             whenHeld: .handOver(deadline: limits.guestDeadline),
-            extent: .prefix(maximumRuns: limits.runsPerGuestRequest))
+            extent: .prefix(maximumRuns: limits.runsPerGuestRequest)
+        )
         do {
             let outcome = try convert(conversion)
             guard let stop = outcome.stoppedAt else { return .done }

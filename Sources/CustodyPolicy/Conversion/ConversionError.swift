@@ -41,7 +41,11 @@ public struct ConversionError: Error, Sendable {
 
     /// Describes a refusal.
     public init(
-        _ code: Code, _ message: String, range: PageRange? = nil, ticket: TicketID? = nil, cause: BackendError? = nil
+        _ code: Code,
+        _ message: String,
+        range: PageRange? = nil,
+        ticket: TicketID? = nil,
+        cause: BackendError? = nil
     ) {
         self.code = code
         self.message = message

@@ -1,0 +1,44 @@
+import Custody
+
+extension ControllerEvent.Kind: CustomStringConvertible {
+    /// The event in one line, without its time: two back ends that do the same give the same lines.
+    public var description: String {
+        switch self {
+        case .requested(let request):
+            "requested by \(request.requester): \(request.range) to \(request.target)"
+        case .decided(_, .allow): "policy: allowed"
+        case .decided(_, .later(let reason)): "policy: later, \(reason)"
+        case .decided(_, .deny(let reason)): "policy: denied, \(reason)"
+        case .prepared(let change): "prepared: \(change)"
+        case .committed(let change): "committed: \(change)"
+        case .finished(let change, let contents): "finished: \(change), contents \(contents.rawValue)"
+        case .answered(let request, let outcome): "answered \(request.requester): \(outcome)"
+        case .failed(let request, let error): "failed \(request.requester): \(error.code.rawValue), \(error.message)"
+        case .settled(let ticket, let result): "hand-over \(ticket.id) \(result)"
+        case .leased(let kind, let range, let holder): "leased: \(kind.rawValue) of \(range) to \(holder)"
+        case .leaseRefused(let kind, let range, let holder, let error):
+            "lease refused: \(kind.rawValue) of \(range) to \(holder), \(error)"
+        case .released(let kind, let range, let holder): "released: \(kind.rawValue) of \(range) by \(holder)"
+        case .lost(let error): "back end lost: \(error)"
+        }
+    }
+}
+
+extension ConversionOutcome: CustomStringConvertible {
+    /// The outcome in one line.
+    public var description: String {
+        let stop = stoppedAt.map { ", from \($0.address) on" } ?? ""
+        switch status {
+        case .completed: return "completed, \(changedPages) pages changed"
+        case .blocked(let blockers): return "blocked\(stop) by \(ConversionOutcome.list(blockers))"
+        case .pending(let ticket, let blockers):
+            return "pending as \(ticket.id)\(stop), held by \(ConversionOutcome.list(blockers))"
+        case .deferred(let reason): return "deferred\(stop): \(reason)"
+        case .stopped(let error): return "stopped\(stop): \(error.message)"
+        }
+    }
+
+    private static func list(_ blockers: [Blocker]) -> String {
+        blockers.map { "\($0)" }.joined(separator: ", ")
+    }
+}

@@ -1,0 +1,11 @@
+import ArgumentParser
+
+/// The command line tool.
+@main
+struct CustodyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "custody",
+        abstract: "Who may touch this guest page now, and when may the other side?",
+        subcommands: [RunCommand.self, ProbeCommand.self]
+    )
+}

@@ -1,0 +1,20 @@
+/// Rows of text under headings, every column as wide as its widest cell.
+struct TextTable {
+    private var rows: [[String]]
+
+    init(_ headings: [String]) { rows = [headings] }
+
+    mutating func add(_ row: [String]) { rows.append(row) }
+
+    var lines: [String] {
+        let widths = (rows.first ?? []).indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        func line(_ row: [String]) -> String {
+            let cells = zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }
+            var text = cells.joined(separator: "  ")
+            while text.last == " " { text.removeLast() }
+            return text
+        }
+        let rule = widths.map { String(repeating: "─", count: $0) }.joined(separator: "  ")
+        return [line(rows[0]), rule] + rows.dropFirst().map(line)
+    }
+}

@@ -21,7 +21,11 @@ let package = Package(
         .library(name: "CustodyConfiguration", targets: ["CustodyConfiguration"]),
         .library(name: "CustodyScenario", targets: ["CustodyScenario"]),
         .library(name: "SimulationBackend", targets: ["SimulationBackend"]),
+        .library(name: "LibvirtBackend", targets: ["LibvirtBackend"]),
         .library(name: "CustodyProtocols", targets: ["CustodyProtocols"]),
+    ],
+    traits: [
+        .trait(name: "Libvirt", description: "The back end for domains that libvirt manages. Needs libvirt-dev."),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -54,6 +58,7 @@ let package = Package(
             name: "CustodyTool",
             dependencies: [
                 "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyScenario", "SimulationBackend",
+                .target(name: "LibvirtBackend", condition: .when(traits: ["Libvirt"])),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
@@ -63,6 +68,18 @@ let package = Package(
             dependencies: ["Custody"],
             path: "Plugins/SimulationBackend",
             swiftSettings: strict
+        ),
+        .target(
+            name: "LibvirtBackend",
+            dependencies: ["Custody", .target(name: "CLibvirt", condition: .when(traits: ["Libvirt"]))],
+            path: "Plugins/LibvirtBackend",
+            swiftSettings: strict
+        ),
+        .systemLibrary(
+            name: "CLibvirt",
+            path: "Plugins/CLibvirt",
+            pkgConfig: "libvirt",
+            providers: [.apt(["libvirt-dev"])]
         ),
         .target(name: "CustodyProtocols", dependencies: ["Custody"], swiftSettings: strict),
     ]

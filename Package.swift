@@ -42,7 +42,11 @@ let package = Package(
         ),
         .target(
             name: "CustodyConfiguration",
-            dependencies: ["Custody", "CustodyPolicy", .product(name: "Yams", package: "Yams")],
+            dependencies: [
+                "Custody", "CustodyPolicy",
+                .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "Yams", package: "Yams"),
+            ],
             swiftSettings: strict
         ),
         .target(

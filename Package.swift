@@ -25,7 +25,7 @@ let package = Package(
         .library(name: "CustodyProtocols", targets: ["CustodyProtocols"]),
     ],
     traits: [
-        .trait(name: "Libvirt", description: "The back end for domains that libvirt manages. Needs libvirt-dev."),
+        .trait(name: "Libvirt", description: "The back end for domains that libvirt manages. Needs libvirt-dev.")
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),

@@ -5,7 +5,7 @@ let package = Package(
     name: "minimal-vmm",
     dependencies: [
         // Outside of this repository: .package(url: "https://github.com/…/custody", from: "0.1.0")
-        .package(name: "custody", path: "../.."),
+        .package(name: "custody", path: "../..")
     ],
     targets: [
         .executableTarget(

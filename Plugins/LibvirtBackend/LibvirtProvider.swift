@@ -18,8 +18,11 @@
         public func probe() -> [BackendProbe] {
             [
                 BackendProbe(
-                    backend: name, unavailable: LibvirtProvider.notThereYet,
-                    capabilities: LibvirtProvider.capabilities, remarks: [LibvirtProvider.libraryVersion])
+                    backend: name,
+                    unavailable: LibvirtProvider.notThereYet,
+                    capabilities: LibvirtProvider.capabilities,
+                    remarks: [LibvirtProvider.libraryVersion]
+                )
             ]
         }
 
@@ -28,14 +31,17 @@
 
         /// Always fails: this back end makes no guests yet.
         public func makeBackend(
-            for guest: GuestConfiguration, options: ConfigurationSection
+            for guest: GuestConfiguration,
+            options: ConfigurationSection
         ) throws(BackendCreationError) -> any MemoryBackend {
             do { try options.finish() } catch { throw .configuration(error) }
             throw .backend(LibvirtProvider.notThereYet)
         }
 
         private static let notThereYet = BackendError(
-            .unsupported, "changes of ownership are not implemented for libvirt domains; use kvm or simulation")
+            .unsupported,
+            "changes of ownership are not implemented for libvirt domains; use kvm or simulation"
+        )
 
         /// Hot-plugged DIMMs are the unit in which a domain's memory can come and go: 1 MiB at the least, so the next
         /// page size above it is what this back end is going to promise.
@@ -46,7 +52,8 @@
             pendingHandovers: .ledger,
             transitAccess: .asBefore,
             maximumProcessors: 0,
-            maximumGuestBytes: 0)
+            maximumGuestBytes: 0
+        )
 
         private static var libraryVersion: String {
             var version: UInt = 0

@@ -23,7 +23,10 @@ struct MinimalVMM {
         /// Has the guest ask for a conversion with its own instructions; the controller answers.
         func ask(for target: Ownership, of range: PageRange) throws -> GuestReply {
             let request = GuestOperation.request(
-                address: range.address.rawValue, byteCount: range.byteCount, target: target)
+                address: range.address.rawValue,
+                byteCount: range.byteCount,
+                target: target
+            )
             guard case .reply(let reply) = try guest.perform(request, on: 0, answeringTo: controller) else {
                 throw BackendError(.guestFailed, "the guest did not answer")
             }

@@ -110,7 +110,7 @@ public struct ScenarioRunner: ~Copyable {
                 .write(bytes, to: GuestPhysicalAddress(address)),
                 access,
                 nil,
-                Account("guest/vcpu\(processor)", "writes \(bytes.count) bytes", at: address, bytes.count)
+                Account("guest/vcpu\(processor)", "writes \(bytes.count) B", at: address, bytes.count)
             )
         case .guestReads(let processor, let expectation, let address, let access):
             return guest(
@@ -118,7 +118,7 @@ public struct ScenarioRunner: ~Copyable {
                 .read(count: expectation.count, from: GuestPhysicalAddress(address)),
                 access,
                 expectation,
-                Account("guest/vcpu\(processor)", "reads \(expectation.count) bytes", at: address, expectation.count)
+                Account("guest/vcpu\(processor)", "reads \(expectation.count) B", at: address, expectation.count)
             )
         case .guestRequests(let processor, let target, let address, let byteCount, let reply, let device):
             return guestRequest(processor, target, address, byteCount, reply, device)
@@ -139,11 +139,11 @@ public struct ScenarioRunner: ~Copyable {
         case .deviceLeases(let holder, let kind, let range, let access):
             return lease(holder, kind, range, access)
         case .deviceWrites(let device, let bytes, let address):
-            var account = Account(device, "writes \(bytes.count) bytes", at: address, bytes.count)
+            var account = Account(device, "writes \(bytes.count) B", at: address, bytes.count)
             account.failure = leases.write(bytes, to: address, as: device)
             return account
         case .deviceReads(let device, let expectation, let address):
-            var account = Account(device, "reads \(expectation.count) bytes", at: address, expectation.count)
+            var account = Account(device, "reads \(expectation.count) B", at: address, expectation.count)
             switch leases.read(expectation.count, from: address, as: device) {
             case .success(let bytes): compare(bytes, expectation, &account)
             case .failure(let error): account.failure = error.description
@@ -242,7 +242,7 @@ public struct ScenarioRunner: ~Copyable {
     private var monitor: Holder { Holder(device: "host") }
 
     private func hostWrite(_ bytes: [UInt8], _ address: UInt64, _ access: ScenarioAction.Access) -> Account {
-        var account = Account("host", "writes \(bytes.count) bytes", at: address, bytes.count)
+        var account = Account("host", "writes \(bytes.count) B", at: address, bytes.count)
         do {
             try controller.write(bytes.span, to: GuestPhysicalAddress(address), for: monitor)
             account.expect(access.rawValue, "reached")
@@ -258,7 +258,7 @@ public struct ScenarioRunner: ~Copyable {
         _ address: UInt64,
         _ access: ScenarioAction.Access
     ) -> Account {
-        var account = Account("host", "reads \(expectation.count) bytes", at: address, expectation.count)
+        var account = Account("host", "reads \(expectation.count) B", at: address, expectation.count)
         do {
             var bytes = [UInt8](repeating: 0, count: expectation.count)
             var span = bytes.mutableSpan
@@ -273,7 +273,7 @@ public struct ScenarioRunner: ~Copyable {
     }
 
     private func probe(_ address: UInt64, _ access: ScenarioAction.Access) -> Account {
-        var account = Account("host", "reaches past the ledger", at: address, 1)
+        var account = Account("host", "reaches past its ledger", at: address, 1)
         do {
             var bytes: [UInt8] = [0]
             var span = bytes.mutableSpan

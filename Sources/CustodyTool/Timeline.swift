@@ -16,14 +16,14 @@ struct Timeline {
 
     var text: String {
         var lines = ["\(report.scenario.name), on \(backend)", ""]
-        var table = TextTable(["", "time", "who", "does", "range", "ownership", "outcome", "took", "held by"])
+        var table = TextTable(["", "time", "who", "does", "where", "ownership", "outcome", "took", "held by"])
         for step in report.steps {
             table.add([
                 step.failure == nil ? "✓" : "✗",
                 step.began.since(.zero).text,
                 step.actor,
                 step.deed,
-                step.range.map { "\($0)" } ?? "",
+                step.range.map { "\($0.address) +\(ByteCount($0.byteCount))" } ?? "",
                 step.change ?? "",
                 step.outcome,
                 step.ended > step.began ? step.ended.since(step.began).text : "",

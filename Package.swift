@@ -17,9 +17,17 @@ let package = Package(
     products: [
         .library(name: "Custody", targets: ["Custody"]),
         .library(name: "CustodyProtocols", targets: ["CustodyProtocols"]),
+        .library(name: "CustodyChecker", targets: ["CustodyChecker"]),
     ],
     targets: [
         .target(name: "Custody", swiftSettings: strict),
-        .target(name: "CustodyProtocols", dependencies: ["Custody"], swiftSettings: strict),
+        .target(name: "CustodyProtocols", swiftSettings: strict),
+        .target(name: "CustodyChecker", dependencies: ["CustodyProtocols"], swiftSettings: strict),
+        .testTarget(name: "CustodyProtocolsTests", dependencies: ["CustodyProtocols"], swiftSettings: strict),
+        .testTarget(
+            name: "CustodyCheckerTests",
+            dependencies: ["CustodyChecker", "CustodyProtocols"],
+            swiftSettings: strict
+        ),
     ]
 )

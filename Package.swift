@@ -12,17 +12,22 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
+let uniqueArray = Target.Dependency.product(name: "BasicContainers", package: "swift-collections")
+let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let libvirt = TargetDependencyCondition.when(traits: ["Libvirt"])
+
 let package = Package(
     name: "custody",
     products: [
+        .executable(name: "custody", targets: ["CustodyTool"]),
         .library(name: "Custody", targets: ["Custody"]),
         .library(name: "CustodyPolicy", targets: ["CustodyPolicy"]),
-        .executable(name: "custody", targets: ["CustodyTool"]),
         .library(name: "CustodyConfiguration", targets: ["CustodyConfiguration"]),
         .library(name: "CustodyScenario", targets: ["CustodyScenario"]),
+        .library(name: "CustodyProtocols", targets: ["CustodyProtocols"]),
+        .library(name: "CustodyChecker", targets: ["CustodyChecker"]),
         .library(name: "SimulationBackend", targets: ["SimulationBackend"]),
         .library(name: "LibvirtBackend", targets: ["LibvirtBackend"]),
-        .library(name: "CustodyProtocols", targets: ["CustodyProtocols"]),
     ],
     traits: [
         .trait(name: "Libvirt", description: "The back end for domains that libvirt manages. Needs libvirt-dev.")
@@ -34,49 +39,32 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     ],
     targets: [
+        // The core: no dependency.
         .target(name: "Custody", swiftSettings: strict),
-        .target(
-            name: "CustodyPolicy",
-            dependencies: ["Custody", .product(name: "BasicContainers", package: "swift-collections")],
-            swiftSettings: strict
-        ),
+
+        // The policy layer and what stands on it: no back end is named.
+        .target(name: "CustodyPolicy", dependencies: ["Custody", uniqueArray], swiftSettings: strict),
         .target(
             name: "CustodyConfiguration",
-            dependencies: [
-                "Custody", "CustodyPolicy",
-                .product(name: "SystemPackage", package: "swift-system"),
-                .product(name: "Yams", package: "Yams"),
-            ],
+            dependencies: ["Custody", "CustodyPolicy", system, .product(name: "Yams", package: "Yams")],
             swiftSettings: strict
         ),
         .target(
             name: "CustodyScenario",
-            dependencies: [
-                "Custody", "CustodyConfiguration", "CustodyPolicy",
-                .product(name: "BasicContainers", package: "swift-collections"),
-            ],
+            dependencies: ["Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", uniqueArray],
             resources: [.embedInCode("Resources/hand-over.yaml"), .embedInCode("Resources/default.yaml")],
             swiftSettings: strict
         ),
-        .executableTarget(
-            name: "CustodyTool",
-            dependencies: [
-                "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyScenario", "SimulationBackend",
-                .target(name: "LibvirtBackend", condition: .when(traits: ["Libvirt"])),
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ],
-            swiftSettings: strict
-        ),
+
+        // The kernel's protocols, and the proof of what they keep.
+        .target(name: "CustodyProtocols", swiftSettings: strict),
+        .target(name: "CustodyChecker", dependencies: ["CustodyProtocols"], swiftSettings: strict),
+
+        // Back ends: each knows the core alone.
         .target(
             name: "SimulationBackend",
-            dependencies: ["Custody"],
+            dependencies: ["Custody", "CustodyProtocols"],
             path: "Plugins/SimulationBackend",
-            swiftSettings: strict
-        ),
-        .target(
-            name: "LibvirtBackend",
-            dependencies: ["Custody", .target(name: "CLibvirt", condition: .when(traits: ["Libvirt"]))],
-            path: "Plugins/LibvirtBackend",
             swiftSettings: strict
         ),
         .systemLibrary(
@@ -85,6 +73,22 @@ let package = Package(
             pkgConfig: "libvirt",
             providers: [.apt(["libvirt-dev"])]
         ),
-        .target(name: "CustodyProtocols", dependencies: ["Custody"], swiftSettings: strict),
+        .target(
+            name: "LibvirtBackend",
+            dependencies: ["Custody", .target(name: "CLibvirt", condition: libvirt)],
+            path: "Plugins/LibvirtBackend",
+            swiftSettings: strict
+        ),
+
+        // The tool: the one place that names them all.
+        .executableTarget(
+            name: "CustodyTool",
+            dependencies: [
+                "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyScenario",
+                "SimulationBackend", .target(name: "LibvirtBackend", condition: libvirt),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict
+        ),
     ]
 )

@@ -1,0 +1,53 @@
+/// The memory that the step machines work on: one guest_memfd file, its folios, its page tables and its locks.
+///
+/// A protocol, so that the checker can keep it in a few machine words and the simulation in a sparse store; both run
+/// the same machines on it. Every requirement is a single read or write of a trivial value, by index, and O(1) unless
+/// it says otherwise. A world is asked only about pages less than ``pageCount`` and folios that it named itself.
+public protocol FolioWorld {
+    /// Size of the file, in pages.
+    var pageCount: UInt64 { get }
+
+    /// Size of every folio, in pages: 1 to 512, a power of two.
+    var pagesPerFolio: UInt64 { get }
+
+    /// Who may map a page of the file, and who does.
+    func page(_ offset: PageOffset) -> PageState
+
+    /// Replaces what `page(_:)` returns for one page.
+    mutating func setPage(_ offset: PageOffset, to state: PageState)
+
+    /// The folio that the page cache holds for a page, or nil if there is none.
+    func cachedFolio(at offset: PageOffset) -> FolioID?
+
+    /// Makes the page cache hold `folio`, or nothing, for all pages that a folio at `offset` covers.
+    ///
+    /// `offset` is a multiple of ``pagesPerFolio``.
+    mutating func setCachedFolio(_ folio: FolioID?, at offset: PageOffset)
+
+    /// The state of a folio.
+    func folio(_ id: FolioID) -> FolioState
+
+    /// Replaces the state of a folio.
+    mutating func setFolio(_ id: FolioID, to state: FolioState)
+
+    /// A folio that is not allocated and to which nobody refers, or nil if memory is exhausted. Changes nothing.
+    func unusedFolio() -> FolioID?
+
+    /// A folio whose flags contain `queued`, or nil if there is none. May be linear in the number of queued folios.
+    func queuedFolio() -> FolioID?
+
+    /// The state of a lock.
+    func lock(_ lock: Lock) -> LockState
+
+    /// Replaces the state of a lock.
+    mutating func setLock(_ lock: Lock, to state: LockState)
+
+    /// How many invalidations of the guest's page tables have ended (`mmu_invalidate_seq`); may wrap.
+    var invalidateSequence: UInt8 { get set }
+
+    /// How many invalidations of the guest's page tables are under way (`mmu_invalidate_in_progress`).
+    var invalidationsInProgress: UInt8 { get set }
+
+    /// Whether the inode still exists; once false it stays so.
+    var hasInode: Bool { get set }
+}

@@ -1,30 +1,73 @@
 public import Custody
+public import CustodyProtocols
 
 /// How a simulation behaves.
-public struct SimulationOptions: Sendable, Equatable {
+public struct SimulationOptions: Sendable {
+    /// The protocol by which pages change hands.
+    public var handover: HandoverProtocol
     /// Where all chance comes from.
     public var seed: UInt64
-    /// What a conversion does to the bytes.
+    /// Whether everybody at work in the kernel is let go on by chance, rather than the caller first.
+    public var interleaves: Bool
+    /// What a conversion does to the bytes: the protocol itself preserves them; zeroed does what an architecture does
+    /// that scrubs a page between owners.
     public var contents: ContentsEffect
     /// The virtual time that a change of ownership takes, before a seeded jitter of up to a quarter.
     public var latency: Duration
+    /// The size of every folio, in pages: a power of two from 1 to 512.
+    public var pagesPerFolio: Int
+    /// The most bytes of memory that there are to back the guest with.
+    public var memory: ByteCount
+    /// What goes wrong.
+    public var faults: [Fault]
 
-    /// Options; the defaults are seed 1, zeroed contents and 2 µs.
-    public init(seed: UInt64 = 1, contents: ContentsEffect = .zeroed, latency: Duration = .microseconds(2)) {
+    /// Options; the defaults are `gmem-custody`, seed 1, zeroed contents, 2 µs, one-page folios and no faults.
+    public init(
+        handover: HandoverProtocol = .custody,
+        seed: UInt64 = 1,
+        interleaves: Bool = false,
+        contents: ContentsEffect = .zeroed,
+        latency: Duration = .microseconds(2),
+        pagesPerFolio: Int = 1,
+        memory: ByteCount = ByteCount(1 << 40),
+        faults: [Fault] = []
+    ) {
+        self.handover = handover
         self.seed = seed
+        self.interleaves = interleaves
         self.contents = contents
         self.latency = latency
+        self.pagesPerFolio = pagesPerFolio
+        self.memory = memory
+        self.faults = faults
     }
 
-    /// Reads options from the section `simulation` of a configuration: `seed`, `contents`, `latency`.
+    /// Reads options from the section `simulation` of a configuration.
     ///
     /// - Throws: ``ConfigurationError``.
     public init(_ section: ConfigurationSection) throws(ConfigurationError) {
         self.init()
         var section = section
+        if let node = section.node("protocol") {
+            guard let handover = node.text.flatMap(HandoverProtocol.named) else {
+                let known = HandoverProtocol.all.map(\.name)
+                throw ConfigurationError(unknown: "protocol", node.text ?? "", known: known, at: node.location)
+            }
+            self.handover = handover
+        }
         seed = try section.unsigned("seed") ?? seed
+        interleaves = try section.boolean("interleave") ?? interleaves
         contents = try section.choice("contents", of: ["zeroed": .zeroed, "preserved": .preserved]) ?? contents
         latency = try section.duration("latency") ?? latency
+        let sizes: KeyValuePairs<String, Int> = [
+            "4KiB": 1, "8KiB": 2, "16KiB": 4, "32KiB": 8, "64KiB": 16, "128KiB": 32, "256KiB": 64, "512KiB": 128,
+            "1MiB": 256, "2MiB": 512,
+        ]
+        pagesPerFolio = try section.choice("folio", of: sizes) ?? pagesPerFolio
+        memory = try section.byteCount("memory") ?? memory
+        var faults: [Fault] = []
+        for node in try section.list("faults") ?? [] { faults.append(try Fault(node)) }
+        self.faults = faults
         try section.finish()
     }
 }

@@ -14,11 +14,11 @@ public protocol MemoryBackend: AnyObject, HostMemory {
     /// What this back end can do, with the configuration it was made with.
     var capabilities: Capabilities { get }
 
-    /// Where the guest has RAM. Every page starts ``initialOwnership``.
+    /// Where the guest has RAM.
     var layout: GuestMemoryLayout { get }
 
-    /// The ownership that every page is in when the back end has been made.
-    var initialOwnership: Ownership { get }
+    /// The ownership that each page is in when the back end has been made; its bounds are those of the layout.
+    var initialOwnership: PageRunMap<Ownership> { get }
 
     /// Where work is done that a releasing thread must not do itself, and what time it is.
     var executor: any CompletionExecutor { get }

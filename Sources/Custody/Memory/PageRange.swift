@@ -42,7 +42,7 @@ public struct PageRange: Sendable, Hashable {
     public init(_ page: PageNumber) throws(RangeError) { try self.init(start: page, count: 1) }
 
     /// The caller vouches for `count > 0` and a last page within the address space.
-    init(uncheckedStart start: UInt64, count: UInt64) {
+    package init(uncheckedStart start: UInt64, count: UInt64) {
         self.start = PageNumber(start)
         self.count = count
     }

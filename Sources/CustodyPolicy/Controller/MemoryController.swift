@@ -46,11 +46,10 @@ public final class MemoryController: Sendable {
         layout = backend.layout
         capabilities = backend.capabilities
         executor = backend.executor
-        let bounds = layout.bounds
         state = Mutex(
             State(
-                ownership: PageRunMap(bounds: bounds, state: backend.initialOwnership),
-                ledger: LeaseLedger(bounds: bounds)
+                ownership: backend.initialOwnership,
+                ledger: LeaseLedger(bounds: layout.bounds)
             )
         )
         backend.report(to: self)

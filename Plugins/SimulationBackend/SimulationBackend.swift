@@ -580,6 +580,9 @@ extension SimulationBackend: KernelDriver {
         return result
     }
 
+    /// The page of the file that backs a frame.
+    public func offset(frame: UInt64) -> PageOffset? { file.offset(of: PageNumber(frame)) }
+
     /// What the kernel has for a page.
     public func state(frame: UInt64) -> (page: PageState, folio: FolioState?)? {
         guard let offset = file.offset(of: PageNumber(frame)) else { return nil }

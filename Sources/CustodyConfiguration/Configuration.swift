@@ -44,15 +44,20 @@ public struct Configuration: Sendable {
 
     /// Makes the back end that the configuration names.
     ///
+    /// - Parameter overrides: Keys of the back end's section that take precedence over the file's.
     /// - Throws: ``BackendCreationError``.
-    public func makeBackend(from registry: BackendRegistry) throws(BackendCreationError) -> any MemoryBackend {
+    public func makeBackend(
+        from registry: BackendRegistry,
+        overrides: ConfigurationSection? = nil
+    ) throws(BackendCreationError) -> any MemoryBackend {
         let provider: any BackendProvider
         do {
             provider = try registry.provider(named: backend.name, at: backend.location)
         } catch {
             throw .configuration(error)
         }
-        let section = options[backend.name] ?? ConfigurationSection(at: backend.location)
+        var section = options[backend.name] ?? ConfigurationSection(at: backend.location)
+        if let overrides { section = section.overridden(by: overrides) }
         return try provider.makeBackend(for: guest, options: section)
     }
 

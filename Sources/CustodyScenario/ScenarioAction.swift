@@ -1,4 +1,5 @@
 public import Custody
+public import CustodyProtocols
 
 /// What can be done in a scenario. Addresses and sizes are in bytes.
 public enum ScenarioAction: Sendable, Hashable {
@@ -46,6 +47,30 @@ public enum ScenarioAction: Sendable, Hashable {
     case check(Ownership, PageRange)
     /// The newest pending hand-over has ended in this way.
     case settled(Settlement)
+    /// A call of the kernel's own is made, by the protocol of the simulation. The operation's start is not used.
+    case kernelCalls(CustodyProtocols.Operation, address: UInt64, KernelExpectation)
+    /// A process begins such a call, and goes on whenever the schedule lets it; with `steps`, it is left there.
+    case processBegins(String, CustodyProtocols.Operation, address: UInt64, steps: Int?)
+    /// A process makes so many steps, and then waits for what is expected, by default nothing.
+    case processAdvances(String, steps: Int, waitsFor: Wait)
+    /// A process goes on to its end.
+    case processFinishes(String, KernelExpectation)
+    /// The kernel has this for a page.
+    case kernelState(address: UInt64, Mappability, registered: Bool?, references: Int?, mappings: Int?)
+    /// Of what should never happen in a kernel, exactly these things have happened so far.
+    case kernelSaw(Events)
+
+    /// What a call of the kernel is to come to.
+    public struct KernelExpectation: Sendable, Hashable {
+        /// What it returns, where that matters.
+        public var result: KernelResult?
+        /// What that means, where that matters.
+        public var outcome: CustodyProtocols.Outcome?
+        /// The first page that did not get there, in bytes of the guest, where that matters.
+        public var stop: UInt64?
+        /// What it waits for, for ever.
+        public var stuck: Wait
+    }
 
     /// The bytes that a load is to find.
     public enum Expectation: Sendable, Hashable {

@@ -14,10 +14,11 @@ enum ScenarioReader {
     }
 
     private static func action(_ section: inout ConfigurationSection) throws(ConfigurationError) -> ScenarioAction {
-        let subjects = section.keys.filter { ["guest", "host", "device", "wait", "check", "settled"].contains($0) }
+        let known = ["guest", "host", "device", "wait", "check", "settled", "kernel", "process", "state", "saw"]
+        let subjects = section.keys.filter { known.contains($0) }
         guard subjects.count == 1, let subject = subjects.first else {
             throw ConfigurationError(
-                "a step has exactly one of the keys guest, host, device, wait, check, settled",
+                "a step has exactly one of the keys \(known.joined(separator: ", "))",
                 at: section.location
             )
         }
@@ -25,6 +26,10 @@ enum ScenarioReader {
         case "guest": return try guest(&section)
         case "host": return try host(&section)
         case "device": return try device(&section)
+        case "kernel": return try KernelStepReader.call(&section)
+        case "process": return try KernelStepReader.process(&section)
+        case "state": return try KernelStepReader.state(&section)
+        case "saw": return try KernelStepReader.saw(&section)
         case "wait": return .wait(try required(section, try section.duration("wait"), "wait"))
         case "check":
             let ownership = try required(section, try section.choice("check", of: ownerships), "check")
@@ -138,7 +143,7 @@ enum ScenarioReader {
         ["shared": .shared, "private": .private, "host": .host, "in-transit": .inTransit]
     }
 
-    private static func required<Value>(
+    static func required<Value>(
         _ section: ConfigurationSection,
         _ value: Value?,
         _ key: String
@@ -147,7 +152,7 @@ enum ScenarioReader {
         return value
     }
 
-    private static func address(_ section: inout ConfigurationSection) throws(ConfigurationError) -> UInt64 {
+    static func address(_ section: inout ConfigurationSection) throws(ConfigurationError) -> UInt64 {
         try required(section, try section.byteCount("at"), "at").rawValue
     }
 

@@ -1,5 +1,6 @@
 public import Custody
 public import CustodyPolicy
+import CustodyProtocols
 
 /// Plays a scenario on a back end, one step after the other, through a controller of its own.
 public struct ScenarioRunner: ~Copyable {
@@ -163,6 +164,23 @@ public struct ScenarioRunner: ~Copyable {
             account.expect("\(ownership)", describeOwnership(range))
             account.outcome = account.failure == nil ? "yes" : "no"
             return account
+        case .kernelCalls(let operation, let address, let expected):
+            let byteCount = Int(clamping: operation.count.multipliedReportingOverflow(by: PageSize.base.bytes).0)
+            return kernel("kernel", operation.kind.text, address, byteCount) { $0.call(operation, address, expected) }
+        case .processBegins(let name, let operation, let address, let steps):
+            return kernel(name, "begins: \(operation.kind.text)", address, 1) {
+                $0.begin(name, operation, address, steps)
+            }
+        case .processAdvances(let name, let steps, let wait):
+            return kernel(name, "makes \(steps) steps", nil, 1) { $0.advance(name, steps, wait) }
+        case .processFinishes(let name, let expected):
+            return kernel(name, "goes on", nil, 1) { $0.finish(name, expected) }
+        case .kernelState(let address, let mappability, let isRegistered, let references, let mappings):
+            return kernel("check", "is \(mappability)", address, 1) {
+                $0.state(address, mappability, isRegistered, references, mappings)
+            }
+        case .kernelSaw(let events):
+            return kernel("check", "what should never happen", nil, 1) { $0.saw(events) }
         case .settled(let settlement):
             var account = Account("check", "hand-over ended", newest?.range)
             account.isAboutOwnership = true
@@ -170,6 +188,22 @@ public struct ScenarioRunner: ~Copyable {
             account.expect(settlement.rawValue, account.outcome)
             return account
         }
+    }
+
+    private func kernel(
+        _ actor: String,
+        _ deed: String,
+        _ address: UInt64?,
+        _ byteCount: Int,
+        _ body: (KernelPlayer) -> KernelPlayer.Verdict
+    ) -> Account {
+        var account = address.map { Account(actor, deed, at: $0, byteCount) } ?? Account(actor, deed)
+        guard let player = KernelPlayer(backend) else {
+            account.failure = "the back end has no kernel whose protocol can be driven"
+            return account
+        }
+        (account.outcome, account.failure) = body(player)
+        return account
     }
 
     // MARK: The guest

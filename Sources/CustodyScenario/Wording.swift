@@ -1,5 +1,6 @@
 import Custody
 import CustodyPolicy
+import CustodyProtocols
 
 // How outcomes are put into words, for timelines and for expectations.
 
@@ -103,4 +104,9 @@ extension ScenarioAction {
         default: nil
         }
     }
+}
+
+extension CustodyProtocols.Operation.Kind {
+    /// The kind in a word or two, the words of a scenario file.
+    var text: String { String(describing: self).map { $0.isUppercase ? " \($0.lowercased())" : "\($0)" }.joined() }
 }

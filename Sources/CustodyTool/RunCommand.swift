@@ -27,6 +27,15 @@ struct RunCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: "The back end to use in place of the one that the configuration names.")
     var backend: String?
 
+    @Option(help: "Where the simulation's chance comes from.")
+    var seed: UInt64?
+
+    @Flag(help: "Let everybody at work in the simulated kernel go on by chance, rather than the caller first.")
+    var interleave = false
+
+    @Option(name: .customLong("repeat"), help: "Play so often, each time with the next seed; show what is not right.")
+    var repetitions: Int = 1
+
     @Flag(help: "Also print every step that the controller took.")
     var events = false
 
@@ -55,20 +64,44 @@ struct RunCommand: ParsableCommand {
         if let backend {
             configuration.backend = (backend, SourceLocation(file: "--backend", line: 1, column: 1))
         }
+        guard repetitions >= 1 else { throw ValidationError("--repeat takes a number from 1 on") }
         var isAsExpected = true
         for scenario in try chosenScenarios(configuration) {
-            let backend = try configuration.makeBackend(from: registry)
-            defer { backend.shutDown() }
-            var runner = ScenarioRunner(
-                backend: backend,
-                policy: configuration.policy,
-                limits: configuration.limits
-            )
-            let result = runner.run(scenario)
-            print(Timeline(result, backend: configuration.backend.name, events: events).text)
-            isAsExpected = isAsExpected && result.isAsExpected
+            let failed = try play(scenario, configuration, registry)
+            isAsExpected = isAsExpected && failed == 0
+            if repetitions > 1 {
+                print("\(scenario.name): \(repetitions) runs, \(failed) not as expected")
+            }
         }
         return isAsExpected
+    }
+
+    /// Plays one scenario as often as asked, and returns how often it was not as expected.
+    private func play(
+        _ scenario: Scenario,
+        _ configuration: Configuration,
+        _ registry: BackendRegistry
+    ) throws -> Int {
+        var failed = 0
+        for repetition in 0..<UInt64(repetitions) {
+            let name = configuration.backend.name
+            var options = scenario.options(for: name) ?? ConfigurationSection(at: configuration.backend.location)
+            if seed != nil || repetitions > 1 {
+                options = options.setting("seed", to: "\((seed ?? 1) &+ repetition)", origin: "--seed")
+            }
+            if interleave { options = options.setting("interleave", to: "true", origin: "--interleave") }
+            let backend = try configuration.makeBackend(from: registry, overrides: options)
+            defer { backend.shutDown() }
+            var runner = ScenarioRunner(backend: backend, policy: configuration.policy, limits: configuration.limits)
+            let result = runner.run(scenario)
+            if !result.isAsExpected { failed += 1 }
+            // All of the one run, or the first one that went wrong.
+            if repetitions == 1 || (failed == 1 && !result.isAsExpected) {
+                if repetitions > 1 { print("seed \((seed ?? 1) &+ repetition):") }
+                print(Timeline(result, backend: name, events: events).text)
+            }
+        }
+        return failed
     }
 
     private func chosenScenarios(_ configuration: Configuration) throws -> [Scenario] {

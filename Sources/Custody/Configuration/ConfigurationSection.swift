@@ -5,7 +5,7 @@ public struct ConfigurationSection: Sendable {
     /// Where the section stands.
     public let location: SourceLocation
 
-    private let entries: [(key: String, location: SourceLocation, value: ConfigurationNode)]
+    private var entries: [(key: String, location: SourceLocation, value: ConfigurationNode)]
     private var known: [String] = []
 
     /// An empty section, for what a file does not mention.
@@ -36,6 +36,26 @@ public struct ConfigurationSection: Sendable {
             throw ConfigurationError("expected keys with values, not \(node.kind)", at: node.location)
         }
         self.entries = entries
+    }
+
+    /// The section with one more key, or with another value for one that it has: what a command line adds to a file.
+    ///
+    /// - Parameter origin: What errors about the value show in place of a file's name.
+    public func setting(_ key: String, to text: String, origin: String) -> ConfigurationSection {
+        let place = SourceLocation(file: origin, line: 1, column: 1)
+        return setting(key, to: ConfigurationNode(.scalar(text), at: place))
+    }
+
+    /// The section with the keys of another one, which take precedence.
+    public func overridden(by other: ConfigurationSection) -> ConfigurationSection {
+        other.entries.reduce(self) { $0.setting($1.key, to: $1.value) }
+    }
+
+    private func setting(_ key: String, to value: ConfigurationNode) -> ConfigurationSection {
+        var section = self
+        section.entries.removeAll { $0.key == key }
+        section.entries.append((key, value.location, value))
+        return section
     }
 
     /// The value of `key`, or `nil` where it is not there.

@@ -15,6 +15,9 @@ public protocol KernelDriver: Sendable {
     /// Lets a process go on to its end. `nil` where there is no such process.
     func finish(_ name: String) -> DrivenResult?
 
+    /// The page of the file that backs a frame; `nil` where none does.
+    func offset(frame: UInt64) -> PageOffset?
+
     /// What the kernel has for a page: its state, and the state of its folio where it has one. `nil` outside the file.
     func state(frame: UInt64) -> (page: PageState, folio: FolioState?)?
 

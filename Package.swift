@@ -84,7 +84,7 @@ let package = Package(
         .executableTarget(
             name: "CustodyTool",
             dependencies: [
-                "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyScenario",
+                "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", "CustodyScenario",
                 "SimulationBackend", .target(name: "LibvirtBackend", condition: libvirt),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

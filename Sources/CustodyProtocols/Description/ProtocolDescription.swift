@@ -161,19 +161,35 @@ public struct ProtocolDescription: Sendable {
         return ([line(header), rule] + cells.map(line)).joined(separator: "\n") + "\n"
     }
 
-    /// The rows as a graph in the language of Graphviz: a node a state, an edge a row.
+    /// The rows as a graph in the language of Graphviz: a node a state, with the events that leave a page there; an
+    /// edge for each pair of states, with the events that take a page from one to the other.
     public var dot: String {
-        var lines = ["digraph \"\(handover.name)\" {", "  rankdir=LR;", "  node [shape=box, style=rounded];"]
-        for state in DescribedState.allCases where rows.contains(where: { $0.from == state || $0.to == state }) {
-            lines.append("  \(state.rawValue);")
+        var lines = [
+            "digraph \"\(handover.name)\" {", "  rankdir=LR; nodesep=0.6; ranksep=1.2; fontname=\"sans-serif\";",
+            "  node [shape=box, style=rounded, fontname=\"sans-serif\"];",
+            "  edge [fontname=\"sans-serif\", fontsize=11];",
+        ]
+        let states = DescribedState.allCases.filter { state in rows.contains { $0.from == state || $0.to == state } }
+        for state in states {
+            let stays = rows.filter { $0.from == state && $0.to == state }.map(label)
+            lines.append("  \(state.rawValue) [label=\"\(state.rawValue)\\n\\n\(stays.joined())\"];")
         }
-        for row in rows {
-            var label = row.event.name(in: handover)
-            if row.guardText != "–" { label += "\\n[\(row.guardText)]" }
-            label += "\\n\(row.result.name)"
-            if !row.remark.isEmpty { label += " (\(row.remark))" }
-            lines.append("  \(row.from.rawValue) -> \(row.to.rawValue) [label=\"\(label)\"];")
+        for from in states {
+            for to in states where to != from {
+                let moves = rows.filter { $0.from == from && $0.to == to }.map(label)
+                if !moves.isEmpty {
+                    lines.append("  \(from.rawValue) -> \(to.rawValue) [label=\"\(moves.joined())\"];")
+                }
+            }
         }
         return (lines + ["}"]).joined(separator: "\n") + "\n"
+    }
+
+    /// A row in one line, aligned to the left.
+    private func label(_ row: Row) -> String {
+        var label = "\(row.event.name(in: handover)) → \(row.result.name)"
+        if row.guardText != "–" { label += "  [\(row.guardText)]" }
+        if !row.remark.isEmpty { label += "  \(row.remark)" }
+        return label + "\\l"
     }
 }

@@ -1,0 +1,48 @@
+import ArgumentParser
+import CustodyProtocols
+
+/// `custody explain`: what a protocol is, as its own step machine shows it.
+struct ExplainCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "explain",
+        abstract: "Print the states, events, guards and results of a protocol, read off its step machine.",
+        discussion: """
+            Every event is carried out on a page in every state and under all circumstances that matter; nothing in the \
+            table is written by hand.
+
+            Protocols: \(HandoverProtocol.all.map(\.name).joined(separator: ", ")).
+            """
+    )
+
+    @Argument(help: "The protocol.", completion: .list(HandoverProtocol.all.map(\.name)))
+    var name: String
+
+    @Flag(help: "Print the graph of states in the language of Graphviz.")
+    var dot = false
+
+    @Flag(help: "Draw the graph of states as SVG, with Graphviz's ‘dot’ (Debian package graphviz).")
+    var svg = false
+
+    @Flag(help: "Also list every step of the machine, with the code that it stands for.")
+    var steps = false
+
+    func run() throws {
+        guard let handover = HandoverProtocol.named(name) else {
+            let known = HandoverProtocol.all.map(\.name).joined(separator: ", ")
+            throw ValidationError("there is no protocol ‘\(name)’ (known: \(known))")
+        }
+        let description = ProtocolDescription(handover)
+        if svg {
+            print(try Graphviz.svg(description.dot), terminator: "")
+        } else if dot {
+            print(description.dot)
+        } else {
+            print("\(handover.name): \(handover.summary)\n\(handover.source)\n\n\(description.table)")
+            if steps {
+                var table = TextTable(["step", "what it does", "code"])
+                for step in description.steps { table.add(["\(step)", step.text, step.source(in: handover)]) }
+                print("\n" + table.lines.joined(separator: "\n"))
+            }
+        }
+    }
+}

@@ -5,13 +5,16 @@ struct PageOffsets: Sequence, Sendable {
     let first: UInt64
     let count: UInt64
 
-    func makeIterator() -> AnyIterator<PageOffset> {
-        var next = first
-        let end = first + count
-        return AnyIterator {
-            guard next < end else { return nil }
-            defer { next += 1 }
-            return PageOffset(next)
+    func makeIterator() -> Iterator { Iterator(position: first, end: first + count) }
+
+    struct Iterator: IteratorProtocol {
+        fileprivate var position: UInt64
+        fileprivate let end: UInt64
+
+        mutating func next() -> PageOffset? {
+            guard position < end else { return nil }
+            defer { position += 1 }
+            return PageOffset(position)
         }
     }
 

@@ -7,15 +7,18 @@ public struct PageNumber: RawRepresentable, Sendable, Hashable, Comparable, Coda
     public let rawValue: UInt64
 
     /// Creates a page number.
+    @inlinable
     public init(rawValue: UInt64) { self.rawValue = rawValue }
 
     /// Creates a page number.
+    @inlinable
     public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
     /// The address of the page's first byte. Exact for every number up to ``last``; a larger one wraps.
     public var address: GuestPhysicalAddress { GuestPhysicalAddress(rawValue &* PageSize.base.bytes) }
 
     /// Orders pages from low to high.
+    @inlinable
     public static func < (left: PageNumber, right: PageNumber) -> Bool { left.rawValue < right.rawValue }
 }
 

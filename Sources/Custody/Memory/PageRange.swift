@@ -42,15 +42,18 @@ public struct PageRange: Sendable, Hashable {
     public init(_ page: PageNumber) throws(RangeError) { try self.init(start: page, count: 1) }
 
     /// The caller vouches for `count > 0` and a last page within the address space.
+    @usableFromInline
     package init(uncheckedStart start: UInt64, count: UInt64) {
         self.start = PageNumber(start)
         self.count = count
     }
 
     /// The last page.
+    @inlinable
     public var last: PageNumber { PageNumber(start.rawValue + (count - 1)) }
 
     /// The number of the first page after the range.
+    @inlinable
     public var end: UInt64 { start.rawValue + count }
 
     /// The length in bytes; the whole address space, 2⁶⁴ bytes, is reported as `UInt64.max`.
@@ -63,15 +66,19 @@ public struct PageRange: Sendable, Hashable {
     public var address: GuestPhysicalAddress { start.address }
 
     /// Whether `page` is in the range.
+    @inlinable
     public func contains(_ page: PageNumber) -> Bool { page >= start && page.rawValue < end }
 
     /// Whether all of `other` is in the range.
+    @inlinable
     public func contains(_ other: PageRange) -> Bool { other.start >= start && other.end <= end }
 
     /// Whether the ranges have a page in common.
+    @inlinable
     public func overlaps(_ other: PageRange) -> Bool { other.start.rawValue < end && start.rawValue < other.end }
 
     /// The pages in both ranges, or `nil` where there is none.
+    @inlinable
     public func intersection(_ other: PageRange) -> PageRange? {
         let low = max(start.rawValue, other.start.rawValue)
         let high = min(end, other.end)
@@ -79,6 +86,7 @@ public struct PageRange: Sendable, Hashable {
     }
 
     /// The part of the range before `page`, or `nil` where there is none.
+    @inlinable
     public func prefix(before page: PageNumber) -> PageRange? {
         let high = min(end, page.rawValue)
         return high > start.rawValue
@@ -86,6 +94,7 @@ public struct PageRange: Sendable, Hashable {
     }
 
     /// The part of the range from `page` on, or `nil` where there is none.
+    @inlinable
     public func suffix(from page: PageNumber) -> PageRange? {
         let low = max(start.rawValue, page.rawValue)
         return low < end ? PageRange(uncheckedStart: low, count: end - low) : nil

@@ -6,6 +6,7 @@ public struct PageRun<State: Equatable & Sendable>: Sendable, Equatable {
     public let state: State
 
     /// A run of pages in one state.
+    @inlinable
     public init(range: PageRange, state: State) {
         self.range = range
         self.state = state

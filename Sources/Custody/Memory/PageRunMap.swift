@@ -1,7 +1,7 @@
 /// A map from every page of a range to a state, kept as maximal runs of equal states.
 ///
 /// The map is total: each page of ``bounds`` has a state, and two neighbouring runs never have the same one, so equal
-/// maps have equal runs. Runs lie in blocks of at most ``blockCapacity``, found by binary search over the blocks' first
+/// maps have equal runs. Runs lie in blocks of at most 128, found by binary search over the blocks' first
 /// pages: a look-up is O(log *n*) in the number of runs, and an update moves at most one block's entries beside the runs
 /// it replaces. A map with one state for a terabyte is one run.
 public struct PageRunMap<State: Equatable & Sendable>: Sendable {
@@ -9,13 +9,16 @@ public struct PageRunMap<State: Equatable & Sendable>: Sendable {
     public let bounds: PageRange
 
     /// The largest number of runs in a block; a fuller one is split in two.
+    @usableFromInline
     static var blockCapacity: Int { 128 }
 
     /// Runs that follow each other: `starts` ascends, and run *i* has `states[i]`.
-    private struct Block {
-        var starts: [UInt64]
-        var states: [State]
+    @usableFromInline
+    struct Block: Sendable {
+        @usableFromInline var starts: [UInt64]
+        @usableFromInline var states: [State]
 
+        @inlinable
         init() {
             starts = []
             states = []
@@ -25,19 +28,30 @@ public struct PageRunMap<State: Equatable & Sendable>: Sendable {
     }
 
     /// A run's place. It stays good until the map is changed.
-    private struct Position: Equatable {
-        var block: Int
-        var index: Int
+    @usableFromInline
+    struct Position: Equatable, Sendable {
+        @usableFromInline var block: Int
+        @usableFromInline var index: Int
+
+        @inlinable
+        init(block: Int, index: Int) {
+            self.block = block
+            self.index = index
+        }
     }
 
     /// The first page of each block, beside the blocks so that a search touches one array.
-    private var firsts: [UInt64]
-    private var blocks: [Block]
+    @usableFromInline var firsts: [UInt64]
+    @usableFromInline var blocks: [Block]
 
     /// The number of runs.
-    public private(set) var runCount: Int
+    ///
+    /// - Complexity: O(*n* / 128).
+    @inlinable
+    public var runCount: Int { blocks.reduce(0) { $0 + $1.starts.count } }
 
     /// A map of `bounds` with every page in `state`.
+    @inlinable
     public init(bounds: PageRange, state: State) {
         self.bounds = bounds
         var block = Block()
@@ -45,12 +59,12 @@ public struct PageRunMap<State: Equatable & Sendable>: Sendable {
         block.states.append(state)
         firsts = [bounds.start.rawValue]
         blocks = [block]
-        runCount = 1
     }
 
     /// The state of `page`, or `nil` outside the bounds.
     ///
     /// - Complexity: O(log *n*) in the number of runs.
+    @inlinable
     public subscript(page: PageNumber) -> State? {
         guard bounds.contains(page) else { return nil }
         let position = position(of: page.rawValue)
@@ -60,6 +74,7 @@ public struct PageRunMap<State: Equatable & Sendable>: Sendable {
     /// The maximal run that holds `page`, or `nil` outside the bounds.
     ///
     /// - Complexity: O(log *n*) in the number of runs.
+    @inlinable
     public func run(containing page: PageNumber) -> PageRun<State>? {
         guard bounds.contains(page) else { return nil }
         return run(at: position(of: page.rawValue))
@@ -68,14 +83,17 @@ public struct PageRunMap<State: Equatable & Sendable>: Sendable {
     /// The runs that meet `range`, cut to it, from low to high. What lies outside the bounds is left out.
     ///
     /// - Complexity: O(log *n* + *k*) for *k* runs found; nothing is allocated.
+    @inlinable
     public func runs(in range: PageRange) -> Runs { Runs(map: self, range: range.intersection(bounds)) }
 
     /// All runs, from low to high.
+    @inlinable
     public var runs: Runs { runs(in: bounds) }
 
     /// Whether every page of `range` is within the bounds and in `state`.
     ///
     /// - Complexity: O(log *n*) in the number of runs.
+    @inlinable
     public func isUniform(_ range: PageRange, _ state: State) -> Bool {
         guard let run = run(containing: range.start) else { return false }
         return run.state == state && run.range.contains(range)
@@ -84,6 +102,7 @@ public struct PageRunMap<State: Equatable & Sendable>: Sendable {
     /// Puts every page of `range` that lies within the bounds into `state`.
     ///
     /// - Complexity: O(log *n* + *k*) where *k* runs are replaced, and the moves within one block.
+    @inlinable
     public mutating func set(_ range: PageRange, to state: State) {
         guard let range = range.intersection(bounds) else { return }
         let low = range.start.rawValue
@@ -122,13 +141,15 @@ public struct PageRunMap<State: Equatable & Sendable>: Sendable {
 
     // MARK: Positions
 
-    private func position(of page: UInt64) -> Position {
+    @inlinable
+    func position(of page: UInt64) -> Position {
         let block = PageRunMap.lastIndex(in: firsts, notAfter: page)
         return Position(block: block, index: PageRunMap.lastIndex(in: blocks[block].starts, notAfter: page))
     }
 
     /// The last index whose element is at most `page`; element 0 is known to be.
-    private static func lastIndex(in starts: [UInt64], notAfter page: UInt64) -> Int {
+    @inlinable
+    static func lastIndex(in starts: [UInt64], notAfter page: UInt64) -> Int {
         var low = 0
         var high = starts.count
         while high - low > 1 {
@@ -138,24 +159,29 @@ public struct PageRunMap<State: Equatable & Sendable>: Sendable {
         return low
     }
 
-    private func startOf(_ position: Position) -> UInt64 { blocks[position.block].starts[position.index] }
+    @inlinable
+    func startOf(_ position: Position) -> UInt64 { blocks[position.block].starts[position.index] }
 
-    private func stateOf(_ position: Position) -> State { blocks[position.block].states[position.index] }
+    @inlinable
+    func stateOf(_ position: Position) -> State { blocks[position.block].states[position.index] }
 
-    private func run(at position: Position) -> PageRun<State> {
+    @inlinable
+    func run(at position: Position) -> PageRun<State> {
         let start = startOf(position)
         let end = next(position).map(startOf) ?? bounds.end
         return PageRun(range: PageRange(uncheckedStart: start, count: end - start), state: stateOf(position))
     }
 
-    private func next(_ position: Position) -> Position? {
+    @inlinable
+    func next(_ position: Position) -> Position? {
         if position.index + 1 < blocks[position.block].starts.count {
             return Position(block: position.block, index: position.index + 1)
         }
         return position.block + 1 < blocks.count ? Position(block: position.block + 1, index: 0) : nil
     }
 
-    private func previous(_ position: Position) -> Position? {
+    @inlinable
+    func previous(_ position: Position) -> Position? {
         if position.index > 0 { return Position(block: position.block, index: position.index - 1) }
         guard position.block > 0 else { return nil }
         return Position(block: position.block - 1, index: blocks[position.block - 1].starts.count - 1)
@@ -163,15 +189,16 @@ public struct PageRunMap<State: Equatable & Sendable>: Sendable {
 
     // MARK: Changes
 
-    private mutating func insert(_ start: UInt64, _ state: State, _ block: Int, _ index: inout Int) {
+    @inlinable
+    mutating func insert(_ start: UInt64, _ state: State, _ block: Int, _ index: inout Int) {
         blocks[block].starts.insert(start, at: index)
         blocks[block].states.insert(state, at: index)
         index += 1
-        runCount += 1
     }
 
     /// Removes the runs between two places. The block of `first` stays, even without a run: the caller fills it.
-    private mutating func remove(from first: Position, through last: Position) {
+    @inlinable
+    mutating func remove(from first: Position, through last: Position) {
         if first.block == last.block {
             cut(first.block, first.index..<(last.index + 1))
             return
@@ -179,7 +206,6 @@ public struct PageRunMap<State: Equatable & Sendable>: Sendable {
         cut(first.block, first.index..<blocks[first.block].starts.count)
         cut(last.block, 0..<(last.index + 1))
         let middle = (first.block + 1)..<last.block
-        for block in middle { runCount -= blocks[block].starts.count }
         let goesToo = blocks[last.block].starts.isEmpty
         if !goesToo { firsts[last.block] = blocks[last.block].starts[0] }
         let gone = middle.lowerBound..<(goesToo ? last.block + 1 : last.block)
@@ -187,14 +213,15 @@ public struct PageRunMap<State: Equatable & Sendable>: Sendable {
         blocks.removeSubrange(gone)
     }
 
-    private mutating func cut(_ block: Int, _ indices: Range<Int>) {
-        runCount -= indices.count
+    @inlinable
+    mutating func cut(_ block: Int, _ indices: Range<Int>) {
         blocks[block].starts.removeSubrange(indices)
         blocks[block].states.removeSubrange(indices)
     }
 
     /// Splits a block that is too full, and joins one that has become small to its successor.
-    private mutating func rebalance(_ block: Int) {
+    @inlinable
+    mutating func rebalance(_ block: Int) {
         let count = blocks[block].starts.count
         let capacity = PageRunMap.blockCapacity
         if count > capacity {
@@ -219,17 +246,19 @@ public struct PageRunMap<State: Equatable & Sendable>: Sendable {
 extension PageRunMap {
     /// The runs of a map that meet a range, each cut to that range.
     public struct Runs: Sequence, IteratorProtocol, Sendable {
-        private let map: PageRunMap
-        private var rest: PageRange?
-        private var position: Position?
+        @usableFromInline let map: PageRunMap
+        @usableFromInline var rest: PageRange?
+        @usableFromInline var position: Position?
 
-        fileprivate init(map: PageRunMap, range: PageRange?) {
+        @inlinable
+        init(map: PageRunMap, range: PageRange?) {
             self.map = map
             rest = range
             position = range.map { map.position(of: $0.start.rawValue) }
         }
 
         /// The next run, or `nil` after the last.
+        @inlinable
         public mutating func next() -> PageRun<State>? {
             guard let range = rest, let place = position else { return nil }
             let run = map.run(at: place)
@@ -244,6 +273,7 @@ extension PageRunMap: Equatable {
     /// Whether both maps have the same bounds and the same state for every page.
     ///
     /// - Complexity: O(*n*) in the number of runs.
+    @inlinable
     public static func == (left: PageRunMap, right: PageRunMap) -> Bool {
         left.bounds == right.bounds && left.runCount == right.runCount && left.runs.elementsEqual(right.runs)
     }

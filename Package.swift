@@ -27,6 +27,7 @@ let package = Package(
         .library(name: "CustodyProtocols", targets: ["CustodyProtocols"]),
         .library(name: "CustodyChecker", targets: ["CustodyChecker"]),
         .library(name: "SimulationBackend", targets: ["SimulationBackend"]),
+        .library(name: "KVMBackend", targets: ["KVMBackend"]),
         .library(name: "LibvirtBackend", targets: ["LibvirtBackend"]),
     ],
     traits: [
@@ -67,6 +68,13 @@ let package = Package(
             path: "Plugins/SimulationBackend",
             swiftSettings: strict
         ),
+        .target(name: "CKVM", path: "Plugins/CKVM"),
+        .target(
+            name: "KVMBackend",
+            dependencies: ["CKVM", "Custody", system],
+            path: "Plugins/KVMBackend",
+            swiftSettings: strict
+        ),
         .systemLibrary(
             name: "CLibvirt",
             path: "Plugins/CLibvirt",
@@ -85,10 +93,23 @@ let package = Package(
             name: "CustodyTool",
             dependencies: [
                 "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", "CustodyScenario",
-                "SimulationBackend", .target(name: "LibvirtBackend", condition: libvirt),
+                "KVMBackend", "SimulationBackend", .target(name: "LibvirtBackend", condition: libvirt),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
         ),
     ]
 )
+
+/// A test target for each module that has tests, with what its tests look into.
+for (module, others) in [
+    ("KVMBackend", ["CKVM", "Custody"])
+] {
+    package.targets.append(
+        .testTarget(
+            name: "\(module)Tests",
+            dependencies: ([module] + others).map { .target(name: $0) } + [system],
+            swiftSettings: strict
+        )
+    )
+}

@@ -1,9 +1,7 @@
 import Custody
+import KVMBackend
 import SimulationBackend
 
-#if KVM
-    import KVMBackend
-#endif
 #if Libvirt
     import LibvirtBackend
 #endif
@@ -11,13 +9,10 @@ import SimulationBackend
 extension BackendRegistry {
     /// The back ends that this tool was built with.
     static var linked: BackendRegistry {
-        var registry = BackendRegistry([SimulationProvider()])
-        #if KVM
-            registry.register(KVMBackendProvider())
-        #endif
+        var providers: [any BackendProvider] = [SimulationProvider(), KVMBackendProvider()]
         #if Libvirt
-            registry.register(LibvirtProvider())
+            providers.append(LibvirtProvider())
         #endif
-        return registry
+        return BackendRegistry(providers)
     }
 }

@@ -8,7 +8,7 @@
 ///
 /// `Synchronization.Mutex` is what everything without a blocking wait uses; this is for the few places where a thread
 /// that is not one of Swift's cooperative pool (a virtual processor's, a caller's own) has to sleep.
-@safe final class Monitor<Value: Sendable>: Sendable {
+@safe package final class Monitor<Value: Sendable>: Sendable {
     /// The lock, the condition and the value, at one address for life.
     @unsafe private struct Storage {
         var mutex = unsafe pthread_mutex_t()
@@ -19,7 +19,7 @@
     // Sendable: the pointer never changes, and what it points to is touched only with its mutex held.
     private nonisolated(unsafe) let storage: UnsafeMutablePointer<Storage>
 
-    init(_ value: Value) {
+    package init(_ value: Value) {
         unsafe storage = .allocate(capacity: 1)
         unsafe storage.initialize(to: Storage(value: value))
         var attributes = pthread_condattr_t()
@@ -38,7 +38,7 @@
     }
 
     /// Runs `body` with the lock held and wakes every waiter.
-    func update<Result: ~Copyable, Failure: Error>(
+    package func update<Result: ~Copyable, Failure: Error>(
         _ body: (inout Value) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         unsafe pthread_mutex_lock(&storage.pointee.mutex)
@@ -50,7 +50,7 @@
     }
 
     /// Sleeps until `body` returns a value or `timeout` is over; `nil` after that. Spurious wake-ups are seen to.
-    func wait<Result>(for timeout: Duration? = nil, _ body: (inout Value) -> Result?) -> Result? {
+    package func wait<Result>(for timeout: Duration? = nil, _ body: (inout Value) -> Result?) -> Result? {
         let deadline = timeout.map(Monitor.deadline(after:))
         unsafe pthread_mutex_lock(&storage.pointee.mutex)
         defer { unsafe pthread_mutex_unlock(&storage.pointee.mutex) }

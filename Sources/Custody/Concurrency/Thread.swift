@@ -5,7 +5,7 @@
 #endif
 
 /// A detached POSIX thread.
-enum Thread {
+package enum Thread {
     private final class Body: Sendable {
         let run: @Sendable () -> Void
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
@@ -14,7 +14,7 @@ enum Thread {
     /// Runs `body` on a new thread.
     ///
     /// - Throws: ``BackendError`` with the errno of `pthread_create` in its message.
-    static func start(_ body: @escaping @Sendable () -> Void) throws(BackendError) {
+    package static func start(_ body: @escaping @Sendable () -> Void) throws(BackendError) {
         var thread = pthread_t()
         let argument = unsafe Unmanaged.passRetained(Body(body))
         let status = unsafe pthread_create(

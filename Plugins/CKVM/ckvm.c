@@ -1,0 +1,193 @@
+#define _GNU_SOURCE
+#include "ckvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/kvm.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Layouts newer than the oldest supported header, by their numbers. */
+#define SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type)
+#define OFFSET(type, field, bytes) _Static_assert(offsetof(struct type, field) == (bytes), #type "." #field)
+SIZE(ckvm_userspace_memory_region2, 160);
+OFFSET(ckvm_userspace_memory_region2, guest_phys_addr, 8);
+OFFSET(ckvm_userspace_memory_region2, memory_size, 16);
+OFFSET(ckvm_userspace_memory_region2, userspace_addr, 24);
+OFFSET(ckvm_userspace_memory_region2, guest_memfd_offset, 32);
+OFFSET(ckvm_userspace_memory_region2, guest_memfd, 40);
+OFFSET(ckvm_userspace_memory_region2, pad2, 48);
+SIZE(ckvm_create_guest_memfd, 64);
+OFFSET(ckvm_create_guest_memfd, flags, 8);
+SIZE(ckvm_memory_attributes, 32);
+OFFSET(ckvm_memory_attributes, attributes, 16);
+SIZE(ckvm_memory_attributes2, 128);
+OFFSET(ckvm_memory_attributes2, error_offset, 32);
+OFFSET(ckvm_memory_attributes2, reserved, 40);
+SIZE(ckvm_pre_fault_memory, 64);
+OFFSET(ckvm_pre_fault_memory, flags, 16);
+
+/* Layouts the header has: against the header. */
+#define SAME(ours, theirs) _Static_assert(sizeof(struct ours) == sizeof(struct theirs), #ours)
+SAME(ckvm_userspace_memory_region, kvm_userspace_memory_region);
+#if defined(__x86_64__)
+SAME(ckvm_regs, kvm_regs);
+OFFSET(ckvm_regs, rip, offsetof(struct kvm_regs, rip));
+OFFSET(ckvm_regs, rdi, offsetof(struct kvm_regs, rdi));
+SAME(ckvm_segment, kvm_segment);
+OFFSET(ckvm_segment, type, offsetof(struct kvm_segment, type));
+OFFSET(ckvm_segment, unusable, offsetof(struct kvm_segment, unusable));
+SAME(ckvm_dtable, kvm_dtable);
+SAME(ckvm_sregs, kvm_sregs);
+OFFSET(ckvm_sregs, cr0, offsetof(struct kvm_sregs, cr0));
+OFFSET(ckvm_sregs, efer, offsetof(struct kvm_sregs, efer));
+OFFSET(ckvm_sregs, interrupt_bitmap, offsetof(struct kvm_sregs, interrupt_bitmap));
+SAME(ckvm_cpuid2, kvm_cpuid2);
+SAME(ckvm_cpuid_entry2, kvm_cpuid_entry2);
+#endif
+OFFSET(kvm_run, immediate_exit, 1);
+OFFSET(kvm_run, exit_reason, 8);
+OFFSET(kvm_run, io, 32);
+
+/* Request numbers: from our own structures, so that they do not depend on the header's age. */
+const unsigned long ckvm_request_get_api_version = _IO(0xAE, 0x00);
+const unsigned long ckvm_request_create_vm = _IO(0xAE, 0x01);
+const unsigned long ckvm_request_check_extension = _IO(0xAE, 0x03);
+const unsigned long ckvm_request_get_vcpu_mmap_size = _IO(0xAE, 0x04);
+const unsigned long ckvm_request_get_supported_cpuid = _IOWR(0xAE, 0x05, struct ckvm_cpuid2);
+const unsigned long ckvm_request_create_vcpu = _IO(0xAE, 0x41);
+const unsigned long ckvm_request_set_user_memory_region = _IOW(0xAE, 0x46, struct ckvm_userspace_memory_region);
+const unsigned long ckvm_request_set_tss_addr = _IO(0xAE, 0x47);
+const unsigned long ckvm_request_set_user_memory_region2 = _IOW(0xAE, 0x49, struct ckvm_userspace_memory_region2);
+const unsigned long ckvm_request_run = _IO(0xAE, 0x80);
+const unsigned long ckvm_request_get_regs = _IOR(0xAE, 0x81, struct ckvm_regs);
+const unsigned long ckvm_request_set_regs = _IOW(0xAE, 0x82, struct ckvm_regs);
+const unsigned long ckvm_request_get_sregs = _IOR(0xAE, 0x83, struct ckvm_sregs);
+const unsigned long ckvm_request_set_sregs = _IOW(0xAE, 0x84, struct ckvm_sregs);
+const unsigned long ckvm_request_set_cpuid2 = _IOW(0xAE, 0x90, struct ckvm_cpuid2);
+const unsigned long ckvm_request_set_memory_attributes = _IOW(0xAE, 0xd2, struct ckvm_memory_attributes);
+const unsigned long ckvm_request_set_memory_attributes2 = _IOWR(0xAE, 0xd2, struct ckvm_memory_attributes2);
+const unsigned long ckvm_request_create_guest_memfd = _IOWR(0xAE, 0xd4, struct ckvm_create_guest_memfd);
+const unsigned long ckvm_request_pre_fault_memory = _IOWR(0xAE, 0xd5, struct ckvm_pre_fault_memory);
+#if defined(__x86_64__)
+_Static_assert(_IOR(0xAE, 0x83, struct ckvm_sregs) == KVM_GET_SREGS, "KVM_GET_SREGS");
+_Static_assert(_IOW(0xAE, 0x82, struct ckvm_regs) == KVM_SET_REGS, "KVM_SET_REGS");
+_Static_assert(_IOW(0xAE, 0x90, struct ckvm_cpuid2) == KVM_SET_CPUID2, "KVM_SET_CPUID2");
+_Static_assert(_IOWR(0xAE, 0x05, struct ckvm_cpuid2) == KVM_GET_SUPPORTED_CPUID, "KVM_GET_SUPPORTED_CPUID");
+#endif
+_Static_assert(_IOW(0xAE, 0x46, struct ckvm_userspace_memory_region) == KVM_SET_USER_MEMORY_REGION, "v1 slots");
+
+#define RETURN_OR_ERRNO(expression)                                                                                    \
+    do {                                                                                                               \
+        long result_ = (long)(expression);                                                                             \
+        return result_ == -1 ? -(long)errno : result_;                                                                 \
+    } while (0)
+
+long ckvm_open(const char *path, int flags) { RETURN_OR_ERRNO(open(path, flags | O_CLOEXEC)); }
+long ckvm_close(int fd) { RETURN_OR_ERRNO(close(fd)); }
+long ckvm_ioctl(int fd, unsigned long request, uintptr_t argument) { RETURN_OR_ERRNO(ioctl(fd, request, argument)); }
+long ckvm_memfd_create(const char *name) { RETURN_OR_ERRNO(memfd_create(name, MFD_CLOEXEC)); }
+long ckvm_ftruncate(int fd, uint64_t size) { RETURN_OR_ERRNO(ftruncate(fd, (off_t)size)); }
+
+long ckvm_mmap(uint64_t length, int protection, int fd, uint64_t offset) {
+    int flags = MAP_SHARED | MAP_NORESERVE | (fd < 0 ? MAP_ANONYMOUS : 0);
+    void *address = mmap(NULL, length, protection, flags, fd, (off_t)offset);
+    return address == MAP_FAILED ? -(long)errno : (long)address;
+}
+
+long ckvm_munmap(uintptr_t address, uint64_t length) { RETURN_OR_ERRNO(munmap((void *)address, length)); }
+
+long ckvm_mprotect(uintptr_t address, uint64_t length, int protection) {
+    RETURN_OR_ERRNO(mprotect((void *)address, length, protection));
+}
+
+long ckvm_punch_hole(int fd, uint64_t offset, uint64_t length) {
+    RETURN_OR_ERRNO(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length));
+}
+
+static void kicked(int signal) { (void)signal; }
+static pthread_mutex_t kick_lock = PTHREAD_MUTEX_INITIALIZER;
+static int kick_signal;
+
+int ckvm_kick_install(void) {
+    pthread_mutex_lock(&kick_lock);
+    int result = kick_signal;
+    if (result == 0) {
+        result = -EBUSY;
+        for (int candidate = SIGRTMAX - 1; candidate > SIGRTMIN; candidate--) {
+            struct sigaction current;
+            if (sigaction(candidate, NULL, &current) != 0) continue;
+            if (current.sa_flags & SA_SIGINFO || current.sa_handler != SIG_DFL) continue;
+            struct sigaction ours = {.sa_handler = kicked, .sa_flags = SA_RESTART};
+            sigemptyset(&ours.sa_mask);
+            if (sigaction(candidate, &ours, NULL) != 0) {
+                result = -errno;
+                break;
+            }
+            kick_signal = result = candidate;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&kick_lock);
+    return result;
+}
+
+int ckvm_kick_admit(void) {
+    sigset_t kicks;
+    sigemptyset(&kicks);
+    sigaddset(&kicks, kick_signal);
+    return -pthread_sigmask(SIG_UNBLOCK, &kicks, NULL);
+}
+
+int ckvm_kick(pthread_t thread) { return -pthread_kill(thread, kick_signal); }
+
+uint32_t ckvm_run_exit_reason(const void *run) { return ((const volatile struct kvm_run *)run)->exit_reason; }
+
+void ckvm_run_set_immediate_exit(void *run, uint8_t value) {
+    __atomic_store_n(&((struct kvm_run *)run)->immediate_exit, value, __ATOMIC_SEQ_CST);
+}
+
+struct ckvm_exit_io ckvm_run_io(const void *run) {
+    const struct kvm_run *r = run;
+    return (struct ckvm_exit_io){r->io.direction == KVM_EXIT_IO_OUT, r->io.size, r->io.port, r->io.count};
+}
+
+struct ckvm_exit_mmio ckvm_run_mmio(const void *run) {
+    const struct kvm_run *r = run;
+    struct ckvm_exit_mmio result = {
+        .physical_address = r->mmio.phys_addr, .length = r->mmio.len, .is_write = r->mmio.is_write};
+    memcpy(result.data, r->mmio.data, sizeof result.data);
+    return result;
+}
+
+void ckvm_run_set_mmio_data(void *run, uint64_t value) {
+    memcpy(((struct kvm_run *)run)->mmio.data, &value, sizeof value);
+}
+
+struct ckvm_exit_hypercall ckvm_run_hypercall(const void *run) {
+    const struct kvm_run *r = run;
+    struct ckvm_exit_hypercall result = {.number = r->hypercall.nr};
+    memcpy(result.arguments, r->hypercall.args, sizeof result.arguments);
+    return result;
+}
+
+void ckvm_run_set_hypercall_result(void *run, uint64_t value) { ((struct kvm_run *)run)->hypercall.ret = value; }
+
+/* The structure's part in kvm_run begins where every exit's part does. */
+struct ckvm_exit_memory_fault ckvm_run_memory_fault(const void *run) {
+    struct ckvm_exit_memory_fault result;
+    memcpy(&result, (const char *)run + offsetof(struct kvm_run, io), sizeof result);
+    return result;
+}
+
+uint32_t ckvm_run_internal_suberror(const void *run) { return ((const struct kvm_run *)run)->internal.suberror; }
+
+uint64_t ckvm_run_fail_entry_reason(const void *run) {
+    return ((const struct kvm_run *)run)->fail_entry.hardware_entry_failure_reason;
+}
+
+uint32_t ckvm_run_system_event_type(const void *run) { return ((const struct kvm_run *)run)->system_event.type; }

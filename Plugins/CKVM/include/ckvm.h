@@ -1,0 +1,222 @@
+/*
+ * The KVM interface of the Linux kernel as Swift needs it: structures under names of our own (distributions ship headers
+ * older than the running kernel), request numbers as constants (the macros do not import), and functions in place of what
+ * Swift cannot call (variadic ioctl, anonymous unions). Layouts: Documentation/virt/kvm/api.rst of the kernel. The layouts
+ * are checked in ckvm.c, against the kernel's header where that has them.
+ *
+ * Every wrapper returns -errno on failure.
+ */
+#ifndef CKVM_H
+#define CKVM_H
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ckvm_guarded.h"
+#include "ckvm_guest.h"
+
+/* Structures */
+
+struct ckvm_userspace_memory_region2 {
+    uint32_t slot;
+    uint32_t flags;
+    uint64_t guest_phys_addr;
+    uint64_t memory_size;
+    uint64_t userspace_addr;
+    uint64_t guest_memfd_offset;
+    uint32_t guest_memfd;
+    uint32_t pad1;
+    uint64_t pad2[14];
+};
+
+struct ckvm_userspace_memory_region {
+    uint32_t slot;
+    uint32_t flags;
+    uint64_t guest_phys_addr;
+    uint64_t memory_size;
+    uint64_t userspace_addr;
+};
+
+struct ckvm_create_guest_memfd {
+    uint64_t size;
+    uint64_t flags;
+    uint64_t reserved[6];
+};
+
+struct ckvm_memory_attributes {
+    uint64_t address;
+    uint64_t size;
+    uint64_t attributes;
+    uint64_t flags;
+};
+
+/* In-place conversion series, not merged: https://lore.kernel.org/ 20260618-gmem-inplace-conversion-v8. */
+struct ckvm_memory_attributes2 {
+    uint64_t offset;
+    uint64_t size;
+    uint64_t attributes;
+    uint64_t flags;
+    uint64_t error_offset;
+    uint64_t reserved[11];
+};
+
+struct ckvm_pre_fault_memory {
+    uint64_t gpa;
+    uint64_t size;
+    uint64_t flags;
+    uint64_t padding[5];
+};
+
+struct ckvm_regs {
+    uint64_t rax, rbx, rcx, rdx, rsi, rdi, rsp, rbp;
+    uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
+    uint64_t rip, rflags;
+};
+
+struct ckvm_segment {
+    uint64_t base;
+    uint32_t limit;
+    uint16_t selector;
+    uint8_t type, present, dpl, db, s, l, g, avl, unusable, padding;
+};
+
+struct ckvm_dtable {
+    uint64_t base;
+    uint16_t limit;
+    uint16_t padding[3];
+};
+
+struct ckvm_sregs {
+    struct ckvm_segment cs, ds, es, fs, gs, ss, tr, ldt;
+    struct ckvm_dtable gdt, idt;
+    uint64_t cr0, cr2, cr3, cr4, cr8, efer, apic_base;
+    uint64_t interrupt_bitmap[4];
+};
+
+/* The head of the variable-size cpuid table and its entries. */
+struct ckvm_cpuid2 {
+    uint32_t nent;
+    uint32_t padding;
+};
+
+struct ckvm_cpuid_entry2 {
+    uint32_t function, index, flags, eax, ebx, ecx, edx, padding[3];
+};
+
+/* Request numbers */
+
+extern const unsigned long ckvm_request_get_api_version;
+extern const unsigned long ckvm_request_create_vm;
+extern const unsigned long ckvm_request_check_extension;
+extern const unsigned long ckvm_request_get_vcpu_mmap_size;
+extern const unsigned long ckvm_request_get_supported_cpuid;
+extern const unsigned long ckvm_request_create_vcpu;
+extern const unsigned long ckvm_request_set_user_memory_region;
+extern const unsigned long ckvm_request_set_user_memory_region2;
+extern const unsigned long ckvm_request_set_tss_addr;
+extern const unsigned long ckvm_request_set_memory_attributes;
+extern const unsigned long ckvm_request_set_memory_attributes2;
+extern const unsigned long ckvm_request_create_guest_memfd;
+extern const unsigned long ckvm_request_run;
+extern const unsigned long ckvm_request_get_regs;
+extern const unsigned long ckvm_request_set_regs;
+extern const unsigned long ckvm_request_get_sregs;
+extern const unsigned long ckvm_request_set_sregs;
+extern const unsigned long ckvm_request_set_cpuid2;
+extern const unsigned long ckvm_request_pre_fault_memory;
+
+/* Memory slot and guest_memfd flags, memory attributes */
+
+enum {
+    CKVM_MEM_LOG_DIRTY_PAGES = 1 << 0,
+    CKVM_MEM_READONLY = 1 << 1,
+    CKVM_MEM_GUEST_MEMFD = 1 << 2,
+    CKVM_GUEST_MEMFD_MMAP = 1 << 0,
+    CKVM_GUEST_MEMFD_INIT_SHARED = 1 << 1,
+    CKVM_MEMORY_ATTRIBUTE_PRIVATE = 1 << 3,
+};
+
+/* System calls; -errno on failure. */
+
+long ckvm_open(const char *path, int flags);
+long ckvm_close(int fd);
+long ckvm_ioctl(int fd, unsigned long request, uintptr_t argument);
+long ckvm_memfd_create(const char *name);
+long ckvm_ftruncate(int fd, uint64_t size);
+/* MAP_SHARED of fd, or anonymous when fd is -1. The address comes back; an address never looks like a small -errno. */
+long ckvm_mmap(uint64_t length, int protection, int fd, uint64_t offset);
+long ckvm_munmap(uintptr_t address, uint64_t length);
+long ckvm_mprotect(uintptr_t address, uint64_t length, int protection);
+long ckvm_punch_hole(int fd, uint64_t offset, uint64_t length);
+
+/* One word of a map that many threads read and one writes. */
+
+static inline uint64_t ckvm_load_word(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+static inline void ckvm_store_word(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
+
+/* Kicks: a real-time signal whose handler does nothing, sent to one thread so that KVM_RUN returns there. */
+
+/* Claims a real-time signal nobody handles, once for the process. Returns its number, or -errno (-EBUSY: none free). */
+int ckvm_kick_install(void);
+/* Lets kicks through to the calling thread: threads inherit their maker's mask, and many block every signal. */
+int ckvm_kick_admit(void);
+int ckvm_kick(pthread_t thread);
+
+/* The shared page of a virtual processor (struct kvm_run) */
+
+/* Exits, by KVM's number. */
+enum {
+    CKVM_EXIT_UNKNOWN = 0,
+    CKVM_EXIT_IO = 2,
+    CKVM_EXIT_HYPERCALL = 3,
+    CKVM_EXIT_HLT = 5,
+    CKVM_EXIT_MMIO = 6,
+    CKVM_EXIT_SHUTDOWN = 8,
+    CKVM_EXIT_FAIL_ENTRY = 9,
+    CKVM_EXIT_INTR = 10,
+    CKVM_EXIT_INTERNAL_ERROR = 17,
+    CKVM_EXIT_SYSTEM_EVENT = 24,
+    CKVM_EXIT_MEMORY_FAULT = 39,
+};
+
+struct ckvm_exit_io {
+    uint8_t is_out;
+    uint8_t size;
+    uint16_t port;
+    uint32_t count;
+};
+
+struct ckvm_exit_mmio {
+    uint64_t physical_address;
+    uint8_t data[8];
+    uint32_t length;
+    uint8_t is_write;
+};
+
+struct ckvm_exit_hypercall {
+    uint64_t number;
+    uint64_t arguments[6];
+};
+
+struct ckvm_exit_memory_fault {
+    uint64_t flags;
+    uint64_t gpa;
+    uint64_t size;
+};
+
+uint32_t ckvm_run_exit_reason(const void *run);
+/* May be called from any thread while the processor runs. */
+void ckvm_run_set_immediate_exit(void *run, uint8_t value);
+struct ckvm_exit_io ckvm_run_io(const void *run);
+struct ckvm_exit_mmio ckvm_run_mmio(const void *run);
+/* What an MMIO read is answered with. */
+void ckvm_run_set_mmio_data(void *run, uint64_t value);
+struct ckvm_exit_hypercall ckvm_run_hypercall(const void *run);
+void ckvm_run_set_hypercall_result(void *run, uint64_t value);
+struct ckvm_exit_memory_fault ckvm_run_memory_fault(const void *run);
+uint32_t ckvm_run_internal_suberror(const void *run);
+uint64_t ckvm_run_fail_entry_reason(const void *run);
+uint32_t ckvm_run_system_event_type(const void *run);
+
+#endif

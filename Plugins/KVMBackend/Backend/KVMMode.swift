@@ -1,0 +1,11 @@
+/// How ownership is made true with KVM.
+public enum KVMMode: String, Sendable, Hashable, CaseIterable {
+    /// Two guest_memfds: private pages live in a file that the host can map and not fault; memory slots are bound anew.
+    case dual
+    /// One memory file, of which the host's mapping is revoked (`PROT_NONE`) while a page is private.
+    case revoked
+    /// The virtual machine's memory attributes (`KVM_SET_MEMORY_ATTRIBUTES`) with two backings.
+    case attributes
+    /// The guest_memfd's own memory attributes (`KVM_SET_MEMORY_ATTRIBUTES2`), in place.
+    case inPlace = "in-place"
+}

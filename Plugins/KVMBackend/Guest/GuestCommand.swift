@@ -1,0 +1,47 @@
+import CKVM
+
+/// One command of the guest program, as it stands in a mailbox.
+package enum GuestCommand: Sendable, Hashable {
+    /// Store these bytes, at most a mailbox's data.
+    case write([UInt8], address: UInt64)
+    /// Load so many bytes, at most a mailbox's data.
+    case read(count: UInt64, address: UInt64)
+    /// Store the eight bytes of `pattern` again and again.
+    case fill(pattern: UInt64, address: UInt64, count: UInt64)
+    /// The 64-bit FNV-1a hash of the bytes.
+    case checksum(address: UInt64, count: UInt64)
+    /// The offset of the first byte that is not `byte`, or `count`.
+    case compare(byte: UInt8, address: UInt64, count: UInt64)
+    /// Ask for a conversion.
+    case request(address: UInt64, count: UInt64, target: UInt64)
+    /// So many times: increment the eight bytes at every 64th byte.
+    case hammer(passes: UInt64, address: UInt64, count: UInt64)
+    /// End the program.
+    case end
+
+    /// The number of bytes that fit into a mailbox.
+    package static let dataCapacity = UInt64(CKVM_MAILBOX_DATA_SIZE)
+
+    /// The command's number and its three operands.
+    var fields: (code: UInt32, address: UInt64, count: UInt64, value: UInt64) {
+        switch self {
+        case .write(let bytes, let address): (UInt32(CKVM_COMMAND_WRITE), address, UInt64(bytes.count), 0)
+        case .read(let count, let address): (UInt32(CKVM_COMMAND_READ), address, count, 0)
+        case .fill(let pattern, let address, let count): (UInt32(CKVM_COMMAND_FILL), address, count, pattern)
+        case .checksum(let address, let count): (UInt32(CKVM_COMMAND_CHECKSUM), address, count, 0)
+        case .compare(let byte, let address, let count):
+            (UInt32(CKVM_COMMAND_COMPARE), address, count, UInt64(byte))
+        case .request(let address, let count, let target): (UInt32(CKVM_COMMAND_REQUEST), address, count, target)
+        case .hammer(let passes, let address, let count): (UInt32(CKVM_COMMAND_HAMMER), address, count, passes)
+        case .end: (UInt32(CKVM_COMMAND_END), 0, 0, 0)
+        }
+    }
+
+    /// The bytes of memory that the command touches by itself, or `nil` where it touches none.
+    var touched: (address: UInt64, count: UInt64)? {
+        switch self {
+        case .write, .read, .fill, .checksum, .compare, .hammer: (fields.address, fields.count)
+        case .request, .end: nil
+        }
+    }
+}

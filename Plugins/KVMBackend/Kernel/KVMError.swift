@@ -1,0 +1,46 @@
+public import SystemPackage
+
+/// A system call that failed, with what that usually means.
+public struct KVMError: Error, Sendable, Hashable {
+    /// The call; for an ioctl its request, such as `KVM_CREATE_VM`.
+    public let call: String
+    /// The call's arguments, for people.
+    public let arguments: String
+    /// What the kernel said.
+    public let errno: Errno
+    /// What it usually means and what to do: one sentence.
+    public let meaning: String
+
+    init(_ call: SystemCall, _ errno: Errno) {
+        self.call = call.name
+        arguments = call.arguments
+        self.errno = errno
+        meaning = KVMError.meaning(of: errno, from: call)
+    }
+
+    private static func meaning(of errno: Errno, from call: SystemCall) -> String {
+        switch (call, errno) {
+        case (.open, .noSuchFileOrDirectory):
+            "this machine offers no KVM: load the kvm module, or turn on virtualization in the firmware or the cloud"
+        case (.open, .permissionDenied):
+            "this user may not use KVM: join the group that owns the device (usually ‘kvm’), or run as root"
+        case (.open, .operationNotSupportedByDevice), (.open, .noSuchAddressOrDevice):
+            "the device node is there, but no KVM module answers it: load kvm_intel, kvm_amd or kvm_pvm"
+        case (_, .resourceBusy): "another hypervisor has the processor's virtualization: stop it, or try again later"
+        case (_, .noMemory): "the kernel has no memory or no more mappings to give (see vm.max_map_count)"
+        case (_, .tooManyOpenFiles), (_, .tooManyOpenFilesInSystem): "raise the limit on open files (ulimit -n)"
+        case (.ioctl(_, .createGuestMemfd, _), .invalidArgument):
+            "this kernel does not know the flags: mapping a guest_memfd needs Linux 6.18"
+        case (.ioctl(_, .setUserMemoryRegion2, _), .fileExists): "a memory slot is there already"
+        case (_, .inappropriateIOCTLForDevice): "this kernel does not know the request"
+        case (_, .badAddress): "the kernel could not reach the memory it was given"
+        case (_, .interrupted), (_, .resourceTemporarilyUnavailable): "asking again may work"
+        default: "the kernel refused"
+        }
+    }
+}
+
+extension KVMError: CustomStringConvertible {
+    /// Call, arguments, errno and meaning in one line.
+    public var description: String { "\(call)(\(arguments)): \(errno) (errno \(errno.rawValue)): \(meaning)" }
+}

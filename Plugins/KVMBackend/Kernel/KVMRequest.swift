@@ -1,0 +1,43 @@
+import CKVM
+
+/// The ioctl requests that this back end makes, by the names of the kernel's `Documentation/virt/kvm/api.rst`.
+package enum KVMRequest: String, Sendable, Hashable, CaseIterable {
+    case getAPIVersion = "KVM_GET_API_VERSION"
+    case createVM = "KVM_CREATE_VM"
+    case checkExtension = "KVM_CHECK_EXTENSION"
+    case getVCPUMapSize = "KVM_GET_VCPU_MMAP_SIZE"
+    case getSupportedCPUID = "KVM_GET_SUPPORTED_CPUID"
+    case createVCPU = "KVM_CREATE_VCPU"
+    case setUserMemoryRegion = "KVM_SET_USER_MEMORY_REGION"
+    case setUserMemoryRegion2 = "KVM_SET_USER_MEMORY_REGION2"
+    case setTSSAddress = "KVM_SET_TSS_ADDR"
+    case createGuestMemfd = "KVM_CREATE_GUEST_MEMFD"
+    case run = "KVM_RUN"
+    case getRegisters = "KVM_GET_REGS"
+    case setRegisters = "KVM_SET_REGS"
+    case getSpecialRegisters = "KVM_GET_SREGS"
+    case setSpecialRegisters = "KVM_SET_SREGS"
+    case setCPUID = "KVM_SET_CPUID2"
+
+    /// The request's number.
+    package var number: UInt {
+        switch self {
+        case .getAPIVersion: ckvm_request_get_api_version
+        case .createVM: ckvm_request_create_vm
+        case .checkExtension: ckvm_request_check_extension
+        case .getVCPUMapSize: ckvm_request_get_vcpu_mmap_size
+        case .getSupportedCPUID: ckvm_request_get_supported_cpuid
+        case .createVCPU: ckvm_request_create_vcpu
+        case .setUserMemoryRegion: ckvm_request_set_user_memory_region
+        case .setUserMemoryRegion2: ckvm_request_set_user_memory_region2
+        case .setTSSAddress: ckvm_request_set_tss_addr
+        case .createGuestMemfd: ckvm_request_create_guest_memfd
+        case .run: ckvm_request_run
+        case .getRegisters: ckvm_request_get_regs
+        case .setRegisters: ckvm_request_set_regs
+        case .getSpecialRegisters: ckvm_request_get_sregs
+        case .setSpecialRegisters: ckvm_request_set_sregs
+        case .setCPUID: ckvm_request_set_cpuid2
+        }
+    }
+}

@@ -1,0 +1,29 @@
+import CKVM
+package import SystemPackage
+
+/// The kernel that this process runs on.
+package struct LinuxKernel: Kernel {
+    /// The running kernel.
+    package init() {}
+
+    /// Makes the call.
+    package func perform(_ call: SystemCall) throws(Errno) -> Int {
+        let result =
+            switch call {
+            case .open(let path, let flags): unsafe ckvm_open(path, flags)
+            case .close(let descriptor): ckvm_close(descriptor)
+            case .ioctl(let descriptor, let request, let argument):
+                ckvm_ioctl(descriptor, request.number, argument)
+            case .memfdCreate(let name): unsafe ckvm_memfd_create(name)
+            case .ftruncate(let descriptor, let size): ckvm_ftruncate(descriptor, size)
+            case .mmap(let descriptor, let length, let protection):
+                ckvm_mmap(length, protection, descriptor ?? -1, 0)
+            case .munmap(let address, let length): ckvm_munmap(address, length)
+            case .mprotect(let address, let length, let protection): ckvm_mprotect(address, length, protection)
+            case .punchHole(let descriptor, let offset, let length): ckvm_punch_hole(descriptor, offset, length)
+            }
+        // The kernel's own convention: the last page of numbers is errors.
+        guard result < 0, result >= -4095 else { return result }
+        throw Errno(rawValue: CInt(-result))
+    }
+}

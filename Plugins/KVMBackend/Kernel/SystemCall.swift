@@ -1,0 +1,53 @@
+/// One call into the kernel, as a value: what the seam for tests sees, and what an error names.
+package enum SystemCall: Sendable {
+    /// `open(2)`.
+    case open(path: String, flags: Int32)
+    /// `close(2)`.
+    case close(Int32)
+    /// `ioctl(2)`; the argument is a number or the address of the request's structure.
+    case ioctl(Int32, KVMRequest, argument: UInt)
+    /// `memfd_create(2)`.
+    case memfdCreate(name: String)
+    /// `ftruncate(2)`, in bytes.
+    case ftruncate(Int32, size: UInt64)
+    /// `mmap(2)`, shared; anonymous where there is no descriptor. In bytes.
+    case mmap(Int32?, length: UInt64, protection: Int32)
+    /// `munmap(2)`, in bytes.
+    case munmap(address: UInt, length: UInt64)
+    /// `mprotect(2)`, in bytes.
+    case mprotect(address: UInt, length: UInt64, protection: Int32)
+    /// `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE`, in bytes.
+    case punchHole(Int32, offset: UInt64, length: UInt64)
+
+    /// The call's name; an ioctl has its request's.
+    package var name: String {
+        switch self {
+        case .open: "open"
+        case .close: "close"
+        case .ioctl(_, let request, _): request.rawValue
+        case .memfdCreate: "memfd_create"
+        case .ftruncate: "ftruncate"
+        case .mmap: "mmap"
+        case .munmap: "munmap"
+        case .mprotect: "mprotect"
+        case .punchHole: "fallocate"
+        }
+    }
+
+    /// The arguments, for people.
+    package var arguments: String {
+        switch self {
+        case .open(let path, _): path
+        case .close(let descriptor): "fd \(descriptor)"
+        case .ioctl(let descriptor, _, let argument): "fd \(descriptor), 0x\(String(argument, radix: 16))"
+        case .memfdCreate(let name): name
+        case .ftruncate(let descriptor, let size): "fd \(descriptor), \(size) bytes"
+        case .mmap(let descriptor, let length, _):
+            "\(descriptor.map { "fd \($0)" } ?? "anonymous"), \(length) bytes"
+        case .munmap(let address, let length), .mprotect(let address, let length, _):
+            "0x\(String(address, radix: 16)), \(length) bytes"
+        case .punchHole(let descriptor, let offset, let length):
+            "fd \(descriptor), punch hole at 0x\(String(offset, radix: 16)), \(length) bytes"
+        }
+    }
+}

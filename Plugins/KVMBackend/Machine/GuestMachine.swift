@@ -1,0 +1,58 @@
+import CKVM
+import Custody
+
+/// A virtual machine with its memory: what the kernel gives, before any processor runs.
+struct GuestMachine: ~Copyable, Sendable {
+    /// The slot of the guest program.
+    static let bootSlot: UInt32 = 0
+
+    /// The virtual machine.
+    let virtualMachine: VirtualMachine
+    /// The guest's RAM.
+    let ram: GuestRAM
+    /// The pages that the host is kept from.
+    let privatePages: PageBits
+    /// The guest program's memory.
+    let boot: BootMemory
+
+    /// Makes a virtual machine whose RAM is all shared.
+    ///
+    /// - Parameter slots: Takes the slots of the RAM.
+    static func make(
+        _ device: borrowing KVMDevice,
+        features: KVMFeatures,
+        mode: KVMMode,
+        layout: GuestMemoryLayout,
+        boot placement: BootMemory.Placement,
+        slots: inout SlotMap,
+        kernel: any Kernel
+    ) throws(KVMError) -> GuestMachine {
+        let machine = try device.makeVirtualMachine()
+        if features[.setTSSAddress] != 0 { try machine.setTaskStateSegment() }
+        let boot = try BootMemory(placement, kernel: kernel)
+        try machine.addSlot(
+            bootSlot,
+            guestAddress: placement.address,
+            size: placement.size,
+            hostAddress: boot.map.address
+        )
+        let size = layout.bounds.byteCount
+        let ram =
+            mode == .dual
+            ? try GuestRAM.dual(size: size, machine: machine) : try GuestRAM.revoked(size: size, machine: machine)
+        for region in layout.regions {
+            let step = SlotStep.add(region, .shared)
+            let number = slots.number(for: step) ?? 0
+            let offset = (region.start.rawValue - layout.bounds.start.rawValue) * PageSize.base.bytes
+            try ram.bind(number, to: region, offset: offset, .shared, in: machine)
+            slots.record(step)
+            slots.settle(region, to: .shared, growth: 1)
+        }
+        return GuestMachine(
+            virtualMachine: machine,
+            ram: ram,
+            privatePages: try PageBits(bounds: layout.bounds, kernel: kernel),
+            boot: boot
+        )
+    }
+}

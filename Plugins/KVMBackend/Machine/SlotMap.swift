@@ -1,0 +1,107 @@
+import Custody
+
+/// Which memory slot serves which run of pages: one slot for each maximal run with the same backing.
+///
+/// Slots are replaced step by step, but a page's backing changes at once, when all steps of its change are made.
+struct SlotMap: Sendable {
+    /// The backing of every page.
+    private(set) var backings: PageRunMap<Backing>
+    /// The number of slots that the backings need.
+    private(set) var slotCount = 0
+    private var numbers: [UInt64: UInt32] = [:]
+    private var free: [UInt32] = []
+    private var next: UInt32
+
+    /// A map without a slot. Slot numbers are given from `first` on.
+    init(bounds: PageRange, firstNumber first: UInt32) {
+        backings = PageRunMap(bounds: bounds, state: .none)
+        next = first
+    }
+
+    /// The steps that give every page of `range`, which has one backing now, another one; removals come first.
+    ///
+    /// - Returns: `nil` where the range has not one backing, or lies outside the bounds.
+    /// - Complexity: O(log *n*) in the number of slots; at most five steps.
+    func steps(for range: PageRange, to backing: Backing) -> [SlotStep]? {
+        guard let current = backings.run(containing: range.start), current.range.contains(range) else { return nil }
+        guard current.state != backing else { return [] }
+        var steps: [SlotStep] = []
+        var additions: [SlotStep] = []
+        var middle = range
+        if current.state != .none { steps.append(.remove(current.range, current.state)) }
+        for rest in [current.range.prefix(before: range.start), current.range.suffix(from: PageNumber(range.end))] {
+            guard let rest, current.state != .none else { continue }
+            additions.append(.add(rest, current.state))
+        }
+        if backing != .none {
+            for neighbour in neighbours(of: range) where neighbour.state == backing {
+                steps.append(.remove(neighbour.range, backing))
+                middle = middle.joined(with: neighbour.range)
+            }
+            additions.append(.add(middle, backing))
+        }
+        return steps + additions
+    }
+
+    /// How many slots more a list of steps needs.
+    static func growth(of steps: [SlotStep]) -> Int {
+        steps.reduce(0) { sum, step in
+            switch step {
+            case .add: sum + 1
+            case .remove: sum - 1
+            case .protect: sum
+            }
+        }
+    }
+
+    /// The number for a slot that is to be added, or of one that is to be removed.
+    func number(for step: SlotStep) -> UInt32? {
+        switch step {
+        case .add: free.last ?? next
+        case .remove(let range, _): numbers[range.start.rawValue]
+        case .protect: nil
+        }
+    }
+
+    /// Notes that a step has been made: a slot number is taken or free.
+    mutating func record(_ step: SlotStep) {
+        switch step {
+        case .add(let range, _):
+            if let number = free.popLast() {
+                numbers[range.start.rawValue] = number
+            } else {
+                numbers[range.start.rawValue] = next
+                next += 1
+            }
+        case .remove(let range, _):
+            if let number = numbers.removeValue(forKey: range.start.rawValue) { free.append(number) }
+        case .protect: break
+        }
+    }
+
+    /// Notes that all steps of a change are made, which needed so many slots more.
+    mutating func settle(_ range: PageRange, to backing: Backing, growth: Int) {
+        backings.set(range, to: backing)
+        slotCount += growth
+    }
+
+    /// The runs that touch the range, outside of it.
+    private func neighbours(of range: PageRange) -> [PageRun<Backing>] {
+        var found: [PageRun<Backing>] = []
+        if range.start.rawValue > 0, let left = backings.run(containing: PageNumber(range.start.rawValue - 1)) {
+            if !left.range.overlaps(range) { found.append(left) }
+        }
+        if let right = backings.run(containing: PageNumber(range.end)), !right.range.overlaps(range) {
+            found.append(right)
+        }
+        return found
+    }
+}
+
+extension PageRange {
+    /// The range from the lower start to the higher end; for ranges that touch.
+    fileprivate func joined(with other: PageRange) -> PageRange {
+        let start = min(start, other.start).rawValue
+        return PageRange(uncheckedStart: start, count: max(end, other.end) - start)
+    }
+}

@@ -1,0 +1,103 @@
+import CKVM
+import SystemPackage
+
+/// A virtual machine's descriptor, with what its processors and memory are made with.
+struct VirtualMachine: ~Copyable, Sendable {
+    private let descriptor: OwnedDescriptor
+    private let processorMapSize: UInt64
+    private let processorIdentification: ProcessorIdentification
+
+    init(
+        descriptor: consuming OwnedDescriptor,
+        processorMapSize: UInt64,
+        processorIdentification: ProcessorIdentification
+    ) {
+        self.descriptor = descriptor
+        self.processorMapSize = processorMapSize
+        self.processorIdentification = processorIdentification
+    }
+
+    /// The pages below 4 GiB that KVM needs on Intel hardware: a task state segment and an identity map.
+    static let reservedBelow4GiB: ClosedRange<UInt64> = 0xFFFB_C000...0xFFFB_FFFF
+
+    /// Puts the task state segment where the guest has no memory. Before the first processor is made.
+    func setTaskStateSegment() throws(KVMError) { try descriptor.request(.setTSSAddress, 0xFFFB_D000) }
+
+    /// Makes a file of guest memory, in bytes.
+    func makeGuestMemoryFile(_ kind: GuestMemoryFile.Kind, size: UInt64) throws(KVMError) -> GuestMemoryFile {
+        switch kind {
+        case .guestMemfd(let flags):
+            var request = ckvm_create_guest_memfd()
+            request.size = size
+            request.flags = flags
+            let file = try unsafe withUnsafeMutablePointer(to: &request) { pointer throws(KVMError) in
+                try unsafe OwnedDescriptor(
+                    .ioctl(descriptor.rawValue, .createGuestMemfd, argument: UInt(bitPattern: pointer)),
+                    of: descriptor.kernel
+                )
+            }
+            return try GuestMemoryFile(file, kind: kind, size: size)
+        case .memfd:
+            let file = try OwnedDescriptor(.memfdCreate(name: "custody-guest"), of: descriptor.kernel)
+            try descriptor.kernel.call(.ftruncate(file.rawValue, size: size))
+            return try GuestMemoryFile(file, kind: kind, size: size)
+        }
+    }
+
+    /// Puts memory into the guest's address space: plain memory of this process at `hostAddress`. In bytes.
+    func addSlot(_ slot: UInt32, guestAddress: UInt64, size: UInt64, hostAddress: UInt) throws(KVMError) {
+        var region = ckvm_userspace_memory_region()
+        region.slot = slot
+        region.guest_phys_addr = guestAddress
+        region.memory_size = size
+        region.userspace_addr = UInt64(hostAddress)
+        try descriptor.request(.setUserMemoryRegion, &region)
+    }
+
+    /// Puts memory into the guest's address space: part of a file from `offset` on. In bytes.
+    func addSlot(
+        _ slot: UInt32,
+        guestAddress: UInt64,
+        size: UInt64,
+        file: borrowing GuestMemoryFile,
+        offset: UInt64
+    ) throws(KVMError) {
+        guard case .guestMemfd = file.kind else {
+            return try addSlot(
+                slot,
+                guestAddress: guestAddress,
+                size: size,
+                hostAddress: file.map.address + UInt(offset)
+            )
+        }
+        var region = ckvm_userspace_memory_region2()
+        region.slot = slot
+        region.flags = UInt32(CKVM_MEM_GUEST_MEMFD)
+        region.guest_phys_addr = guestAddress
+        region.memory_size = size
+        region.userspace_addr = UInt64(file.map.address) + offset
+        region.guest_memfd = UInt32(bitPattern: file.descriptor.rawValue)
+        region.guest_memfd_offset = offset
+        try descriptor.request(.setUserMemoryRegion2, &region)
+    }
+
+    /// Takes a slot's memory out of the guest's address space.
+    func removeSlot(_ slot: UInt32) throws(KVMError) {
+        var region = ckvm_userspace_memory_region()
+        region.slot = slot
+        try descriptor.request(.setUserMemoryRegion, &region)
+    }
+
+    /// Makes a virtual processor.
+    func makeProcessor(_ index: Int) throws(KVMError) -> ProcessorDescriptor {
+        let processor = try OwnedDescriptor(
+            .ioctl(descriptor.rawValue, .createVCPU, argument: UInt(index)),
+            of: descriptor.kernel
+        )
+        var identification = processorIdentification
+        try identification.withStructure { address throws(KVMError) in
+            _ = try processor.request(.setCPUID, address)
+        }
+        return try ProcessorDescriptor(processor, mapSize: processorMapSize)
+    }
+}

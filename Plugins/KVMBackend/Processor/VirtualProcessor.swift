@@ -1,0 +1,228 @@
+import CKVM
+import Custody
+import SystemPackage
+
+/// A virtual processor with a thread of its own, which runs the guest program one command at a time.
+final class VirtualProcessor: Sendable {
+    private struct Job {
+        let command: GuestCommand
+        let handler: any GuestRequestHandler
+    }
+
+    private struct State {
+        var thread: pthread_t?
+        var isTaken = false
+        var job: Job?
+        var outcome: Result<GuestCommandResult, BackendError>?
+        /// Why no command is taken any more.
+        var end: BackendError?
+        var hasEnded = false
+    }
+
+    /// The processor's number.
+    let index: Int
+    private let descriptor: ProcessorDescriptor
+    private let boot: BootMemory
+    private let mailbox: Mailbox
+    private let gate: QuiesceGate
+    private let state = Monitor(State())
+
+    /// How long a command may take: far more than any that ends.
+    private static let limit = Duration.seconds(60)
+
+    /// Makes the processor ready to run the guest program, and starts its thread.
+    init(
+        _ index: Int,
+        of machine: borrowing VirtualMachine,
+        boot: BootMemory,
+        gate: QuiesceGate
+    ) throws(BackendError) {
+        guard let mailbox = boot.mailbox(of: index) else {
+            throw BackendError(.invalidArgument, "there is no mailbox for processor \(index)")
+        }
+        do throws(KVMError) {
+            descriptor = try machine.makeProcessor(index)
+            var registers = try descriptor.specialRegisters()
+            LongMode.configure(&registers, pageTable: boot.pageTable)
+            try descriptor.set(registers)
+        } catch {
+            throw BackendError(.system, "virtual processor \(index) cannot be made", cause: error)
+        }
+        self.index = index
+        self.boot = boot
+        self.mailbox = mailbox
+        self.gate = gate
+        // The thread owns the processor until it is told to end.
+        try Thread.start { [self] in runThread() }
+    }
+
+    /// Whether the caller is on this processor's thread, handling its exit.
+    var isCurrent: Bool { state.update { $0.thread.map { pthread_equal($0, pthread_self()) != 0 } ?? false } }
+
+    /// Performs commands that belong together, with no other caller's in between.
+    ///
+    /// - Throws: ``BackendError`` with code `invalidArgument` from within this processor's own request, or what `body`
+    ///   throws.
+    func withTurn<Result>(_ body: () throws(BackendError) -> Result) throws(BackendError) -> Result {
+        guard !isCurrent else {
+            throw BackendError(.invalidArgument, "processor \(index) is inside a request: it can do nothing else yet")
+        }
+        _ = state.wait { state -> Void? in
+            guard !state.isTaken else { return nil }
+            state.isTaken = true
+            return ()
+        }
+        defer { state.update { $0.isTaken = false } }
+        return try body()
+    }
+
+    /// Performs one command and waits until it is done. Within ``withTurn(_:)``.
+    func perform(
+        _ command: GuestCommand,
+        answeringTo handler: any GuestRequestHandler
+    ) throws(BackendError) -> GuestCommandResult {
+        // What the program's page tables do not reach would be a page fault that it has no handler for.
+        if let (address, count) = command.touched, count > 0 {
+            let end = address.addingReportingOverflow(count)
+            if end.overflow || end.partialValue > boot.reach { return .fault(max(address, boot.reach)) }
+        }
+        try state.update { state throws(BackendError) in
+            if let end = state.end { throw end }
+            state.outcome = nil
+            state.job = Job(command: command, handler: handler)
+        }
+        let outcome = state.wait(for: VirtualProcessor.limit) { state in
+            state.outcome ?? state.end.map { .failure($0) }
+        }
+        guard let outcome else {
+            let error = BackendError(.guestFailed, "processor \(index) did not answer within \(VirtualProcessor.limit)")
+            end(because: error)
+            throw error
+        }
+        return try outcome.get()
+    }
+
+    /// Ends the processor's run: its thread comes out of the guest and ends. Does not wait.
+    func end(because error: BackendError) {
+        state.update { state in if state.end == nil { state.end = error } }
+        gate.kick(index)
+    }
+
+    /// Waits until the thread has ended; at once on that thread itself.
+    func waitForEnd() {
+        guard !isCurrent else { return }
+        _ = state.wait { $0.hasEnded ? () : nil }
+    }
+
+    // MARK: On the processor's thread
+
+    private func runThread() {
+        state.update { $0.thread = pthread_self() }
+        var isIdle = false
+        do throws(BackendError) {
+            guard ckvm_kick_admit() == 0 else {
+                throw BackendError(.system, "processor \(index) cannot take the signal that takes it out of the guest")
+            }
+            try restart()
+            while let job = state.wait({ state -> Job?? in
+                if state.end != nil { return .some(nil) }
+                return state.job.map { .some($0) }
+            }) ?? nil {
+                if !isIdle { _ = try runToDoorbell(job.handler) }
+                mailbox.put(job.command)
+                let result = try result(of: job)
+                if case .fault = result { isIdle = false } else { isIdle = true }
+                publish(result)
+            }
+        } catch {
+            state.update { state in if state.end == nil { state.end = error } }
+        }
+        state.update { state in
+            state.job = nil
+            state.thread = nil
+            state.hasEnded = true
+        }
+    }
+
+    private func publish(_ result: GuestCommandResult) {
+        state.update { state in
+            state.job = nil
+            state.outcome = .success(result)
+        }
+    }
+
+    private func result(of job: Job) throws(BackendError) -> GuestCommandResult {
+        if let address = try runToDoorbell(job.handler) { return .fault(address) }
+        guard mailbox.isDone else {
+            throw BackendError(.guestFailed, "processor \(index) rang without having done its command")
+        }
+        let (value, address) = mailbox.results
+        var bytes: [UInt8] = []
+        if case .read(let count, _) = job.command { bytes = mailbox.data(count: count) }
+        return .done(value: value, address: address, bytes: bytes)
+    }
+
+    /// Runs until the program is idle again.
+    ///
+    /// - Returns: `nil`, or the guest-physical address of an access that was stopped: the program starts again then.
+    private func runToDoorbell(_ handler: any GuestRequestHandler) throws(BackendError) -> UInt64? {
+        while true {
+            let exit = try enter()
+            switch exit {
+            case .interrupted: continue
+            case .io(let port, isOutput: true, size: _, count: _) where port == CKVM_PORT_DOORBELL: return nil
+            case .io(let port, isOutput: true, size: _, count: _) where port == CKVM_PORT_REQUEST:
+                mailbox.put(answer(handler))
+            case .io(let port, isOutput: true, size: _, count: _) where port == CKVM_PORT_END:
+                throw BackendError(.guestFailed, "the guest's program on processor \(index) has ended")
+            case .mmio(let address, length: _, isWrite: _):
+                try completeStoppedAccess()
+                try restart()
+                return address
+            case .memoryFault(let address, size: _, isPrivate: _):
+                try restart()
+                return address
+            case .io, .hypercall, .halt, .shutdown, .failedEntry, .internalError, .systemEvent, .unknown:
+                throw BackendError(.guestFailed, "processor \(index) stopped: \(exit)")
+            }
+        }
+    }
+
+    /// Answers the request in the mailbox. What it says is the guest's; only a target that exists is passed on.
+    private func answer(_ handler: any GuestRequestHandler) -> GuestReply {
+        let (address, count, target) = mailbox.request
+        guard let target = UInt8(exactly: target).flatMap(Ownership.init(rawValue:)) else { return .refused }
+        return handler.handle(
+            GuestRequest(processor: index, address: address, byteCount: count, target: target)
+        )
+    }
+
+    /// Lets KVM finish an access that no memory answered, without running the guest on.
+    ///
+    /// One access can need several rounds (a part for each page it touches); the program makes none that needs many.
+    private func completeStoppedAccess() throws(BackendError) {
+        for _ in 0..<16 {
+            guard case .mmio = try enter(completingOnly: true) else { return }
+        }
+        throw BackendError(.guestFailed, "an access of processor \(index) that was stopped does not come to its end")
+    }
+
+    private func restart() throws(BackendError) {
+        do throws(KVMError) {
+            try descriptor.set(LongMode.start(at: boot.program, mailbox: boot.mailboxAddress(of: index)))
+        } catch {
+            throw BackendError(.guestFailed, "processor \(index) cannot be started again", cause: error)
+        }
+    }
+
+    private func enter(completingOnly: Bool = false) throws(BackendError) -> ProcessorExit {
+        if let end = state.update({ $0.end }) { throw end }
+        guard gate.enter(index, runAddress: descriptor.runAddress, completingOnly: completingOnly) else {
+            throw BackendError(.guestFailed, "the guest has been shut down")
+        }
+        defer { gate.leave(index) }
+        do throws(KVMError) { return try descriptor.enter() } catch {
+            throw BackendError(.guestFailed, "processor \(index) cannot run", cause: error)
+        }
+    }
+}

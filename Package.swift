@@ -101,15 +101,10 @@ let package = Package(
     ]
 )
 
-/// A test target for each module that has tests, with what its tests look into.
-for (module, others) in [
-    ("KVMBackend", ["CKVM", "Custody"])
-] {
-    package.targets.append(
-        .testTarget(
-            name: "\(module)Tests",
-            dependencies: ([module] + others).map { .target(name: $0) } + [system],
-            swiftSettings: strict
-        )
-    )
-}
+/// The test targets, with what they look into.
+let tests: KeyValuePairs<String, [Target.Dependency]> = [
+    "KVMBackendTests": ["CKVM", "Custody", "KVMBackend", system],
+    "EquivalenceTests": ["Custody", "CustodyPolicy", "CustodyScenario", "KVMBackend", "SimulationBackend"],
+]
+
+package.targets += tests.map { .testTarget(name: $0, dependencies: $1, swiftSettings: strict) }

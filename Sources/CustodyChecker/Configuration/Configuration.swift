@@ -29,6 +29,8 @@ public struct Configuration: Sendable {
         case mapped
         /// Memory that the guest owns privately.
         case ownedByGuest
+        /// Memory on its way to private, registered; an operation that holds a reference keeps it there.
+        case pending
     }
 
     /// A configuration.
@@ -79,6 +81,19 @@ public struct Configuration: Sendable {
             }
         }
         for operation in operations where operation.kind == .hold { world.addReference(operation.start) }
+        for (place, folio) in folios.enumerated() where folio == .pending {
+            let first = PageOffset(UInt64(place * pagesPerFolio))
+            guard let id = world.cachedFolio(at: first) else { continue }
+            var state = world.folio(id)
+            state.flags.insert(.guestmem)
+            state.references -= Int32(pagesPerFolio)
+            world.setFolio(id, to: state)
+            for index in first.rawValue..<(first.rawValue + UInt64(pagesPerFolio)) {
+                var page = world.page(PageOffset(index))
+                page.mappability = .none
+                world.setPage(PageOffset(index), to: page)
+            }
+        }
         return world
     }
 }

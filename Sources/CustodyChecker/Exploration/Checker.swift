@@ -36,13 +36,23 @@ public struct Checker: Sendable {
         }
         let isComplete = exploration.run(maximumStates: maximumStates)
         if isComplete { exploration.findLivelock() }
+        let states = exploration.table.states.count
+        let found = Set(exploration.findings.keys).subtracting([.noLivelock])
+        // Taking a release first and alone can make a way longer than it need be: look for the shortest ones again.
+        var shortest: Exploration?
+        if reduction, !found.isEmpty {
+            var again = Exploration(configuration, reduction: false)
+            if again.run(maximumStates: maximumStates, until: found) { shortest = again }
+        }
         let verdicts = Property.allCases.map { property in
+            if let shortest, let finding = shortest.findings[property] {
+                return (property, Verdict.counterexample(shortest.counterexample(property, finding)))
+            }
             if let finding = exploration.findings[property] {
                 return (property, Verdict.counterexample(exploration.counterexample(property, finding)))
             }
-            return (property, isComplete ? .proved : .boundHit(.states(exploration.table.states.count)))
+            return (property, isComplete ? .proved : .boundHit(.states(states)))
         }
-        let states = exploration.table.states.count
         return Report(
             configuration: configuration,
             verdicts: verdicts,

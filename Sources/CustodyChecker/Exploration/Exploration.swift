@@ -74,13 +74,15 @@ struct Exploration {
         return transition
     }
 
-    /// Explores until everything was visited or `maximumStates` were; returns whether everything was.
-    mutating func run(maximumStates: Int) -> Bool {
+    /// Explores until everything was visited, or all of `wanted` was found, or `maximumStates` were visited, in which
+    /// last case it returns false.
+    mutating func run(maximumStates: Int, until wanted: Set<Property>? = nil) -> Bool {
         _ = table.insert(codec.pack(initial), from: .max)
         var head = 0
         var levelEnd = 1
         while head < table.states.count {
             if table.states.count > maximumStates { return false }
+            if let wanted, wanted.allSatisfy({ findings[$0] != nil }) { return true }
             if head == levelEnd {
                 depth += 1
                 levelEnd = table.states.count

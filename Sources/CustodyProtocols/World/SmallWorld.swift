@@ -93,8 +93,11 @@ public struct SmallWorld: FolioWorld, Sendable {
 
     @inlinable
     public func queuedFolio() -> FolioID? {
-        for index in 0..<folioCount where folios[index].flags.contains(.queued) { return FolioID(UInt32(index)) }
-        return nil
+        var found: FolioID?
+        for index in 0..<folioCount where folios[index].flags.contains(.queued) {
+            if found == nil || folios[index].references > 0 { found = FolioID(UInt32(index)) }
+        }
+        return found
     }
 
     @inlinable

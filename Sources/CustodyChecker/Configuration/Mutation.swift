@@ -1,12 +1,13 @@
 public import CustodyProtocols
 
-/// A defect planted on purpose, to see that a property notices: one step whose effect on the world is lost.
+/// A defect planted on purpose, to see that a property notices.
 ///
-/// The actor goes on as if it had done it. A lock that is "taken" this way excludes nobody and never waits.
-public struct Mutation: Hashable, Sendable {
-    /// The step whose effect is lost.
-    public var step: Step
-
-    /// Loses the effect of `step`.
-    public init(losingEffectOf step: Step) { self.step = step }
+/// Between them the two kinds spoil every step of every protocol: there is nothing in the machine for their sake.
+public enum Mutation: Hashable, Sendable {
+    /// The effect of a step on the world is lost; the actor goes on as if it had done it. A lock that is "taken" this
+    /// way excludes nobody and never waits.
+    case losesEffect(of: Step)
+    /// After a step the actor always goes on to another one, whatever it saw: a check that is ignored, or a step that is
+    /// left out.
+    case goesOn(from: Step, to: Step)
 }

@@ -35,6 +35,8 @@ public enum Property: String, CaseIterable, Sendable {
     /// See ``sentence``.
     case answerNamesBlocker = "answer-names-first-blocker"
     /// See ``sentence``.
+    case completedIsTrue = "completed-is-true"
+    /// See ``sentence``.
     case noStaleContents = "no-stale-contents"
     /// See ``sentence``.
     case noWarning = "no-warning"
@@ -59,6 +61,7 @@ public enum Property: String, CaseIterable, Sendable {
         case .refusalChangesNothing: "A request that was refused leaves the page as it was."
         case .privateStaysPrivate: "A request for private memory leaves a private page alone."
         case .answerNamesBlocker: "An answer other than success names the first page that did not get there."
+        case .completedIsTrue: "A request that was answered with success, and that nobody undid, has taken effect."
         case .noStaleContents: "Nobody sees a page before it was zeroed."
         case .noWarning: "No WARN_ON_ONCE fires."
         }
@@ -79,7 +82,7 @@ public enum Property: String, CaseIterable, Sendable {
         case .neverSleepsInAtomic:
             "lore CAGtprH-aoUrAPAdTho7yeZL1dqz0yqvr0-v_-U1R9f+dTxOkMA@mail.gmail.com; "
                 + "lore Z_FY62PJZmUfvRUZ@casper.infradead.org"
-        case .refusalChangesNothing, .privateStaysPrivate, .answerNamesBlocker:
+        case .refusalChangesNothing, .privateStaysPrivate, .answerNamesBlocker, .completedIsTrue:
             "lore 20260618-gmem-inplace-conversion-v8-0-9d2959357853: all or nothing, no-op, error_offset"
         case .noStaleContents: "lore 20250117163001.2326672-8-tabba@google.com: kvm_gmem_fault zeroes"
         case .noWarning: "lore 20250117163001.2326672-7-tabba@google.com: the warnings in the code"

@@ -5,7 +5,7 @@ public enum Suite {
     /// The configurations of the suite for `handover`, all small enough to be explored to the end in seconds.
     public static func configurations(for handover: HandoverProtocol) -> [Configuration] {
         let own = handover.rules.registration.isSeparate ? separateRegistration : []
-        let all = conversion + references + callers + truncation + ranges + own
+        let all = conversion + references + callers + truncation + ranges + crowds + own
         return all.filter { !handover.machine.isInPlace || !$0.folios.contains(.pending) }.map { entry in
             var configuration = entry
             configuration.handover = handover
@@ -125,10 +125,42 @@ public enum Suite {
             pagesPerFolio: 2
         ),
         make(
+            "large folio, a request a page",
+            [.present],
+            [toPrivate, Operation(.convertToPrivate, start: PageOffset(1)), hold],
+            pagesPerFolio: 2
+        ),
+        make(
             "large folio, held",
             [.present],
             [Operation(.convertToPrivate, count: 2), hold],
             pagesPerFolio: 2
+        ),
+    ]
+
+    /// Many at once.
+    private static let crowds = [
+        make(
+            "crowd on a mapped page",
+            [.mapped],
+            [toPrivate, toShared, Operation(.hostAccess), Operation(.pin), Operation(.hostUnmap)]
+        ),
+        make(
+            "crowd on a held page",
+            [.present],
+            [toPrivate, toPrivate, toShared, hold, hold, speculate]
+        ),
+        make(
+            "crowd with a hole",
+            [.mapped],
+            [toPrivate, toShared, Operation(.punchHole), Operation(.hostAccess), hold],
+            spare: 1
+        ),
+        make(
+            "crowd with a guest",
+            [.mapped],
+            [toPrivate, Operation(.guestAccess), Operation(.punchHole), Operation(.pin), Operation(.hostAccess)],
+            spare: 1
         ),
     ]
 

@@ -95,9 +95,28 @@ extension Exploration {
             case .all, .guest: break
             }
         }
+        judgeAnswers(state, &broken)
         for index in 0..<state.world.folioCount {
             let flags = state.world.folios[index].flags
             if flags.contains(.allocated), !flags.contains(.cached) { broken.insert(.handoverNotLost) }
+        }
+    }
+
+    /// All is done: have the requests that were answered with success taken effect? Only where nobody undoes them.
+    func judgeAnswers(_ state: SystemState, _ broken: inout Violations) {
+        let undoes = operations.contains { operation in
+            switch operation.kind {
+            case .punchHole, .tearDown: true
+            default: operation.kind.isConversion && operation.kind != operations[0].kind
+            }
+        }
+        guard !undoes else { return }
+        for index in 0..<operations.count where operations[index].kind.isConversion {
+            guard state.actors[index].outcome == .completed else { continue }
+            let target: Mappability = operations[index].kind == .convertToShared ? .all : .guest
+            let start = operations[index].start.rawValue
+            for page in start..<(start + operations[index].count)
+            where state.world.page(PageOffset(page)).mappability != target { broken.insert(.completedIsTrue) }
         }
     }
 }

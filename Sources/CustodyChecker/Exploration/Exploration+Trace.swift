@@ -70,7 +70,7 @@ extension Exploration {
         switch property {
         case .noLivelock: lines.append("From here the end cannot be reached any more, whatever happens.")
         case .noDeadlock, .noSelfDeadlock, .noStrandedCaller: lines.append("Nobody can help any more:")
-        case .handoverNotLost, .refusalChangesNothing: lines.append("This is how it ends:")
+        case .handoverNotLost, .refusalChangesNothing, .completedIsTrue: lines.append("This is how it ends:")
         default: lines.append("The last step breaks the property.")
         }
         for index in 0..<operations.count where !state.actors[index].isDone {

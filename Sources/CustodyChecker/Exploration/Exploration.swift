@@ -61,9 +61,21 @@ struct Exploration {
     @inline(__always)
     func step(_ state: inout SystemState, _ index: Int) -> Transition {
         let id = ActorID(UInt8(truncatingIfNeeded: index))
-        guard let mutation = configuration.mutation, state.actors[index].step == mutation.step else {
+        switch configuration.mutation {
+        case .losesEffect(let step) where state.actors[index].step == step:
+            return stepWithoutEffect(&state, index)
+        case .goesOn(let from, let to) where state.actors[index].step == from:
+            let transition = machine.step(&state.actors[index], operations[index], id: id, in: &state.world)
+            if !transition.isBlocked { state.actors[index].step = to }
+            return transition
+        default:
             return machine.step(&state.actors[index], operations[index], id: id, in: &state.world)
         }
+    }
+
+    /// Takes one step of one actor whose effect is lost.
+    func stepWithoutEffect(_ state: inout SystemState, _ index: Int) -> Transition {
+        let id = ActorID(UInt8(truncatingIfNeeded: index))
         // The step happens in a world of its own, where every lock is free, and that world is thrown away.
         var elsewhere = state.world
         elsewhere.invalidateLock = LockState()

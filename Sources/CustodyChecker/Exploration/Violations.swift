@@ -43,6 +43,7 @@ extension Property {
         case .answerNamesBlocker: 1 << 16
         case .noStaleContents: 1 << 17
         case .noWarning: 1 << 18
+        case .completedIsTrue: 1 << 19
         }
     }
 }

@@ -10,7 +10,7 @@ import Testing
         subtracting.rules.finalPut = .queues
         dropping.rules.finalPut = .queues
         var different: [String] = []
-        for configuration in Suite.configurations(for: .version5) {
+        for configuration in Suite.configurations(for: .version5) where !configuration.name.hasPrefix("crowd") {
             var (one, two) = (configuration, configuration)
             one.handover = subtracting
             two.handover = dropping

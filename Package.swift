@@ -98,6 +98,13 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+
+        .testTarget(name: "CustodyProtocolsTests", dependencies: ["CustodyProtocols"], swiftSettings: strict),
+        .testTarget(
+            name: "CustodyCheckerTests",
+            dependencies: ["CustodyChecker", "CustodyProtocols"],
+            swiftSettings: strict
+        ),
     ]
 )
 

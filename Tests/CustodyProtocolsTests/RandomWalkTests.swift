@@ -114,7 +114,8 @@ struct SeededGenerator: RandomNumberGenerator {
     static func isBetweenBooks(_ step: Step) -> Bool {
         switch step {
         case .registerSubtract, .registerClearType, .registerRestoreReferences, .setRestoreReferences,
-            .completerRestoreReferences, .truncateRestoreReferences, .truncateDropReferences, .putDispatch,
+            .completerRestoreReferences, .truncateRestoreReferences, .truncateStoreGuest, .truncateDropReferences,
+            .putDispatch,
             .completionResurrect, .completionEnqueue:
             true
         default: false

@@ -40,6 +40,8 @@ public struct Actor: Hashable, Sendable {
         public init(rawValue: UInt8) { self.rawValue = rawValue }
         /// The actor froze the folio's count at zero.
         public static let froze = Flags(rawValue: 1 << 0)
+        /// The folio was registered when the actor took the registration away.
+        public static let registered = Flags(rawValue: 1 << 2)
         /// The actor began an invalidation of the guest's page table.
         public static let invalidates = Flags(rawValue: 1 << 1)
     }

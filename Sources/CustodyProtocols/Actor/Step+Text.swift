@@ -27,9 +27,9 @@ extension Step {
         case .callbackReleaseLock:
             "releases the lock of the state"
         case .completionResurrect:
-            "takes a reference for the completer: nobody else can, the count is zero"
+            "takes a reference for the completer, who may begin now"
         case .completionEnqueue:
-            "queues the folio for the completer"
+            "marks the folio as queued: its count is zero, so nobody can look it up"
         case .completerTake:
             "takes a queued folio"
         case .completerTakeLock:

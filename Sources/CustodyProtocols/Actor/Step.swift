@@ -37,10 +37,10 @@ public enum Step: UInt8, CaseIterable, Sendable {
     case callbackReleaseLock
     // MARK: The final put hands over to the completer
 
-    /// Takes a reference for the completer: nobody else can, the count is zero (`custody_folio_put`).
-    case completionResurrect
-    /// Queues the folio for the completer (`custody_folio_put`).
+    /// Marks the folio as queued: its count is zero, so nobody can look it up (`custody_folio_put`).
     case completionEnqueue
+    /// Takes a reference for the completer, who may begin now (`custody_folio_put`).
+    case completionResurrect
     /// Takes a queued folio (`custody_complete`).
     case completerTake
     /// Takes the lock of the state, exclusively (`custody_complete`).

@@ -39,16 +39,14 @@ extension Machine {
         case .clearUnlockFolio:
             transition.events = unlockFolio(actor, id, &world)
             actor.observed = 0
-            if registersWithRequest {
-                actor.step = .clearReleaseLock
-            } else {
-                let next = advance(&actor, operation, more: .lookupGet, end: .clearReleaseLock)
-                drop(&actor, then: next)
-            }
+            let next: Step =
+                registersWithRequest
+                ? .clearReleaseLock : advance(&actor, operation, more: .lookupGet, end: .clearReleaseLock)
+            drop(&actor, then: next)
         default:
             transition.events = release(rules.stateLock, id, &world)
             if registersWithRequest {
-                if actor.folio != nil { drop(&actor, then: .registerReturn) } else { actor.step = .registerReturn }
+                actor.step = .registerReturn
             } else {
                 actor.cursor = 0
                 actor.folio = nil

@@ -10,7 +10,7 @@ extension Machine {
         var transition = Transition(step: actor.step)
         switch actor.step {
         case .completerTake:
-            guard let folio = world.queuedFolio() else {
+            guard let folio = world.queuedFolio(), world.folio(folio).references > 0 else {
                 transition.wait = .work
                 return transition
             }

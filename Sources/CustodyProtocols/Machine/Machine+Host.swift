@@ -62,8 +62,6 @@ extension Machine {
             transition.events = release(.invalidate, id, &world)
             if actor.result == .success {
                 actor.step = .faultMap
-            } else if actor.references > 0 {
-                drop(&actor, then: .done)
             } else {
                 transition.events.formUnion(finish(&actor))
             }
@@ -89,11 +87,7 @@ extension Machine {
             }
         case .faultRefuseUnlockFolio:
             transition.events = unlockFolio(actor, id, &world)
-            if rules.putsUnderLock {
-                drop(&actor, then: leaveFault)
-            } else {
-                actor.step = leaveFault
-            }
+            drop(&actor, then: leaveFault)
         default:
             let all = operation.kind != .hostUnmap
             if unmap(offset, addressSpaces: all ? .max : space, &actor, &world, &transition.events) {

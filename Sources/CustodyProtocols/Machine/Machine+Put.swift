@@ -30,7 +30,7 @@ extension Machine {
             if state.flags.contains(.guestmem) {
                 switch rules.finalPut {
                 case .queues:
-                    actor.step = .completionResurrect
+                    actor.step = .completionEnqueue
                 case .completesInline where state.flags.contains(.cached):
                     actor.step = .callbackTakeLock
                 case .completesInline:
@@ -67,14 +67,15 @@ extension Machine {
         case .callbackReleaseLock:
             transition.events = release(rules.stateLock, id, &world)
             transition.events.formUnion(go(&actor, to: actor.afterPut))
-        case .completionResurrect:
-            var state = use(folio, world, &transition.events)
-            state.references &+= 1
-            world.setFolio(folio, to: state)
-            actor.step = .completionEnqueue
-        default:
+        case .completionEnqueue:
+            // While the count is zero nobody can look the folio up: whoever can later sees that it is queued.
             var state = use(folio, world, &transition.events)
             state.flags.insert(.queued)
+            world.setFolio(folio, to: state)
+            actor.step = .completionResurrect
+        default:
+            var state = use(folio, world, &transition.events)
+            state.references &+= 1
             world.setFolio(folio, to: state)
             transition.events.formUnion(go(&actor, to: actor.afterPut))
         }

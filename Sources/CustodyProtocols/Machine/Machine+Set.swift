@@ -47,32 +47,22 @@ extension Machine {
             if actor.folio != nil, rules.storesBeforeUnlock {
                 actor.step = .setUnlockFolio
             } else {
-                actor.step =
-                    rules.putsUnderLock
-                    ? advance(&actor, operation, more: .setLoad, end: .setReleaseLock) : .setReleaseLock
+                actor.step = nextSet(&actor, operation, world)
             }
         case .setUnlockFolio:
             transition.events = unlockFolio(actor, id, &world)
-            if !rules.putsUnderLock {
-                actor.step = .setReleaseLock
-            } else if rules.storesBeforeUnlock {
-                drop(&actor, then: advance(&actor, operation, more: .setLoad, end: .setReleaseLock))
-            } else {
-                drop(&actor, then: .setStoreAll)
-            }
+            drop(&actor, then: rules.storesBeforeUnlock ? nextSet(&actor, operation, world) : .setStoreAll)
         default:
             transition.events = release(rules.stateLock, id, &world)
-            var next = Step.done
-            if !rules.putsUnderLock {
-                let pages = stride(of: operation, folio: world.pagesPerFolio)
-                next = advance(&actor, operation, by: pages, more: .setTakeLock, end: .done)
-                if actor.folio != nil {
-                    drop(&actor, then: next)
-                    return transition
-                }
-            }
-            transition.events.formUnion(go(&actor, to: next))
+            transition.events.formUnion(finish(&actor))
         }
         return transition
+    }
+
+    /// Goes on to the next page, or folio, of the range.
+    @inlinable
+    func nextSet<World: FolioWorld>(_ actor: inout Actor, _ operation: Operation, _ world: World) -> Step {
+        let pages = stride(of: operation, folio: world.pagesPerFolio)
+        return advance(&actor, operation, by: pages, more: .setLoad, end: .setReleaseLock)
     }
 }

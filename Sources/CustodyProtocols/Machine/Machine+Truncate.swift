@@ -58,16 +58,19 @@ extension Machine {
             guard let folio = actor.folio else { break }
             if use(folio, world, &transition.events).flags.contains(.guestmem) {
                 transition.events.formUnion(setType(false, actor, &world))
+                actor.flags.insert(.registered)
                 actor.step = .truncateRestoreReferences
             } else {
                 actor.step = .truncateRemove
             }
         case .truncateRestoreReferences:
             transition.events = restoreReferences(actor, &world)
-            actor.step = .truncateStoreGuest
-        case .truncateStoreGuest:
-            transition.events = store(.guest, at: offset, by: id, &world)
             actor.step = .truncateRemove
+        case .truncateStoreGuest:
+            // Not before the folio has left the file: until then a pin still reaches the page.
+            transition.events = store(.guest, at: offset, by: id, &world)
+            actor.flags.remove(.registered)
+            actor.step = .truncateDropReferences
         case .truncateRemove:
             guard let folio = actor.folio else { break }
             var state = use(folio, world, &transition.events)
@@ -80,7 +83,7 @@ extension Machine {
                 page.writer = .kernel
                 world.setPage(PageOffset(index), to: page)
             }
-            actor.step = .truncateDropReferences
+            actor.step = actor.flags.contains(.registered) ? .truncateStoreGuest : .truncateDropReferences
         case .truncateDropReferences:
             guard let folio = actor.folio else { break }
             var state = use(folio, world, &transition.events)

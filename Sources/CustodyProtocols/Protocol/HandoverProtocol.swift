@@ -51,7 +51,6 @@ public struct HandoverProtocol: Hashable, Sendable {
     public static let version8: HandoverProtocol = {
         var rules = Rules.version5
         rules.registration = .never
-        rules.putsUnderLock = true
         return HandoverProtocol(
             name: "gmem-v8",
             summary: "in-place conversion: unmap, every count must be the expected one, all or nothing, else -EAGAIN",
@@ -66,13 +65,11 @@ public struct HandoverProtocol: Hashable, Sendable {
         rules.registration = .withRequest
         rules.finalPut = .queues
         rules.truncation = .restoresAndCompletes
-        rules.completionLocksFolio = true
-        rules.putsUnderLock = false
         rules.guestLocksStateFirst = true
         rules.poisonTakesLock = false
         return HandoverProtocol(
             name: "gmem-custody",
-            summary: "version 5 corrected: one critical section, puts outside locks, a completer, no second meaning",
+            summary: "version 5 corrected: one critical section, a completer for final puts, one meaning an answer",
             source: "docs/protocols.md",
             rules: rules
         )

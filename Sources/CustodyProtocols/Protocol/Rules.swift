@@ -55,12 +55,10 @@ public struct Rules: Hashable, Sendable {
     public var truncation: Truncation
     /// Whether the final put looks whether the folio was truncated before it follows `folio->mapping`.
     public var checksMapping: Bool
-    /// Whether the completion takes the folio lock.
+    /// Whether a completion on the stack of a final put takes the folio lock.
     public var completionLocksFolio: Bool
     /// Whether making a page shared stores the state before it unlocks the folio.
     public var storesBeforeUnlock: Bool
-    /// Whether references are dropped while the state lock is held.
-    public var putsUnderLock: Bool
     /// Whether a guest fault takes the state lock before the folio lock.
     public var guestLocksStateFirst: Bool
     /// Whether a memory failure takes the invalidate lock while it holds the folio lock.
@@ -76,7 +74,6 @@ public struct Rules: Hashable, Sendable {
         checksMapping: false,
         completionLocksFolio: false,
         storesBeforeUnlock: true,
-        putsUnderLock: true,
         guestLocksStateFirst: false,
         poisonTakesLock: true
     )

@@ -33,7 +33,8 @@ public protocol FolioWorld {
     /// A folio that is not allocated and to which nobody refers, or nil if memory is exhausted. Changes nothing.
     func unusedFolio() -> FolioID?
 
-    /// A folio whose flags contain `queued`, or nil if there is none. May be linear in the number of queued folios.
+    /// A folio whose flags contain `queued`, or nil if there is none; one with a reference, if there is one: the others
+    /// are not ready yet. May be linear in the number of queued folios.
     func queuedFolio() -> FolioID?
 
     /// The state of a lock.

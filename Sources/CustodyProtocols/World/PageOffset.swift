@@ -12,6 +12,7 @@ public struct PageOffset: RawRepresentable, Hashable, Comparable, Sendable {
     @inlinable
     public init(_ index: UInt64) { rawValue = index }
 
+    /// Whether the left page comes first.
     @inlinable
     public static func < (left: PageOffset, right: PageOffset) -> Bool { left.rawValue < right.rawValue }
 }

@@ -1,0 +1,122 @@
+import CustodyProtocols
+
+/// The properties, as functions of (state, transition, state) and of a state in which nobody can go on.
+extension Exploration {
+    /// Judges one transition, or an attempt that has to wait.
+    func judge(
+        _ transition: Transition,
+        _ index: Int,
+        before: SystemState,
+        after: SystemState,
+        _ broken: inout Violations
+    ) {
+        let events = transition.events
+        if transition.wait == .ownLock { broken.insert(.noSelfDeadlock) }
+        if !events.isEmpty {
+            if events.contains(.hostTouchedPrivate) { broken.insert(.noHostAccessToPrivate) }
+            if events.contains(.underflow) { broken.insert(.noUnderflow, fatal: true) }
+            if events.contains(.usedAfterFree) || events.contains(.nullMapping) {
+                broken.insert(.noUseAfterFree, fatal: true)
+            }
+            if events.contains(.completedOutOfTurn) { broken.insert(.completesOnce) }
+            if events.contains(.unlocked) { broken.insert(.locksHeld) }
+            if events.contains(.sleptInAtomic) { broken.insert(.neverSleepsInAtomic) }
+            if events.contains(.leftTarget) { broken.insert(.privateStaysPrivate) }
+            if events.contains(.staleContents) { broken.insert(.noStaleContents) }
+            if events.contains(.warned) { broken.insert(.noWarning) }
+            if events.contains(.freed) { judgeFree(index, before, &broken) }
+            if events.contains(.ended), operations[index].kind.isConversion {
+                let answer = after.actors[index].answer(to: operations[index])
+                let isWhole = answer.outcome == .completed || answer.outcome == .none
+                if isWhole != (answer.firstStop == nil) { broken.insert(.answerNamesBlocker) }
+            }
+        }
+        for page in 0..<Int(codec.world.pageCount) where after.world.pages[page].mappability == .guest {
+            if after.world.pages[page].hostMappings != 0 { broken.insert(.neverPrivateWhileHostMapped) }
+            if before.world.pages[page].mappability != .guest { judgePrivate(page, after, &broken) }
+        }
+    }
+
+    /// A folio was freed: does anybody still refer to it?
+    func judgeFree(_ index: Int, _ before: SystemState, _ broken: inout Violations) {
+        guard let folio = before.actors[index].folio else { return }
+        let state = before.world.folio(folio)
+        var isReferenced = state.mappings != 0 || before.world.cachedFolio(at: state.index) == folio
+        for other in 0..<operations.count where other != index {
+            let actor = before.actors[other]
+            if actor.folio == folio, actor.references > 0 { isReferenced = true }
+        }
+        if isReferenced { broken.insert(.noFreeWhileReferenced, fatal: true) }
+    }
+
+    /// A page has become private: does anybody hold a reference through which it may be touched?
+    func judgePrivate(_ page: Int, _ after: SystemState, _ broken: inout Violations) {
+        guard let folio = after.world.cachedFolio(at: PageOffset(UInt64(page))) else { return }
+        for other in 0..<operations.count where after.actors[other].step == .pinAccess {
+            if after.actors[other].folio == folio, after.actors[other].remaining > 0 {
+                broken.insert(.neverPrivateWhileHeld)
+            }
+        }
+    }
+
+    /// Judges a state in which nobody can go on.
+    func judgeEnd(_ state: SystemState, _ broken: inout Violations) {
+        var waitsForHandover = false
+        var waitsForLock = false
+        var waitsForItself = false
+        for index in 0..<operations.count where !state.actors[index].isDone {
+            var copy = state
+            switch step(&copy, index).wait {
+            case .ownLock: waitsForItself = true
+            case .handover: waitsForHandover = true
+            case .work: if operations[index].kind != .completer { waitsForLock = true }
+            case .none, .invalidateLock, .offsetsLock, .folioLock, .count: waitsForLock = true
+            }
+        }
+        if waitsForItself { return }
+        if waitsForLock {
+            broken.insert(.noDeadlock)
+            return
+        }
+        if waitsForHandover {
+            var isRegistered = false
+            for index in 0..<operations.count where state.actors[index].step == .awaitHandover {
+                let page = operations[index].start.rawValue + UInt64(state.actors[index].cursor)
+                if DescribedState(of: PageOffset(page), in: state.world) == .pending { isRegistered = true }
+            }
+            broken.insert(isRegistered ? .handoverNotLost : .noStrandedCaller)
+            return
+        }
+        let owesRegistration = operations.contains { $0.kind == .requestPrivate || $0.kind == .register }
+        for page in 0..<codec.world.pageCount {
+            switch DescribedState(of: PageOffset(page), in: state.world) {
+            case .pending: broken.insert(.handoverNotLost)
+            case .none: if !owesRegistration { broken.insert(.refusalChangesNothing) }
+            case .all, .guest: break
+            }
+        }
+        judgeAnswers(state, &broken)
+        for index in 0..<state.world.folioCount {
+            let flags = state.world.folios[index].flags
+            if flags.contains(.allocated), !flags.contains(.cached) { broken.insert(.handoverNotLost) }
+        }
+    }
+
+    /// All is done: have the requests that were answered with success taken effect? Only where nobody undoes them.
+    func judgeAnswers(_ state: SystemState, _ broken: inout Violations) {
+        let undoes = operations.contains { operation in
+            switch operation.kind {
+            case .punchHole, .tearDown: true
+            default: operation.kind.isConversion && operation.kind != operations[0].kind
+            }
+        }
+        guard !undoes else { return }
+        for index in 0..<operations.count where operations[index].kind.isConversion {
+            guard state.actors[index].outcome == .completed else { continue }
+            let target: Mappability = operations[index].kind == .convertToShared ? .all : .guest
+            let start = operations[index].start.rawValue
+            for page in start..<(start + operations[index].count)
+            where state.world.page(PageOffset(page)).mappability != target { broken.insert(.completedIsTrue) }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+import CustodyProtocols
+
+/// Turning a finding into something to read.
+extension Exploration {
+    /// The way to a violation. States are representatives of those that differ by equal actors; the way is walked
+    /// again from the beginning, so that every actor keeps its column.
+    func counterexample(_ property: Property, _ finding: Finding) -> Counterexample {
+        var path: [UInt32] = []
+        var number = finding.state
+        while number != .max {
+            path.append(number)
+            number = table.parents[Int(number)]
+        }
+        var state = initial
+        var entries: [Counterexample.Entry] = []
+        for target in path.reversed().dropFirst() {
+            for index in 0..<operations.count where !state.actors[index].isDone {
+                var next = state
+                let transition = step(&next, index)
+                if !transition.isBlocked, codec.pack(next) == table.states[Int(target)] {
+                    state = next
+                    entries.append(Counterexample.Entry(actor: index, transition: transition, pages: pages(next)))
+                    break
+                }
+            }
+        }
+        if finding.isTransition {
+            for index in 0..<operations.count where !state.actors[index].isDone {
+                var next = state
+                let transition = step(&next, index)
+                var broken = Violations()
+                judge(transition, index, before: state, after: next, &broken)
+                if broken.contains(property) {
+                    entries.append(Counterexample.Entry(actor: index, transition: transition, pages: pages(next)))
+                    state = next
+                    break
+                }
+            }
+        }
+        return Counterexample(
+            property: property,
+            handover: configuration.handover,
+            actors: operations.enumerated().map { "\($0.offset):\($0.element.kind)" },
+            entries: entries,
+            ending: ending(property, finding, state)
+        )
+    }
+
+    /// The pages of a state, in a few words each.
+    func pages(_ state: SystemState) -> String {
+        (0..<codec.world.pageCount).map { offset in
+            let page = state.world.page(PageOffset(offset))
+            var text = DescribedState(of: PageOffset(offset), in: state.world).rawValue
+            if let id = state.world.cachedFolio(at: PageOffset(offset)) {
+                let folio = state.world.folio(id)
+                text += " refs=\(folio.references)"
+                if page.hostMappings != 0 { text += " mapped" }
+                if folio.flags.contains(.guestmem) { text += " typed" }
+                if folio.lockOwner != 0 { text += " locked:\(folio.lockOwner - 1)" }
+            } else {
+                text += " no folio"
+            }
+            return text
+        }.joined(separator: " | ")
+    }
+
+    /// What is wrong at the end of the way.
+    func ending(_ property: Property, _ finding: Finding, _ state: SystemState) -> String {
+        var lines: [String] = []
+        switch property {
+        case .noLivelock: lines.append("From here the end cannot be reached any more, whatever happens.")
+        case .noDeadlock, .noSelfDeadlock, .noStrandedCaller: lines.append("Nobody can help any more:")
+        case .handoverNotLost, .refusalChangesNothing, .completedIsTrue: lines.append("This is how it ends:")
+        default: lines.append("The last step breaks the property.")
+        }
+        for index in 0..<operations.count where !state.actors[index].isDone {
+            var copy = state
+            let transition = step(&copy, index)
+            if transition.isBlocked {
+                lines.append(
+                    "\(index):\(operations[index].kind) waits at \(transition.step) for \(transition.wait.text)"
+                )
+            }
+        }
+        return lines.joined(separator: "\n")
+    }
+}

@@ -1,0 +1,177 @@
+import CustodyProtocols
+
+/// One run of the checker on one configuration.
+struct Exploration {
+    /// Where a property was found not to hold.
+    struct Finding {
+        /// The state before the violation, or in which it is.
+        var state: UInt32
+        /// Whether the violation is in a transition from that state, not in the state.
+        var isTransition: Bool
+    }
+
+    let configuration: Configuration
+    let operations: [Operation]
+    let machine: Machine
+    let codec: StateCodec
+    let reduction: Bool
+    var table = StateTable()
+    var edges: ContiguousArray<UInt32> = []
+    var firstEdge: ContiguousArray<UInt32> = []
+    /// States from which nothing is explored: all is done, nothing can go on, or the kernel would have crashed.
+    var ends: Set<UInt32> = []
+    var findings: [Property: Finding] = [:]
+    var transitions = 0
+    var depth = 0
+
+    init(_ configuration: Configuration, reduction: Bool) {
+        self.configuration = configuration
+        // Equal actors stand next to each other, so that they can be exchanged.
+        var grouped: [Operation] = []
+        for operation in configuration.allOperations where !grouped.contains(operation) {
+            grouped += configuration.allOperations.filter { $0 == operation }
+        }
+        operations = grouped
+        machine = configuration.handover.machine
+        self.reduction = reduction
+        codec = StateCodec(configuration, operations: grouped, symmetric: reduction)
+    }
+
+    /// Whether a state fits into its packed form.
+    var fits: Bool {
+        operations.count <= 8 && codec.bits <= 512
+            && configuration.folios.count * configuration.pagesPerFolio <= SmallWorld.maximumPages
+            && configuration.folios.count + configuration.spareFolios <= SmallWorld.maximumFolios
+            && operations.allSatisfy { $0.accesses <= 3 }
+    }
+
+    /// The state at the beginning.
+    var initial: SystemState {
+        var state = SystemState(
+            world: configuration.initialWorld,
+            actors: InlineArray(repeating: Actor(step: .done, remaining: 0))
+        )
+        for (index, operation) in operations.enumerated() {
+            state.actors[index] = machine.start(operation, in: state.world)
+        }
+        return state
+    }
+
+    /// Takes one step of one actor.
+    @inline(__always)
+    func step(_ state: inout SystemState, _ index: Int) -> Transition {
+        let id = ActorID(UInt8(truncatingIfNeeded: index))
+        switch configuration.mutation {
+        case .losesEffect(let step) where state.actors[index].step == step:
+            return stepWithoutEffect(&state, index)
+        case .goesOn(let from, let to) where state.actors[index].step == from:
+            let transition = machine.step(&state.actors[index], operations[index], id: id, in: &state.world)
+            if !transition.isBlocked { state.actors[index].step = to }
+            return transition
+        default:
+            return machine.step(&state.actors[index], operations[index], id: id, in: &state.world)
+        }
+    }
+
+    /// Takes one step of one actor whose effect is lost.
+    func stepWithoutEffect(_ state: inout SystemState, _ index: Int) -> Transition {
+        let id = ActorID(UInt8(truncatingIfNeeded: index))
+        // The step happens in a world of its own, where every lock is free, and that world is thrown away.
+        var elsewhere = state.world
+        elsewhere.invalidateLock = LockState()
+        elsewhere.offsetsLock = LockState()
+        for folio in 0..<elsewhere.folioCount { elsewhere.folios[folio].lockOwner = 0 }
+        var transition = machine.step(&state.actors[index], operations[index], id: id, in: &elsewhere)
+        transition.events.remove([.unlocked, .freed, .completed, .cancelled, .registered])
+        return transition
+    }
+
+    /// Explores until everything was visited, or all of `wanted` was found, or `maximumStates` were visited, in which
+    /// last case it returns false.
+    mutating func run(maximumStates: Int, until wanted: Set<Property>? = nil) -> Bool {
+        _ = table.insert(codec.pack(initial), from: .max)
+        var head = 0
+        var levelEnd = 1
+        while head < table.states.count {
+            if table.states.count > maximumStates { return false }
+            if let wanted, wanted.allSatisfy({ findings[$0] != nil }) { return true }
+            if head == levelEnd {
+                depth += 1
+                levelEnd = table.states.count
+            }
+            firstEdge.append(UInt32(truncatingIfNeeded: edges.count))
+            let number = UInt32(truncatingIfNeeded: head)
+            head += 1
+            if ends.contains(number) { continue }
+            expand(number)
+        }
+        return true
+    }
+
+    /// Takes every step that matters from one state.
+    mutating func expand(_ number: UInt32) {
+        let state = codec.unpack(table.states[Int(number)])
+        var isBlocked = true
+        var first = 0
+        var last = operations.count
+        if reduction, let alone = independentActor(state) {
+            first = alone
+            last = alone + 1
+        }
+        for index in first..<last where !state.actors[index].isDone {
+            var next = state
+            let transition = step(&next, index)
+            var broken = Violations()
+            judge(transition, index, before: state, after: next, &broken)
+            if !broken.isEmpty { note(broken, number, isTransition: true) }
+            if transition.isBlocked { continue }
+            isBlocked = false
+            transitions += 1
+            let (reached, isNew) = table.insert(codec.pack(next), from: number)
+            edges.append(reached)
+            if isNew, broken.isFatal { ends.insert(reached) }
+        }
+        if isBlocked {
+            ends.insert(number)
+            var broken = Violations()
+            judgeEnd(state, &broken)
+            note(broken, number, isTransition: false)
+        }
+    }
+
+    /// An actor whose next step commutes with everything that the others can do before it.
+    @inline(__always)
+    func independentActor(_ state: SystemState) -> Int? {
+        for index in 0..<operations.count where state.actors[index].step.isIndependent { return index }
+        return nil
+    }
+
+    /// Remembers the first violation of each property.
+    mutating func note(_ broken: Violations, _ number: UInt32, isTransition: Bool) {
+        for property in broken.properties where findings[property] == nil {
+            findings[property] = Finding(state: number, isTransition: isTransition)
+        }
+    }
+
+    /// Looks for a state from which the end cannot be reached although somebody can always go on.
+    mutating func findLivelock() {
+        let count = table.states.count
+        var canEnd = ContiguousArray<Bool>(repeating: false, count: count)
+        for end in ends { canEnd[Int(end)] = true }
+        var hasChanged = true
+        while hasChanged {
+            hasChanged = false
+            for state in stride(from: count - 1, through: 0, by: -1) where !canEnd[state] {
+                let from = Int(firstEdge[state])
+                let to = state + 1 < count ? Int(firstEdge[state + 1]) : edges.count
+                if edges[from..<to].contains(where: { canEnd[Int($0)] }) {
+                    canEnd[state] = true
+                    hasChanged = true
+                }
+            }
+        }
+        if let first = canEnd.firstIndex(of: false) {
+            findings[.noLivelock] = Finding(state: UInt32(first), isTransition: false)
+        }
+    }
+}

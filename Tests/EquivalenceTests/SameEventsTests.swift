@@ -24,11 +24,13 @@ struct SameEventsTests {
 
     @Test(
         "the built-in scenario gives the same events on the simulation and on a real guest",
-        arguments: [(KVMMode.dual, ContentsEffect.zeroed), (.revoked, .preserved)])
+        arguments: [(KVMMode.dual, ContentsEffect.zeroed), (.revoked, .preserved)]
+    )
     func sameEvents(mode: KVMMode, contents: ContentsEffect) throws {
         let real = try play(try KVMBackend(guest(), mode: mode))
         let simulated = try play(
-            SimulationBackend(guest: guest(), options: SimulationOptions(contents: contents)))
+            SimulationBackend(guest: guest(), options: SimulationOptions(contents: contents))
+        )
         #expect(real.isAsExpected)
         #expect(simulated.isAsExpected)
         #expect(real.events.count > 40)

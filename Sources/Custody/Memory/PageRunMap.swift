@@ -130,11 +130,12 @@ public struct PageRunMap<State: Equatable & Sendable>: Sendable {
             last = after
         }
 
-        remove(from: first, through: last)
-        var index = first.index
-        if let head { insert(head.range.start.rawValue, head.state, first.block, &index) }
-        insert(start, state, first.block, &index)
-        if let tail { insert(tail.start, tail.state, first.block, &index) }
+        var gap = removeOtherBlocks(from: first, through: last)
+        let block = first.block
+        if let head { fill(&gap, of: block, head.range.start.rawValue, head.state) }
+        fill(&gap, of: block, start, state)
+        if let tail { fill(&gap, of: block, tail.start, tail.state) }
+        if !gap.isEmpty { cut(block, gap) }
         firsts[first.block] = blocks[first.block].starts[0]
         rebalance(first.block)
     }
@@ -189,28 +190,33 @@ public struct PageRunMap<State: Equatable & Sendable>: Sendable {
 
     // MARK: Changes
 
+    /// Puts a run into the first place of a gap, or where the gap was if it has none left, and goes on behind it.
     @inlinable
-    mutating func insert(_ start: UInt64, _ state: State, _ block: Int, _ index: inout Int) {
-        blocks[block].starts.insert(start, at: index)
-        blocks[block].states.insert(state, at: index)
-        index += 1
+    mutating func fill(_ gap: inout Range<Int>, of block: Int, _ start: UInt64, _ state: State) {
+        let index = gap.lowerBound
+        if gap.isEmpty {
+            blocks[block].starts.insert(start, at: index)
+            blocks[block].states.insert(state, at: index)
+            gap = (index + 1)..<(index + 1)
+        } else {
+            blocks[block].starts[index] = start
+            blocks[block].states[index] = state
+            gap = (index + 1)..<gap.upperBound
+        }
     }
 
-    /// Removes the runs between two places. The block of `first` stays, even without a run: the caller fills it.
+    /// Removes the runs between two places that lie in other blocks than the first, and returns the places in that one
+    /// whose runs are to be replaced.
     @inlinable
-    mutating func remove(from first: Position, through last: Position) {
-        if first.block == last.block {
-            cut(first.block, first.index..<(last.index + 1))
-            return
-        }
-        cut(first.block, first.index..<blocks[first.block].starts.count)
+    mutating func removeOtherBlocks(from first: Position, through last: Position) -> Range<Int> {
+        if first.block == last.block { return first.index..<(last.index + 1) }
         cut(last.block, 0..<(last.index + 1))
-        let middle = (first.block + 1)..<last.block
         let goesToo = blocks[last.block].starts.isEmpty
         if !goesToo { firsts[last.block] = blocks[last.block].starts[0] }
-        let gone = middle.lowerBound..<(goesToo ? last.block + 1 : last.block)
+        let gone = (first.block + 1)..<(goesToo ? last.block + 1 : last.block)
         firsts.removeSubrange(gone)
         blocks.removeSubrange(gone)
+        return first.index..<blocks[first.block].starts.count
     }
 
     @inlinable

@@ -98,18 +98,13 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
-
-        .testTarget(name: "CustodyProtocolsTests", dependencies: ["CustodyProtocols"], swiftSettings: strict),
-        .testTarget(
-            name: "CustodyCheckerTests",
-            dependencies: ["CustodyChecker", "CustodyProtocols"],
-            swiftSettings: strict
-        ),
     ]
 )
 
 /// The test targets, with what they look into.
 let tests: KeyValuePairs<String, [Target.Dependency]> = [
+    "CustodyProtocolsTests": ["CustodyProtocols"],
+    "CustodyCheckerTests": ["CustodyChecker", "CustodyProtocols"],
     "KVMBackendTests": ["CKVM", "Custody", "KVMBackend", system],
     "EquivalenceTests": ["Custody", "CustodyPolicy", "CustodyScenario", "KVMBackend", "SimulationBackend"],
 ]

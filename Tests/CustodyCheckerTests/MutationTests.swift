@@ -43,4 +43,26 @@ import Testing
         }
         #expect(isKilled, "\(mutation) survives")
     }
+
+    @Test func everyPropertyCanFail() {
+        var failed: Set<Property> = []
+        func explore(_ handover: HandoverProtocol, _ mutation: Mutation?) {
+            for configuration in Suite.configurations(for: handover) where !configuration.name.hasPrefix("crowd") {
+                var spoiled = configuration
+                spoiled.mutation = mutation
+                failed.formUnion(Checker(maximumStates: 20_000).check(spoiled).violated)
+            }
+        }
+        explore(.version5, nil)
+        explore(.version7, nil)
+        let planted: [Mutation] = [
+            .losesEffect(of: .faultTakeInvalidate), .losesEffect(of: .faultZero), .losesEffect(of: .guestMap),
+            .losesEffect(of: .clearStoreGuest), .losesEffect(of: .completerRestoreReferences),
+            .losesEffect(of: .clearTakeLock), .losesEffect(of: .completionEnqueue),
+            .goesOn(from: .clearCheck, to: .clearStoreGuest),
+        ]
+        for mutation in planted { explore(.custody, mutation) }
+        let missing = Set(Property.allCases).subtracting(failed)
+        #expect(missing.isEmpty, "\(missing)")
+    }
 }

@@ -25,16 +25,35 @@ extension Exploration {
             if events.contains(.staleContents) { broken.insert(.noStaleContents) }
             if events.contains(.warned) { broken.insert(.noWarning) }
             if events.contains(.freed) { judgeFree(index, before, &broken) }
-            if events.contains(.ended), operations[index].kind.isConversion {
-                let answer = after.actors[index].answer(to: operations[index])
-                let isWhole = answer.outcome == .completed || answer.outcome == .none
-                if isWhole != (answer.firstStop == nil) { broken.insert(.answerNamesBlocker) }
-            }
+            if events.contains(.ended) { judgeAnswer(index, after, &broken) }
         }
         for page in 0..<Int(codec.world.pageCount) where after.world.pages[page].mappability == .guest {
             if after.world.pages[page].hostMappings != 0 { broken.insert(.neverPrivateWhileHostMapped) }
             if before.world.pages[page].mappability != .guest { judgePrivate(page, after, &broken) }
         }
+    }
+
+    /// An operation has ended: does its answer name the first page that did not get there? What the pages say about it
+    /// is judged only where no other operation converts or discards them.
+    func judgeAnswer(_ index: Int, _ after: SystemState, _ broken: inout Violations) {
+        let operation = operations[index]
+        guard operation.kind == .convertToPrivate || operation.kind == .convertToShared else { return }
+        let answer = after.actors[index].answer(to: operation)
+        guard let stop = answer.firstStop else {
+            if answer.outcome != .completed { broken.insert(.answerNamesBlocker) }
+            return
+        }
+        if answer.outcome == .completed { broken.insert(.answerNamesBlocker) }
+        let isAlone = operations.indices.allSatisfy { other in
+            let kind = operations[other].kind
+            return other == index || !(kind.isConversion || kind == .punchHole || kind == .tearDown)
+        }
+        guard isAlone, answer.outcome.isBlocked else { return }
+        let target: Mappability = operation.kind == .convertToShared ? .all : .guest
+        if after.world.page(stop).mappability == target { broken.insert(.answerNamesBlocker) }
+        guard !machine.isInPlace else { return }
+        for page in operation.start.rawValue..<stop.rawValue
+        where after.world.page(PageOffset(page)).mappability != target { broken.insert(.answerNamesBlocker) }
     }
 
     /// A folio was freed: does anybody still refer to it?

@@ -101,7 +101,7 @@ struct SparseWorld: FolioWorld {
         return unused.last ?? FolioID(UInt32(folios.count))
     }
 
-    func queuedFolio() -> FolioID? { queued.first }
+    func queuedFolio() -> FolioID? { queued.first { folio($0).references > 0 } ?? queued.first }
 
     func lock(_ lock: Lock) -> LockState { lock == .invalidate ? invalidateLock : offsetsLock }
 

@@ -169,7 +169,8 @@ public struct PageRunMap<State: Equatable & Sendable>: Sendable {
     @inlinable
     func run(at position: Position) -> PageRun<State> {
         let start = startOf(position)
-        let end = next(position).map(startOf) ?? bounds.end
+        // Not `map(startOf)`: a method as a value is a closure, which may be allocated.
+        let end = if let after = next(position) { startOf(after) } else { bounds.end }
         return PageRun(range: PageRange(uncheckedStart: start, count: end - start), state: stateOf(position))
     }
 

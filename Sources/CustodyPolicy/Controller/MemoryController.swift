@@ -255,9 +255,7 @@ public final class MemoryController: Sendable {
                 case .askTicket: return try MemoryController.ask(&state, request, range, run.range.start)
                 case .give: break
                 case .handOver(from: .host, _):
-                    // Adding nothing to a list would still make room for it.
-                    let found = state.ledger.blockers(of: run.range)
-                    if !found.isEmpty { blockers += found }
+                    if state.ledger.isLeased(run.range) { blockers += state.ledger.blockers(of: run.range) }
                 case .handOver(from: .guest, _): break
                 }
                 changes.append(change)

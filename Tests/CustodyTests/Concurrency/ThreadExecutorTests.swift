@@ -1,0 +1,74 @@
+@testable import Custody
+import Synchronization
+import Testing
+
+@Suite(.timeLimit(.minutes(1))) struct ThreadExecutorTests {
+    @Test func workRunsInItsOrderAndElsewhere() throws {
+        let executor = try ThreadExecutor()
+        let order = Monitor<[Int]>([])
+        let gate = Monitor(false)
+        executor.submit { gate.wait { $0 ? () : nil } }
+        for number in 0..<500 { executor.submit { order.update { $0.append(number) } } }
+        #expect(order.update { $0.isEmpty }, "nothing runs on the submitter's stack")
+        gate.update { $0 = true }
+        executor.drain()
+        #expect(order.update { $0 } == Array(0..<500))
+    }
+
+    @Test func drainWaitsForWhatWorkHandsOver() throws {
+        let executor = try ThreadExecutor()
+        let count = Monitor(0)
+        @Sendable func again(_ depth: Int) {
+            count.update { $0 += 1 }
+            if depth > 0 { executor.submit { again(depth - 1) } }
+        }
+        for _ in 0..<20 {
+            executor.submit { again(10) }
+            executor.drain()
+        }
+        #expect(count.update { $0 } == 220)
+        executor.drain()
+    }
+
+    @Test func passSleeps() throws {
+        let executor = try ThreadExecutor()
+        let before = executor.now
+        executor.pass(.milliseconds(20))
+        #expect(executor.now.since(before) >= .milliseconds(20))
+    }
+
+    @Test func theThreadEndsWithTheObject() throws {
+        final class Probe: Sendable {
+            let ended: Monitor<Bool>
+            init(_ ended: Monitor<Bool>) { self.ended = ended }
+            deinit { ended.update { $0 = true } }
+        }
+        let ended = Monitor(false)
+        let ran = Monitor(false)
+        do {
+            let executor = try ThreadExecutor()
+            let probe = Probe(ended)
+            executor.submit(at: Timestamp(rawValue: .max)) {
+                _ = probe
+                ran.update { $0 = true }
+            }
+            executor.drain()
+        }
+        #expect(ended.wait(for: .seconds(10)) { $0 ? true : nil } == true, "what was not begun is dropped")
+        #expect(ran.update { !$0 })
+    }
+
+    @Test func itMayBeReleasedByItsOwnWork() throws {
+        let done = Monitor(false)
+        let kept = Monitor<ThreadExecutor?>(nil)
+        do {
+            let executor = try ThreadExecutor()
+            kept.update { $0 = executor }
+            executor.submit {
+                kept.update { $0 = nil }
+                done.update { $0 = true }
+            }
+        }
+        #expect(done.wait(for: .seconds(10)) { $0 ? true : nil } == true)
+    }
+}

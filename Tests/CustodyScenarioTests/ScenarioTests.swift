@@ -1,0 +1,143 @@
+import Custody
+import CustodyConfiguration
+import CustodyPolicy
+import CustodyScenario
+import SimulationBackend
+import Testing
+
+@Suite struct ScenarioTests {
+    private func scenario(_ steps: String) throws(ConfigurationError) -> Scenario {
+        try Scenario(YAMLReader.read("name: test\nsteps:\n" + steps, file: "s.yaml"))
+    }
+
+    private func run(_ steps: String) throws -> ScenarioReport {
+        let layout = try GuestMemoryLayout(regions: [PageRange(address: GuestPhysicalAddress(0), byteCount: 1 << 20)])
+        var runner = ScenarioRunner(
+            backend: SimulationBackend(guest: GuestConfiguration(layout: layout, processors: 2))
+        )
+        return runner.run(try scenario(steps))
+    }
+
+    private func failures(_ steps: String) throws -> [String] {
+        try run(steps).steps.compactMap { step in step.failure.map { "\(step.step.location): \($0)" } }
+    }
+
+    private func error(_ steps: String) -> String {
+        do throws(ConfigurationError) { _ = try scenario(steps) } catch { return "\(error)" }
+        return "accepted"
+    }
+
+    /// Every expectation that there is, broken: what is reported has the step's file, line and column.
+    @Test(arguments: [
+        ("{host: read, at: 0, text: \"x\"}", "expected \"x\", not 1 zero bytes"),
+        ("{guest: read, at: 0, text: \"x\"}", "expected \"x\", not 1 zero bytes"),
+        ("{host: read, at: 0, size: 1, expect: refused}", "expected refused, not reached"),
+        ("{host: probe, at: 0, expect: stopped}", "expected stopped, not reached"),
+        ("{guest: write, at: 0, text: a, expect: stopped}", "expected stopped, not reached"),
+        ("{guest: request, target: private, at: 0, size: 4KiB, expect: retry}", "expected retry, not done"),
+        ("{guest: request, target: private, at: 0, size: 1, expect: done}", "expected done, not refused"),
+        ("{host: convert, target: private, at: 0, size: 4KiB, expect: pending}", "expected pending, not completed"),
+        ("{host: convert, target: host, at: 0, size: 4KiB}", "expected completed, not refused"),
+        (
+            "{host: convert, target: private, at: 0, size: 4KiB, held-by: nic}",
+            "nic should be named as a holder"
+        ),
+        ("{check: private, at: 0, size: 4KiB}", "expected private, not shared"),
+        ("{check: shared, at: 2MiB, size: 4KiB}", "expected shared, not no memory"),
+        ("{settled: completed}", "expected completed, not none was pending"),
+        ("{host: cancel}", "expected withdrawn, not too late"),
+        ("{device: nic, does: release}", "nic holds nothing"),
+        ("{device: nic, does: write, at: 0, text: x}", "nic holds nothing"),
+        ("{device: nic, does: read, at: 0, size: 1}", "nic holds nothing"),
+        ("{device: nic, does: pin, at: 0, size: 4KiB, expect: refused}", "expected refused, not reached"),
+        ("{device: nic, does: pin, at: 2MiB, size: 4KiB}", "expected reached, not refused"),
+    ])
+    func aBrokenExpectationIsReportedWithItsPlace(step: String, failure: String) throws {
+        let steps = "  - {wait: 1ms}\n  -  \(step)\n"
+        #expect(try failures(steps) == ["s.yaml:4:6: \(failure)"])
+        #expect(try !run(steps).isAsExpected)
+    }
+
+    @Test func aStepThatFailsDoesNotEndThePlay() throws {
+        let report = try run("  - {check: private, at: 0, size: 4KiB}\n  - {check: shared, at: 0, size: 4KiB}\n")
+        #expect(report.steps.map { $0.failure == nil } == [false, true])
+    }
+
+    @Test func handOversOfEveryEnd() throws {
+        let steps = """
+              - {device: nic, does: pin, queue: rx, purpose: buffers, at: 0, size: 4KiB}
+              - {host: convert, target: private, at: 0, size: 8KiB, expect: pending, held-by: nic}
+              - {check: in-transit, at: 0, size: 8KiB}
+              - {host: cancel}
+              - {settled: cancelled}
+              - {check: shared, at: 0, size: 8KiB}
+              - {host: convert, target: private, at: 0, size: 8KiB, deadline: 2ms, expect: pending}
+              - {wait: 1ms}
+              - {check: in-transit, at: 0, size: 8KiB}
+              - {wait: 1ms}
+              - {settled: expired}
+              - {check: shared, at: 0, size: 8KiB}
+              - {host: convert, target: private, at: 0, size: 8KiB, expect: pending}
+              - {device: nic, does: write, at: 0, text: last}
+              - {device: nic, does: read, at: 0, text: last}
+              - {device: nic, does: release}
+              - {settled: completed}
+              - {guest: read, vcpu: 1, at: 0, size: 4}
+              - {guest: request, vcpu: 1, target: host, at: 0, size: 8KiB}
+              - {check: host, at: 0, size: 8KiB}
+              - {guest: read, at: 0, size: 4, expect: stopped}
+              - {host: write, at: 0, fill: 255, size: 8KiB}
+
+            """
+        #expect(try failures(steps).isEmpty)
+    }
+
+    @Test(arguments: [
+        ("  - {}\n", "s.yaml:3:5: error: a step has exactly one of the keys guest, host, device, wait, check, settled"),
+        (
+            "  - {host: read, guest: read}\n",
+            "s.yaml:3:5: error: a step has exactly one of the keys guest, host, device, wait, check, settled"
+        ),
+        ("  - wait\n", "s.yaml:3:5: error: expected keys with values, not ‘wait’"),
+        ("  - {wait: soon}\n", "s.yaml:3:12: error: ‘wait’ must be a time such as 500ns, 10us, 20ms or 1s, not ‘soon’"),
+        (
+            "  - {host: raed, at: 0, size: 1}\n",
+            "s.yaml:3:12: error: unknown value of ‘host’ ‘raed’; did you mean ‘read’? (accepted: write, read, probe, convert, cancel)"
+        ),
+        ("  - {host: read, size: 1}\n", "s.yaml:3:5: error: the key ‘at’ is missing here"),
+        ("  - {host: read, at: 0}\n", "s.yaml:3:5: error: the key ‘size’ is missing here"),
+        ("  - {host: write, at: 0}\n", "s.yaml:3:5: error: the key ‘text’ is missing here"),
+        (
+            "  - {host: write, at: 0, fill: 256, size: 1}\n",
+            "s.yaml:3:32: error: ‘fill’ must be a whole number from 0 to 255, not ‘256’"
+        ),
+        ("  - {host: read, at: 0, size: 2MiB}\n", "s.yaml:3:5: error: one step touches at most 1 MiB"),
+        (
+            "  - {host: read, at: 0, size: 1, expect: stopped}\n",
+            "s.yaml:3:42: error: unknown value of ‘expect’ ‘stopped’ (accepted: reached, refused)"
+        ),
+        ("  - {check: shared, at: 1, size: 1}\n", "s.yaml:3:5: error: the range is not a multiple of 4 KiB"),
+        ("  - {guest: request, at: 0, size: 4KiB}\n", "s.yaml:3:5: error: the key ‘target’ is missing here"),
+        ("  - {device: nic, at: 0}\n", "s.yaml:3:5: error: the key ‘does’ is missing here"),
+        (
+            "  - {settled: done}\n",
+            "s.yaml:3:15: error: unknown value of ‘settled’ ‘done’ (accepted: completed, cancelled, expired, failed)"
+        ),
+        ("  - {host: cancel, att: 0}\n", "s.yaml:3:20: error: unknown key ‘att’ (accepted: host)"),
+        ("  x: 1\n", "s.yaml:3:3: error: ‘steps’ must be a list, not a mapping"),
+        (
+            "  - {guest: null, at: 0, size: 4KiB}\n",
+            "s.yaml:3:13: error: ‘guest’ must be one of write, read, request, not nothing"
+        ),
+    ])
+    func faultyStepsAreRefusedWithTheirPlace(steps: String, message: String) {
+        #expect(error(steps) == message)
+    }
+
+    @Test func aScenarioHasANameAndSteps() throws {
+        for text in ["steps: []", "name: x", "name: [x]\nsteps: []", "name: x\nsteps: []\nstep: []", ""] {
+            #expect(throws: ConfigurationError.self) { try Scenario(YAMLReader.read(text, file: "s.yaml")) }
+        }
+        #expect(try Scenario(YAMLReader.read("name: x\nsteps: []", file: "s.yaml")).steps.isEmpty)
+    }
+}

@@ -1,0 +1,61 @@
+import Custody
+import CustodyPolicy
+import CustodyTestSupport
+import SimulationBackend
+import Synchronization
+import Testing
+
+/// The host's way to the bytes.
+@Suite struct AccessTests {
+    private let holder = Holder(device: "vmm")
+
+    private func error(_ body: () throws(AccessError) -> Void) -> AccessError? {
+        do throws(AccessError) { try body() } catch { return error }
+        return nil
+    }
+
+    private func describe(_ error: AccessError?) -> String { error?.description ?? "no error" }
+
+    @Test func readsAndWritesLeaveNoLease() throws {
+        let fixture = try ControllerFixture()
+        let written: [UInt8] = Array(0..<200)
+        try fixture.controller.write(written.span, to: GuestPhysicalAddress(4000), for: holder)
+        var bytes = [UInt8](repeating: 0, count: 200)
+        var span = bytes.mutableSpan
+        try fixture.controller.read(&span, from: GuestPhysicalAddress(4000), for: holder)
+        #expect(bytes == written)
+        #expect(fixture.controller.blockers(of: fixture.controller.layout.bounds).isEmpty)
+        #expect(fixture.events.words == ["leased", "released", "leased", "released"])
+    }
+
+    @Test func whatTheHostDoesNotOwnIsRefusedWithItsFirstPage() throws {
+        let fixture = try ControllerFixture(pages: 4..<16)
+        try fixture.convert(8..<10, to: .private)
+        let bytes = [UInt8](repeating: 1, count: 3 * 4096)
+        let refused = error { () throws(AccessError) in
+            try fixture.controller.write(bytes.span, to: GuestPhysicalAddress(7 * 4096), for: holder)
+        }
+        #expect(describe(refused) == "the page at 0x8000 is private")
+        let hole = error { () throws(AccessError) in
+            try fixture.controller.write(bytes.span, to: GuestPhysicalAddress(14 * 4096), for: holder)
+        }
+        #expect(describe(hole) == "there is no memory at 0x10000")
+        let wrap = error { () throws(AccessError) in
+            try fixture.controller.write(bytes.span, to: GuestPhysicalAddress(.max), for: holder)
+        }
+        #expect(describe(wrap) == "the range runs past the end of the address space")
+        #expect(fixture.controller.blockers(of: fixture.controller.layout.bounds).isEmpty)
+    }
+
+    @Test func aPageOfAConversionThatRunsIsInTransitWithoutATicket() throws {
+        let fixture = try ControllerFixture()
+        let refusals = Atomic<Int>(0)
+        fixture.backend.atEachCall { [weak fixture] call in
+            guard case .commit = call, let fixture else { return }
+            #expect(fixture.accessError(0..<1)?.description == "the page at 0x0 is in transit")
+            refusals.add(1, ordering: .sequentiallyConsistent)
+        }
+        try fixture.convert(0..<4, to: .private)
+        #expect(refusals.load(ordering: .sequentiallyConsistent) == 1)
+    }
+}

@@ -1,0 +1,57 @@
+import Custody
+import CustodyPolicy
+import CustodyTestSupport
+import SimulationBackend
+import Testing
+
+/// The guest, or what runs it, goes away.
+@Suite struct BackendLossTests {
+    private let lost = BackendError(.lost, "the domain is gone")
+
+    @Test func everyPendingHandOverEndsOnceAndNothingSucceedsAfter() throws {
+        let fixture = try ControllerFixture()
+        fixture.backend.plan { $0.commit[1] = .pend }
+        let held = try #require(try fixture.convert(8..<12, to: .private).ticket)
+        var draining = try fixture.pending(0..<4, pinned: 0..<1)
+        fixture.backend.lose(lost)
+        fixture.backend.lose(lost)
+        #expect(held.result?.word == "failed" && draining.ticket.result?.word == "failed")
+        draining.release()
+        fixture.clock.pass(.seconds(1))
+        #expect(fixture.events.settlements.count == 2)
+        #expect(fixture.events.words.filter { $0 == "back" }.count == 1)
+        #expect(try fixture.refusal(20..<24, to: .private) == .backend)
+        #expect(
+            fixture.controller.handle(GuestRequest(processor: 0, address: 0, byteCount: 4096, target: .private))
+                == .refused
+        )
+        #expect(fixture.controller.pendingTickets.isEmpty)
+        #expect(fixture.accessError(30..<31)?.description == "the domain is gone")
+    }
+
+    @Test(arguments: ["prepare", "commit"])
+    func aCallThatFailsWithLostLosesTheBackend(kind: String) throws {
+        let fixture = try ControllerFixture()
+        let pending = try fixture.pending(8..<12, pinned: 8..<9)
+        fixture.backend.plan {
+            if kind == "prepare" { $0.prepare[1] = lost } else { $0.commit[1] = .fail(lost) }
+        }
+        #expect(try fixture.refusal(0..<4, to: .private) == .backend)
+        #expect(pending.ticket.result?.word == "failed")
+        fixture.backend.forgetCalls()
+        #expect(try fixture.refusal(20..<24, to: .private) == .backend)
+        #expect(fixture.backend.calls.isEmpty, "it is not asked again")
+    }
+
+    @Test func anUndoThatFailsLosesTheBackend() throws {
+        let fixture = try ControllerFixture(pages: 0..<8)
+        try fixture.convert(2..<4, to: .private)
+        fixture.backend.plan {
+            $0.commit[3] = .fail(BackendError(.system, "EIO"))
+            $0.undo[1] = lost
+        }
+        #expect(try fixture.refusal(0..<8, to: .private) == .backend)
+        #expect(fixture.events.words.contains("back"), "its state is not known any more")
+        #expect(try fixture.refusal(0..<8, to: .private) == .backend)
+    }
+}

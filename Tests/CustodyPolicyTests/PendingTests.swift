@@ -1,0 +1,206 @@
+import Custody
+import CustodyPolicy
+import CustodyTestSupport
+import SimulationBackend
+import Testing
+
+/// Hand-overs that wait for leases.
+@Suite struct PendingTests {
+    @Test func completesOnceAfterTheLastRelease() throws {
+        let fixture = try ControllerFixture()
+        let first = try fixture.lease(0..<4)
+        let second = try fixture.lease(3..<6, .access)
+        let beside = try fixture.lease(8..<9)
+        let outcome = try fixture.convert(0..<8, to: .private)
+        let ticket = try #require(outcome.ticket)
+        #expect(ticket.target == .private && ticket.deadline == nil)
+        #expect(fixture.controller.pendingTickets.map(\.id) == [ticket.id])
+        #expect(fixture.map.hasPrefix("--------S"))
+        first.release()
+        fixture.clock.pass(.seconds(100))
+        #expect(ticket.result == nil && fixture.backend.calls.isEmpty, "not before the last one")
+        second.release()
+        #expect(fixture.backend.calls.isEmpty && ticket.result == nil, "not on the releaser's stack")
+        fixture.clock.drain()
+        #expect(ticket.result?.word == "completed")
+        #expect(fixture.map.hasPrefix("PPPPPPPPS"))
+        beside.release()
+        fixture.clock.pass(.seconds(100))
+        #expect(fixture.events.settlements.map(\.id) == [ticket.id], "exactly once")
+        #expect(fixture.backend.calls.count == 3)
+        #expect(fixture.isQuiet)
+    }
+
+    @Test func newUsersAreKeptAwayMeanwhile() throws {
+        let fixture = try ControllerFixture()
+        var pending = try fixture.pending(0..<8, pinned: 2..<3)
+        for kind in LeaseKind.allCases {
+            let error = fixture.accessError(6..<12, kind)
+            #expect(error?.description == "the page at 0x6000 is in transit (hand-over \(pending.ticket.id))")
+        }
+        try fixture.lease(8..<12).release()
+        pending.release()
+        fixture.clock.drain()
+        #expect(fixture.isQuiet)
+    }
+
+    @Test func cancelRestores() throws {
+        let fixture = try ControllerFixture()
+        try fixture.convert(2..<4, to: .host)
+        let before = fixture.map
+        var pending = try fixture.pending(0..<8, pinned: 0..<1)
+        #expect(pending.ticket.cancel())
+        #expect(pending.ticket.result?.word == "cancelled")
+        #expect(fixture.map == before)
+        #expect(!pending.ticket.cancel(), "once")
+        fixture.backend.forgetCalls()
+        pending.release()
+        fixture.clock.pass(.seconds(1))
+        #expect(fixture.backend.calls.isEmpty, "the release has nothing to do any more")
+        #expect(fixture.events.settlements.count == 1)
+        #expect(fixture.isQuiet)
+    }
+
+    @Test func cancelAfterTheEndDoesNothing() throws {
+        let fixture = try ControllerFixture()
+        var pending = try fixture.pending(0..<8, pinned: 0..<1)
+        pending.release()
+        #expect(!pending.ticket.cancel(), "it is on its way already")
+        fixture.clock.drain()
+        #expect(pending.ticket.result?.word == "completed")
+        #expect(!pending.ticket.cancel())
+        #expect(fixture.map.hasPrefix("PPPPPPPPS"))
+    }
+
+    @Test func deadlineRestores() throws {
+        let fixture = try ControllerFixture()
+        var pending = try fixture.pending(0..<8, pinned: 0..<1, deadline: .milliseconds(5))
+        fixture.clock.pass(.microseconds(4999))
+        #expect(pending.ticket.result == nil)
+        fixture.clock.pass(.microseconds(1))
+        #expect(pending.ticket.result?.word == "expired")
+        #expect(!fixture.map.contains("-"))
+        pending.release()
+        fixture.clock.pass(.seconds(1))
+        #expect(fixture.isQuiet && fixture.backend.calls.isEmpty)
+        #expect(fixture.events.settlements.count == 1)
+    }
+
+    @Test func deadlineAfterTheEndDoesNothing() throws {
+        let fixture = try ControllerFixture()
+        var pending = try fixture.pending(0..<8, pinned: 0..<1, deadline: .milliseconds(5))
+        pending.release()
+        fixture.clock.pass(.seconds(1))
+        #expect(pending.ticket.result?.word == "completed")
+        #expect(fixture.events.settlements.count == 1)
+    }
+
+    @Test func convertingBackWithdraws() throws {
+        let fixture = try ControllerFixture()
+        var pending = try fixture.pending(0..<8, pinned: 0..<1)
+        #expect(try fixture.convert(0..<8, to: .shared).isCompleted)
+        #expect(pending.ticket.result?.word == "cancelled")
+        #expect(fixture.map.allSatisfy { $0 == "S" })
+        try fixture.lease(4..<5, .access).release()
+        pending.release()
+        fixture.clock.drain()
+        #expect(fixture.backend.calls.isEmpty)
+        #expect(fixture.isQuiet)
+    }
+
+    @Test func askingForTheSameAgainJoins() throws {
+        let fixture = try ControllerFixture()
+        var pending = try fixture.pending(0..<8, pinned: 3..<4)
+        let again = try fixture.convert(0..<8, to: .private)
+        #expect(again.ticket === pending.ticket)
+        #expect(try fixture.convert(4..<8, to: .private).ticket === pending.ticket, "a part of it as well")
+        #expect(fixture.controller.pendingTickets.count == 1)
+        pending.release()
+        fixture.clock.drain()
+        #expect(fixture.backend.calls.count == 3)
+        #expect(fixture.isQuiet)
+    }
+
+    @Test func whatOverlapsIsBusy() throws {
+        let fixture = try ControllerFixture()
+        var pending = try fixture.pending(4..<8, pinned: 4..<5)
+        let before = fixture.map
+        #expect(try fixture.refusal(0..<8, to: .private) == .busy, "more than is in it")
+        #expect(try fixture.refusal(4..<9, to: .private) == .busy)
+        #expect(try fixture.refusal(4..<6, to: .shared) == .busy, "half of it back")
+        #expect(try fixture.refusal(4..<8, to: .host) == .busy, "somewhere else")
+        #expect(fixture.map == before && pending.ticket.result == nil)
+        #expect(try fixture.refusal(0..<4, to: .private) == nil, "its neighbours are free")
+        pending.release()
+        fixture.clock.drain()
+        #expect(fixture.isQuiet)
+    }
+
+    @Test func theNumberOfPendingOnesIsLimited() throws {
+        let fixture = try ControllerFixture(limits: ControllerLimits(pendingHandovers: 2))
+        var first = try fixture.pending(0..<1, pinned: 0..<1)
+        var second = try fixture.pending(1..<2, pinned: 1..<2)
+        let third = try fixture.lease(2..<3)
+        let before = fixture.map
+        #expect(try fixture.refusal(2..<3, to: .private) == .tooManyPending)
+        let reply = fixture.controller.handle(
+            GuestRequest(processor: 0, address: 8192, byteCount: 4096, target: .private)
+        )
+        #expect(reply == .retry(from: GuestPhysicalAddress(8192)))
+        #expect(fixture.map == before)
+        fixture.backend.plan { $0.commit[1] = .pend }
+        #expect(try fixture.refusal(3..<4, to: .private) == .tooManyPending, "nor through the back end")
+        #expect(fixture.map == before && fixture.backend.openChanges.isEmpty)
+        first.release()
+        fixture.clock.drain()
+        #expect(try fixture.convert(2..<3, to: .private).word == "pending")
+        second.release()
+        third.release()
+        fixture.clock.drain()
+        #expect(fixture.isQuiet)
+    }
+
+    @Test func aBackendThatFailsAfterTheLastReleaseEndsIt() throws {
+        let fixture = try ControllerFixture()
+        for kind in ["prepare", "commit"] {
+            fixture.backend.plan {
+                $0.prepare = kind == "prepare" ? [1: BackendError(.system, "EIO")] : [:]
+                $0.commit = kind == "commit" ? [1: .fail(BackendError(.system, "EIO"))] : [:]
+            }
+            var pending = try fixture.pending(0..<4, pinned: 0..<1)
+            pending.release()
+            fixture.clock.drain()
+            #expect(pending.ticket.result?.word == "failed")
+            #expect(fixture.map.allSatisfy { $0 == "S" })
+            #expect(fixture.isQuiet)
+        }
+    }
+
+    /// References that only the back end sees, found after the last lease has gone: it waits on.
+    @Test func aBackendThatIsStillBlockedIsAskedAgain() throws {
+        let fixture = try ControllerFixture()
+        fixture.backend.plan { $0.commit = [1: .block([]), 2: .block([])] }
+        var pending = try fixture.pending(0..<4, pinned: 0..<1)
+        pending.release()
+        fixture.clock.drain()
+        #expect(pending.ticket.result == nil && fixture.map.hasPrefix("----S"))
+        fixture.clock.pass(.seconds(1))
+        #expect(pending.ticket.result?.word == "completed")
+        #expect(fixture.isQuiet)
+        #expect(fixture.backend.calls.filter { if case .commit = $0 { true } else { false } }.count == 3)
+    }
+
+    @Test func anEndlesslyBlockedBackendCanBeGivenUp() throws {
+        let fixture = try ControllerFixture()
+        fixture.backend.plan { plan in for number in 1...200 { plan.commit[number] = .block([]) } }
+        var pending = try fixture.pending(0..<4, pinned: 0..<1, deadline: .seconds(1))
+        pending.release()
+        fixture.clock.pass(.seconds(2))
+        #expect(pending.ticket.result?.word == "expired")
+        #expect(fixture.isQuiet)
+        let asked = fixture.backend.calls.count
+        fixture.clock.pass(.seconds(10))
+        #expect(fixture.backend.calls.count == asked, "and is then left alone")
+        #expect(asked < 200, "\(asked) calls in a second")
+    }
+}

@@ -212,8 +212,7 @@ public final class MemoryController: Sendable {
                 return pending(handover, blockers, range)
             case .joined(let handover):
                 return pending(handover, holding(handover), range)
-            case .blocked(let blockers):
-                let first = blockers.map(\.range.start).min() ?? range.start
+            case .blocked(let blockers, let first):
                 return outcome(.blocked(by: blockers), range, stoppedAt: first)
             case .withdraw(let handover):
                 end(handover, .cancelled)
@@ -227,7 +226,8 @@ public final class MemoryController: Sendable {
         case running(UInt64, Changes)
         case registered(Handover, [Blocker])
         case joined(Handover)
-        case blocked([Blocker])
+        /// The page is the first one that is not in the ownership asked for.
+        case blocked([Blocker], PageNumber)
         case withdraw(Handover)
     }
 
@@ -268,7 +268,7 @@ public final class MemoryController: Sendable {
                 return .running(id, changes)
             }
             guard case .handOver(let deadline) = request.whenHeld, !blockers.contains(where: { $0.kind == .mapping })
-            else { return .blocked(blockers) }
+            else { return .blocked(blockers, changes[0].range.start) }
             guard state.claims.count(where: { $0.handover != nil }) < limits.pendingHandovers else {
                 throw tooManyPending(range)
             }
@@ -351,8 +351,7 @@ public final class MemoryController: Sendable {
                 return outcome(.completed, range, changes.pageCount, contents)
             case .blocked(let blockers):
                 conclude(id, changes, isChanged: false)
-                let first = blockers.map(\.range.start).min() ?? changes[0].range.start
-                return outcome(.blocked(by: blockers), range, stoppedAt: first)
+                return outcome(.blocked(by: blockers), range, stoppedAt: changes[0].range.start)
             case .pending(let reference, let blockers):
                 return try register(id, request, changes, range, consume transaction, reference, blockers)
             }

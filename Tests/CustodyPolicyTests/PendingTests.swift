@@ -121,6 +121,53 @@ import Testing
         #expect(fixture.isQuiet)
     }
 
+    @Test func whoJoinsIsSentToItsOwnPages() throws {
+        let fixture = try ControllerFixture()
+        var pending = try fixture.pending(0..<8, pinned: 3..<4)
+        #expect(try fixture.convert(4..<6, to: .private).stoppedAt == PageNumber(4))
+        let ask = GuestRequest(processor: 0, address: 5 * 4096, byteCount: 4096, target: .private)
+        #expect(fixture.controller.handle(ask) == .retry(from: GuestPhysicalAddress(5 * 4096)))
+        pending.release()
+        fixture.clock.drain()
+        #expect(fixture.isQuiet)
+    }
+
+    /// Its changes lie side by side, and in transit they look like one run.
+    @Test func aHandOverOfMixedPagesIsJoinedAsWell() throws {
+        let fixture = try ControllerFixture()
+        try fixture.convert(4..<8, to: .host)
+        var pending = try fixture.pending(0..<8, pinned: 0..<1)
+        #expect(try fixture.convert(0..<8, to: .private).ticket === pending.ticket)
+        #expect(try fixture.convert(2..<6, to: .private).ticket === pending.ticket)
+        pending.release()
+        fixture.clock.drain()
+        #expect(fixture.isQuiet)
+    }
+
+    @Test func convertingBackWithdrawsAsManyAsThereAre() throws {
+        let fixture = try ControllerFixture()
+        let pins = try fixture.lease(0..<8)
+        let tickets = try (0..<8).map { try fixture.convert($0..<($0 + 1), to: .private).ticket }
+        #expect(try fixture.convert(0..<8, to: .shared).isCompleted)
+        #expect(tickets.allSatisfy { $0?.result?.word == "cancelled" })
+        pins.release()
+        fixture.clock.drain()
+        #expect(fixture.isQuiet && fixture.map.allSatisfy { $0 == "S" })
+    }
+
+    /// All or nothing: where one hand-over cannot be taken back, none is.
+    @Test func convertingBackPartOfANeighbourWithdrawsNothing() throws {
+        let fixture = try ControllerFixture()
+        let pins = try fixture.lease(0..<8)
+        let first = try fixture.convert(0..<4, to: .private).ticket
+        let second = try fixture.convert(4..<8, to: .private).ticket
+        #expect(try fixture.refusal(0..<6, to: .shared) == .busy)
+        #expect(first?.result == nil && second?.result == nil)
+        pins.release()
+        fixture.clock.drain()
+        #expect(first?.result?.word == "completed" && second?.result?.word == "completed")
+    }
+
     @Test func whatOverlapsIsBusy() throws {
         let fixture = try ControllerFixture()
         var pending = try fixture.pending(4..<8, pinned: 4..<5)

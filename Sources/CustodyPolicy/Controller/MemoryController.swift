@@ -200,7 +200,7 @@ public final class MemoryController: Sendable {
         _ request: ConversionRequest,
         _ range: PageRange
     ) throws(ConversionError) -> ConversionOutcome {
-        // A withdrawn hand-over can be followed by one more: three rounds, then the range is called busy.
+        // What was withdrawn can be followed by something new: three rounds, then the range is called busy.
         for _ in 0..<3 {
             switch try claim(request, range) {
             case .unchanged:
@@ -214,8 +214,8 @@ public final class MemoryController: Sendable {
                 return pending(handover, holding(handover), range)
             case .blocked(let blockers, let first):
                 return outcome(.blocked(by: blockers), range, stoppedAt: first)
-            case .withdraw(let handover):
-                end(handover, .cancelled)
+            case .withdraw(let handovers):
+                for handover in handovers { end(handover, .cancelled) }
             }
         }
         throw ConversionError(.busy, "another conversion of these pages is under way", range: range)
@@ -228,7 +228,7 @@ public final class MemoryController: Sendable {
         case joined(Handover)
         /// The page is the first one that is not in the ownership asked for.
         case blocked([Blocker], PageNumber)
-        case withdraw(Handover)
+        case withdraw([Handover])
     }
 
     /// Finds out what has to change and keeps everybody else away from it, in one step.
@@ -252,7 +252,7 @@ public final class MemoryController: Sendable {
                         "\(run.state) pages cannot become \(request.target)",
                         range: run.range
                     )
-                case .askTicket: return try MemoryController.ask(&state, request, range, run.range.start)
+                case .askTicket: return try MemoryController.ask(state, request, range)
                 case .give: break
                 case .handOver(from: .host, _):
                     if state.ledger.isLeased(run.range) { blockers += state.ledger.blockers(of: run.range) }
@@ -280,29 +280,32 @@ public final class MemoryController: Sendable {
         }
     }
 
-    /// What a hand-over under way means for a request of some of its pages.
+    /// What the changes under way mean for a request of some of their pages.
     private static func ask(
-        _ state: inout State,
+        _ state: State,
         _ request: ConversionRequest,
-        _ range: PageRange,
-        _ page: PageNumber
+        _ range: PageRange
     ) throws(ConversionError) -> ClaimResult {
-        guard let claim = state.claims.first(where: { $0.covers(page) }), let handover = claim.handover else {
-            throw ConversionError(.busy, "another conversion of these pages is under way", range: range)
+        let met = state.claims.filter { $0.changes.contains { $0.range.overlaps(range) } }
+        let handovers = met.compactMap(\.handover)
+        // Joined, where all that is missing is in one hand-over; withdrawn, where the request takes all of them back.
+        let isRestDone = !state.ownership.runs(in: range).contains {
+            $0.state != .inTransit && $0.state != request.target
         }
-        // Joined, where all that is missing is in that hand-over; withdrawn, where the request takes all of it back.
-        let others = state.ownership.runs(in: range).contains { run in
-            run.state == .inTransit
-                ? !claim.changes.contains { $0.range.contains(run.range) } : run.state != request.target
+        if met.count == 1, let only = handovers.first, only.ticket.target == request.target, isRestDone {
+            return .joined(only)
         }
-        if !others, handover.ticket.target == request.target { return .joined(handover) }
-        let takesBack = !claim.changes.contains { $0.from != request.target || !range.contains($0.range) }
-        if takesBack, claim.phase != .running { return .withdraw(handover) }
+        let takesBack = met.allSatisfy { claim in
+            claim.handover != nil && claim.phase != .running
+                && !claim.changes.contains { $0.from != request.target || !range.contains($0.range) }
+        }
+        if takesBack { return .withdraw(handovers) }
         throw ConversionError(
             .busy,
-            "the pages are in hand-over \(handover.ticket.id)",
+            handovers.first.map { "the pages are in hand-over \($0.ticket.id)" }
+                ?? "another conversion of these pages is under way",
             range: range,
-            ticket: handover.ticket.id
+            ticket: handovers.first?.ticket.id
         )
     }
 
@@ -576,7 +579,9 @@ public final class MemoryController: Sendable {
     }
 
     private func pending(_ handover: Handover, _ blockers: [Blocker], _ range: PageRange) -> ConversionOutcome {
-        outcome(.pending(handover.ticket, blockers: blockers), range, stoppedAt: handover.changes[0].range.start)
+        var first: PageNumber?
+        handover.changes.forEach { first = first ?? $0.range.intersection(range)?.start }
+        return outcome(.pending(handover.ticket, blockers: blockers), range, stoppedAt: first ?? range.start)
     }
 
     // MARK: The host's access

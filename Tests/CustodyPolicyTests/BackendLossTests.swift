@@ -43,6 +43,27 @@ import Testing
         #expect(fixture.backend.calls.isEmpty, "it is not asked again")
     }
 
+    /// The loss is reported while a commit, or a withdrawal, is on its way.
+    @Test(arguments: ["commit", "withdraw"])
+    func aHandOverThatIsWorkedOnDuringTheLossEnds(kind: String) throws {
+        let fixture = try ControllerFixture()
+        fixture.backend.plan {
+            $0.commit[1] = .pend
+            $0.withdrawSucceeds = false
+        }
+        fixture.backend.atEachCall { [weak fixture] call in
+            switch call {
+            case .commit where kind == "commit", .withdraw where kind == "withdraw": fixture?.backend.lose(lost)
+            default: break
+            }
+        }
+        let ticket = try #require(try fixture.convert(0..<4, to: .private).ticket)
+        #expect(kind == "commit" || !ticket.cancel())
+        #expect(ticket.result?.word == "failed")
+        #expect(fixture.controller.pendingTickets.isEmpty)
+        #expect(fixture.events.settlements.count == 1)
+    }
+
     @Test func anUndoThatFailsLosesTheBackend() throws {
         let fixture = try ControllerFixture(pages: 0..<8)
         try fixture.convert(2..<4, to: .private)

@@ -57,6 +57,29 @@ import Testing
         #expect(fixture.isQuiet)
     }
 
+    @Test func failureBeforeTheCommitReturns() throws {
+        let fixture = try ControllerFixture()
+        fixture.backend.plan { $0.commit[1] = .pendAndFail(BackendError(.guestFailed, "no answer")) }
+        let ticket = try #require(try fixture.convert(0..<4, to: .private).ticket)
+        #expect(ticket.result?.word == "failed")
+        #expect(fixture.map.allSatisfy { $0 == "S" })
+        #expect(fixture.events.settlements.count == 1)
+        #expect(fixture.isQuiet)
+    }
+
+    @Test func aFailureDuringTheWithdrawal() throws {
+        let fixture = try ControllerFixture()
+        let backend = fixture.backend
+        backend.plan { $0.commit[1] = .pend }
+        let ticket = try #require(try fixture.convert(0..<4, to: .private).ticket)
+        backend.atEachCall { [weak backend] call in
+            if case .withdraw(let handover) = call { backend?.fail(handover, BackendError(.guestFailed, "no answer")) }
+        }
+        #expect(!ticket.cancel())
+        #expect(ticket.result?.word == "failed")
+        #expect(fixture.isQuiet)
+    }
+
     @Test func aWithdrawalThatComesInTime() throws {
         let fixture = try ControllerFixture()
         fixture.backend.plan { $0.commit[1] = .pend }

@@ -15,7 +15,7 @@ public final class MemoryController: Sendable {
         var claims: [Claim] = []
         var nextClaim: UInt64 = 1
         var nextTicket: UInt64 = 1
-        var early: [BackendHandover: EarlyCompletion] = [:]
+        var early: [BackendHandover: EarlyEnd] = [:]
         var lost: BackendError?
     }
 
@@ -434,14 +434,16 @@ public final class MemoryController: Sendable {
 
     /// Lets the back end complete a hand-over, which it may have done already.
     private func expect(_ reference: BackendHandover, of handover: Handover, _ id: UInt64) {
-        let early: EarlyCompletion? = state.withLock { state in
+        let early: EarlyEnd? = state.withLock { state in
             guard let index = state.claims.firstIndex(where: { $0.id == id }) else { return nil }
             state.claims[index].handover = handover
-            let early = state.early.removeValue(forKey: reference)
+            let early = state.early.removeValue(forKey: reference) ?? state.lost.map { EarlyEnd(failed: $0) }
             state.claims[index].phase = early == nil ? .awaiting(reference) : .running
             return early
         }
-        if let change = early?.take() { proceed(handover, with: change) }
+        guard let early else { return }
+        if let error = early.error { return giveUp(handover, error) }
+        if let change = early.take() { proceed(handover, with: change) }
     }
 
     /// Gives a hand-over up when its deadline comes.
@@ -497,6 +499,17 @@ public final class MemoryController: Sendable {
     private func fail(_ handover: Handover, _ error: BackendError) {
         settle(handover, .failed(error), isChanged: false)
         if error.code == .lost { backendLost(error) }
+    }
+
+    /// Takes back what has been done for a hand-over that the back end does not complete. Its phase is `running`.
+    private func giveUp(_ handover: Handover, _ error: BackendError) {
+        guard var transaction = handover.takeTransaction() else { return fail(handover, error) }
+        do {
+            try transaction.undo()
+            fail(handover, error)
+        } catch {
+            fail(handover, error)
+        }
     }
 
     private func settle(_ handover: Handover, _ result: TicketResult, isChanged: Bool) {
@@ -704,7 +717,7 @@ extension MemoryController: BackendObserver {
             return state.claims[index].handover
         }
         if let handover { return proceed(handover, with: committed) }
-        let early = EarlyCompletion(committed)
+        let early = EarlyEnd(completed: committed)
         state.withLock { $0.early[reference] = early }
     }
 
@@ -712,18 +725,14 @@ extension MemoryController: BackendObserver {
     public func handoverFailed(_ reference: BackendHandover, _ error: BackendError) {
         let handover: Handover? = state.withLock { state in
             let index = state.claims.firstIndex { $0.phase == .awaiting(reference) }
-            guard let index else { return nil }
+            guard let index else {
+                state.early[reference] = EarlyEnd(failed: error)
+                return nil
+            }
             state.claims[index].phase = .running
             return state.claims[index].handover
         }
-        guard let handover else { return }
-        guard var transaction = handover.takeTransaction() else { return fail(handover, error) }
-        do {
-            try transaction.undo()
-            fail(handover, error)
-        } catch {
-            fail(handover, error)
-        }
+        if let handover { giveUp(handover, error) }
     }
 
     /// Ends every hand-over; no request succeeds any more.

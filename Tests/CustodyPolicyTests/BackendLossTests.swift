@@ -64,6 +64,21 @@ import Testing
         #expect(fixture.events.settlements.count == 1)
     }
 
+    /// Whatever code it fails with; what was committed before it is taken back all the same, not made final.
+    @Test func anUndoThatFailsDoesNotKeepTheOthers() throws {
+        let fixture = try ControllerFixture(pages: 0..<12)
+        for start in [2, 6] as [UInt64] { try fixture.convert(start..<(start + 2), to: .private) }
+        fixture.backend.plan {
+            $0.commit[5] = .fail(BackendError(.system, "EIO"))
+            $0.undo[1] = BackendError(.system, "ENOMEM")
+        }
+        fixture.backend.forgetCalls()
+        #expect(try fixture.refusal(0..<12, to: .private) == .backend)
+        #expect(fixture.backend.calls.filter { if case .undo = $0 { true } else { false } }.count == 2)
+        #expect(!fixture.backend.calls.contains { if case .finish = $0 { true } else { false } })
+        #expect(fixture.events.words.contains("back"), "its state is not known any more")
+    }
+
     @Test func anUndoThatFailsLosesTheBackend() throws {
         let fixture = try ControllerFixture(pages: 0..<8)
         try fixture.convert(2..<4, to: .private)

@@ -70,8 +70,17 @@ struct Transaction: ~Copyable, Sendable {
     }
 
     /// Takes everything back: what is committed, the last one first, and what is prepared.
+    ///
+    /// - Throws: ``BackendError`` with ``BackendError/Code/lost`` where a change could not be taken back; the ones before
+    ///   it have been nevertheless.
     mutating func undo() throws(BackendError) {
         while let next = prepared.pop() { next.cancel() }
-        while let next = committed.pop() { try backend.undo(next) }
+        var failure: BackendError?
+        while let next = committed.pop() {
+            do { try backend.undo(next) } catch { failure = failure ?? error }
+        }
+        guard let failure else { return }
+        if failure.code == .lost { throw failure }
+        throw BackendError(.lost, "a change could not be taken back", range: failure.range, cause: failure)
     }
 }

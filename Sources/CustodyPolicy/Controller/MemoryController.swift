@@ -55,6 +55,16 @@ public final class MemoryController: Sendable {
         backend.report(to: self)
     }
 
+    /// Ends what is pending: nobody is left to complete it. What the back end can still take back it takes back.
+    deinit {
+        for claim in state.withLock({ $0.claims }) {
+            guard let handover = claim.handover else { continue }
+            if case .awaiting(let reference) = claim.phase { _ = backend.withdraw(reference) }
+            if var transaction = handover.takeTransaction() { try? transaction.undo() }
+            handover.ticket.settle(.cancelled)
+        }
+    }
+
     // MARK: What there is to see
 
     /// The ownership of a page, or `nil` where there is no RAM.

@@ -1,0 +1,48 @@
+import Custody
+import CustodyPolicy
+import CustodyTestSupport
+import SimulationBackend
+import Testing
+
+/// A controller that goes away with hand-overs pending: nobody waits for ever.
+@Suite struct TeardownTests {
+    private func backend() throws -> (FakeBackend, VirtualExecutor) {
+        let clock = VirtualExecutor()
+        return (FakeBackend(try GuestMemoryLayout(pages: 0..<8), executor: clock), clock)
+    }
+
+    private func request(_ pages: Range<UInt64>) throws -> ConversionRequest {
+        ConversionRequest(try PageRange(pages: pages), to: .private, by: .host("vmm"))
+    }
+
+    @Test func betweenTheLastReleaseAndItsCompletion() throws {
+        let (backend, clock) = try backend()
+        let ticket: Ticket?
+        do {
+            let controller = MemoryController(backend: backend, policy: AllowAll())
+            let lease = try controller.lease(PageRange(pages: 0..<1), .pin, for: Holder(device: "nic"))
+            ticket = try controller.convert(request(0..<4)).ticket
+            lease.release()
+        }
+        clock.drain()
+        #expect(ticket?.result != nil)
+        #expect(backend.openChanges.isEmpty && backend.violations.isEmpty)
+    }
+
+    @Test func whileTheBackendHoldsIt() throws {
+        let (backend, _) = try backend()
+        let ticket: Ticket?
+        do {
+            backend.plan { $0.commit[2] = .pend }
+            let controller = MemoryController(backend: backend, policy: AllowAll())
+            _ = try controller.convert(ConversionRequest(PageRange(pages: 2..<3), to: .private, by: .host("vmm")))
+            backend.plan { $0.commit = [3: .pend] }
+            ticket = try controller.convert(request(0..<8)).ticket
+            #expect(ticket?.result == nil)
+        }
+        #expect(ticket?.result?.word == "cancelled")
+        #expect(ticket?.cancel() == false)
+        #expect(backend.openChanges.isEmpty && backend.waiting.isEmpty && backend.violations.isEmpty)
+        #expect(backend.ownership.runs.map(\.state) == [.shared, .private, .shared])
+    }
+}

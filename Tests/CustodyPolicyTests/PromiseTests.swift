@@ -76,6 +76,15 @@ import Testing
         let fixture = try ControllerFixture(policy: FixedPolicy(decision: .deny(reason: "no")))
         let mapping = try fixture.lease(0..<4, .mapping)
         let pin = try fixture.lease(2..<6, .pin)
+        let preserving = ConversionRequest(
+            try PageRange(pages: 0..<8),
+            to: .shared,
+            by: .host("vmm"),
+            contents: .preserved
+        )
+        #expect(try fixture.controller.convert(preserving).isCompleted, "whatever the back end could do")
+        let reclaimed = try ControllerFixture(initially: .host, reclaim: .unsupported)
+        #expect(try reclaimed.convert(0..<8, to: .host).isCompleted)
         let outcome = try fixture.convert(0..<8, to: .shared)
         #expect(outcome.isCompleted && outcome.changedPages == 0 && outcome.stoppedAt == nil)
         #expect(fixture.backend.calls.isEmpty && fixture.policy.asked == 0)

@@ -33,7 +33,6 @@ import Testing
         let (backend, _) = try backend()
         let ticket: Ticket?
         do {
-            backend.plan { $0.commit[2] = .pend }
             let controller = MemoryController(backend: backend, policy: AllowAll())
             _ = try controller.convert(ConversionRequest(PageRange(pages: 2..<3), to: .private, by: .host("vmm")))
             backend.plan { $0.commit = [3: .pend] }

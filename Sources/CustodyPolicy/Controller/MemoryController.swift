@@ -118,6 +118,7 @@ public final class MemoryController: Sendable {
             return run.range.contains(request.range) ? nil : PageNumber(run.range.end)
         }
         guard let first else { return outcome(.completed, request.range) }
+        try checkAbility(for: request)
         let decision = policy.decide(request, in: OwnershipView(self))
         emit(.decided(request, decision))
         switch decision {
@@ -143,10 +144,15 @@ public final class MemoryController: Sendable {
         if let hole = layout.firstHole(in: range) {
             throw ConversionError(.hole, "there is no memory at \(hole.address)", range: range)
         }
-        let target = request.target
-        guard target != .inTransit else {
+        guard request.target != .inTransit else {
             throw ConversionError(.illegal, "nobody can ask for pages to be in transit", range: range)
         }
+    }
+
+    /// Whether the back end can do what is asked for. Where nothing changes, nobody has to be able to.
+    private func checkAbility(for request: ConversionRequest) throws(ConversionError) {
+        let range = request.range
+        let target = request.target
         if target == .host {
             let isPossible =
                 switch capabilities.reclaim {

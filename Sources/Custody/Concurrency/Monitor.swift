@@ -75,11 +75,12 @@
     private static func deadline(after timeout: Duration) -> timespec {
         var now = timespec()
         unsafe clock_gettime(CLOCK_MONOTONIC, &now)
-        let (seconds, attoseconds) = timeout.components
-        let nanoseconds = Int64(now.tv_nsec) + max(0, attoseconds) / 1_000_000_000
-        let whole = Int64(now.tv_sec).addingReportingOverflow(max(0, seconds) + nanoseconds / 1_000_000_000)
+        let (seconds, attoseconds) = max(timeout, .zero).components
+        let nanoseconds = Int64(now.tv_nsec) + attoseconds / 1_000_000_000
+        let (sum, overflow) = Int64(now.tv_sec).addingReportingOverflow(seconds)
+        let (whole, carry) = sum.addingReportingOverflow(nanoseconds / 1_000_000_000)
         return timespec(
-            tv_sec: whole.overflow ? .max : Int(whole.partialValue),
+            tv_sec: overflow || carry ? .max : Int(whole),
             tv_nsec: Int(nanoseconds % 1_000_000_000)
         )
     }

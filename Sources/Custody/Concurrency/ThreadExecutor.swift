@@ -63,7 +63,10 @@ public final class ThreadExecutor: CompletionExecutor {
 
     /// Sleeps until the thread has nothing left that is due.
     public func drain() {
-        queue.wait { queue in queue.due.isEmpty && !queue.isRunning ? () : nil }
+        queue.wait { queue in
+            let isTimerDue = queue.timers.last.map { $0.deadline <= now } ?? false
+            return queue.due.isEmpty && !queue.isRunning && !isTimerDue ? () : nil
+        }
     }
 
     private static func now(since origin: ContinuousClock.Instant) -> Timestamp {
@@ -76,23 +79,27 @@ public final class ThreadExecutor: CompletionExecutor {
             enum Step {
                 case run(@Sendable () -> Void)
                 case stop
+                case lookAgain
             }
-            let sleep = queue.update { queue in queue.timers.last.map { $0.deadline.since(now(since: origin)) } }
-            let step: Step? = queue.wait(for: sleep) { queue in
+            let awaited = queue.update { queue in queue.timers.last?.deadline }
+            let step: Step? = queue.wait(for: awaited.map { $0.since(now(since: origin)) }) { queue in
                 if queue.isStopped { return .stop }
                 if let timer = queue.timers.last, timer.deadline <= now(since: origin) {
                     queue.timers.removeLast()
                     queue.isRunning = true
                     return .run(timer.work)
                 }
-                guard !queue.due.isEmpty else { return nil }
+                if queue.due.isEmpty {
+                    // Another timer may have become the next one: the sleep is for the one it was begun with.
+                    return queue.timers.last?.deadline == awaited ? nil : .lookAgain
+                }
                 queue.isRunning = true
                 return .run(queue.due.removeFirst())
             }
             switch step {
             case .run(let work): return work
             case .stop: return nil
-            case nil: continue
+            case .lookAgain, nil: continue
             }
         }
     }

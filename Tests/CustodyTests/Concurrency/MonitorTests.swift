@@ -39,6 +39,22 @@ import Testing
         #expect(Monitor(0).wait(for: timeout) { _ -> Int? in nil } == nil)
     }
 
+    /// Longer than the clock goes: as good as for ever, and no trap.
+    @Test(arguments: [
+        Duration.seconds(Int64.max), Duration(secondsComponent: .max, attosecondsComponent: 999_999_999_999_999_999),
+        Duration(secondsComponent: .max - 1, attosecondsComponent: 999_999_999_999_999_999),
+    ])
+    func theLongestTimeouts(timeout: Duration) throws {
+        let monitor = Monitor(0)
+        let woken = Monitor(false)
+        try Thread.start {
+            let value = monitor.wait(for: timeout) { $0 > 0 ? $0 : nil }
+            woken.update { $0 = value == 1 }
+        }
+        monitor.update { $0 = 1 }
+        #expect(woken.wait(for: .seconds(10)) { $0 ? true : nil } == true)
+    }
+
     @Test func waitMayChangeTheValue() {
         let monitor = Monitor([1, 2, 3])
         #expect(monitor.wait { $0.popLast() } == 3)

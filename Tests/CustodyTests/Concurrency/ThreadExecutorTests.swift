@@ -30,6 +30,39 @@ import Testing
         executor.drain()
     }
 
+    /// Handed over while the thread sleeps, with nothing else that would wake it.
+    @Test func aTimerWakesAnIdleThread() throws {
+        let executor = try ThreadExecutor()
+        executor.drain()
+        executor.pass(.milliseconds(20))
+        let fired = Monitor<Timestamp?>(nil)
+        let deadline = executor.now.advanced(by: .milliseconds(20))
+        executor.submit(at: deadline) { [weak executor] in fired.update { $0 = executor?.now } }
+        let time = try #require(fired.wait(for: .seconds(5)) { $0 })
+        #expect(time >= deadline)
+    }
+
+    @Test func anEarlierTimerDoesNotWaitForALaterOne() throws {
+        let executor = try ThreadExecutor()
+        let order = Monitor<[Int]>([])
+        for number in [5, 3, 4, 1, 2] {
+            let deadline = executor.now.advanced(by: .milliseconds(30 * number))
+            executor.submit(at: deadline) { order.update { $0.append(number) } }
+        }
+        executor.submit(at: Timestamp(rawValue: .max)) { order.update { $0.append(9) } }
+        #expect(order.wait(for: .seconds(10)) { $0.count == 5 ? $0 : nil } == [1, 2, 3, 4, 5])
+    }
+
+    @Test func drainWaitsForTimersThatAreDue() throws {
+        let executor = try ThreadExecutor()
+        for _ in 0..<200 {
+            let isDone = Monitor(false)
+            executor.submit(at: executor.now) { isDone.update { $0 = true } }
+            executor.drain()
+            #expect(isDone.update { $0 })
+        }
+    }
+
     @Test func passSleeps() throws {
         let executor = try ThreadExecutor()
         let before = executor.now

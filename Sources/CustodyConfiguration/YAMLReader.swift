@@ -11,6 +11,8 @@ public enum YAMLReader {
     public static let maximumDepth = 64
     /// The largest number of nodes.
     public static let maximumNodes = 100_000
+    /// The largest number of aliases. The parser compares keys with all that they unfold to, before nodes are counted.
+    public static let maximumAliases = 32
 
     /// The one document of `text`.
     ///
@@ -42,8 +44,16 @@ public enum YAMLReader {
         var open = 0
         var markers = 0
         var isIndent = true
+        var aliases = 0
+        var previous = UInt8(ascii: "\n")
         for byte in text.utf8 {
             column += 1
+            aliases += previous == UInt8(ascii: "*") && byte > UInt8(ascii: " ") ? 1 : 0
+            previous = byte
+            guard aliases <= maximumAliases else {
+                let location = SourceLocation(file: file, line: line, column: column - 1)
+                throw ConfigurationError("there are more than \(maximumAliases) aliases", at: location)
+            }
             switch byte {
             case UInt8(ascii: "\n"): (line, column, markers, isIndent) = (line + 1, 0, 0, true)
             case UInt8(ascii: "["), UInt8(ascii: "{"): (open, isIndent) = (open + 1, false)

@@ -23,11 +23,12 @@ public struct ConfigurationSection: Sendable {
         switch node.content {
         case .empty: break
         case .mapping(let pairs):
+            var names: Set<String> = []
             for (key, value) in pairs {
                 guard let name = key.text else {
                     throw ConfigurationError("a key must be a word, not \(key.kind)", at: key.location)
                 }
-                guard !entries.contains(where: { $0.key == name }) else {
+                guard names.insert(name).inserted else {
                     throw ConfigurationError("the key ‘\(name)’ stands here twice", at: key.location)
                 }
                 entries.append((name, key.location, value))

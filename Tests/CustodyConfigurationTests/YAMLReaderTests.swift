@@ -1,0 +1,149 @@
+import Custody
+import CustodyConfiguration
+import Testing
+
+/// Text from anybody: an error with its place, never a crash and never a long wait.
+@Suite(.timeLimit(.minutes(1))) struct YAMLReaderTests {
+    private func error(_ text: String) -> ConfigurationError? {
+        do throws(ConfigurationError) {
+            _ = try YAMLReader.read(text, file: "f.yaml")
+            return nil
+        } catch { return error }
+    }
+
+    @Test func placesAreThoseOfTheText() throws {
+        let root = try YAMLReader.read("a: 1\nb:\n  - x\n  - {c: [y, z]}\n", file: "f.yaml")
+        guard case .mapping(let pairs) = root.content, pairs.count == 2,
+            case .list(let items) = pairs[1].value.content, items.count == 2,
+            case .mapping(let inner) = items[1].content, case .list(let letters) = inner[0].value.content
+        else { return #expect(Bool(false), "not what was written") }
+        #expect("\(pairs[0].value.location)" == "f.yaml:1:4")
+        #expect("\(pairs[1].key.location)" == "f.yaml:2:1")
+        #expect("\(items[0].location)" == "f.yaml:3:5")
+        #expect(letters.map(\.text) == ["y", "z"])
+        #expect("\(letters[1].location)" == "f.yaml:4:13")
+    }
+
+    @Test func emptyAndQuoted() throws {
+        for text in ["", "\n", "# nothing\n", "~", "null"] {
+            guard case .empty = try YAMLReader.read(text, file: "f").content else {
+                Issue.record("‘\(text)’ is something")
+                continue
+            }
+        }
+        #expect(try YAMLReader.read("'~'", file: "f").text == "~")
+        #expect(try YAMLReader.read("\"null\"", file: "f").text == "null")
+        #expect(try YAMLReader.read("0x10", file: "f").text == "0x10", "scalars stay text")
+    }
+
+    /// Every way to nest that the grammar has, one level more at a time up to depths that no stack would bear.
+    private static let nesting: [(name: String, text: @Sendable (Int) -> String)] = [
+        ("flow lists", { String(repeating: "[", count: $0) }),
+        ("flow mappings", { String(repeating: "{a: ", count: $0) }),
+        ("closed flow lists", { String(repeating: "[", count: $0) + String(repeating: "]", count: $0) }),
+        ("flow pairs", { String(repeating: "[a: ", count: $0) }),
+        ("flow lists with quoted closers", { String(repeating: "[\"]\",", count: $0) }),
+        ("flow mappings with quoted closers", { String(repeating: "{\"}\": ", count: $0) }),
+        ("flow lists with closers in comments", { String(repeating: "[ #]\n", count: $0) }),
+        ("block lists", { String(repeating: "- ", count: $0) + "x" }),
+        ("block lists with tabs", { String(repeating: "-\t", count: $0) + "x" }),
+        ("block keys", { String(repeating: "? ", count: $0) + "x" }),
+        ("block lists of keys", { String(repeating: "- ? ", count: $0) + "x" }),
+        ("block lists after a carriage return", { "a:\r" + String(repeating: "- ", count: $0) + "x" }),
+        ("block lists after a next-line character", { "a:\u{85}" + String(repeating: "- ", count: $0) + "x" }),
+        ("block lists after a line separator", { "a:\u{2028}" + String(repeating: "- ", count: $0) + "x" }),
+        ("block lists after a document start", { "--- " + String(repeating: "- ", count: $0) + "x" }),
+        (
+            "indented mappings",
+            { depth in (0..<min(depth, 1400)).map { String(repeating: " ", count: $0) + "a:\n" }.joined() }
+        ),
+        (
+            "indented mappings with carriage returns",
+            { depth in (0..<min(depth, 1400)).map { String(repeating: " ", count: $0) + "a:\r" }.joined() }
+        ),
+        (
+            "lists in lists, a line each",
+            { depth in (0..<min(depth, 1400)).map { String(repeating: " ", count: $0) + "-\n" }.joined() }
+        ),
+    ]
+
+    @Test(arguments: nesting.indices)
+    func deepNestingIsRefused(kind: Int) {
+        let (name, text) = Self.nesting[kind]
+        for depth in [70, 300, 999, 20_000, 170_000] {
+            let input = text(depth)
+            let error = error(input)
+            #expect(error != nil, "\(name), \(depth) deep")
+            #expect(error?.location.file == "f.yaml")
+        }
+    }
+
+    @Test func depthsThatPeopleWriteAreRead() {
+        #expect(error(String(repeating: "[", count: 60) + String(repeating: "]", count: 60)) == nil)
+        #expect(error(String(repeating: "- ", count: 60) + "x") == nil)
+        #expect(error((0..<60).map { String(repeating: "  ", count: $0) + "a:\n" }.joined()) == nil)
+    }
+
+    /// Ten lines whose values unfold to more than anybody has memory for.
+    @Test func aliasBombsAreRefused() {
+        var lines = ["x0: &x0 [a, a]"]
+        for level in 1...16 { lines.append("x\(level): &x\(level) [*x\(level - 1), *x\(level - 1)]") }
+        let error = error(lines.joined(separator: "\n"))
+        #expect(error?.message.contains("alias") == true, "\(error?.description ?? "accepted")")
+    }
+
+    @Test func anAliasBombAsAKeyIsRefused() {
+        var lines = ["x0: &x0 [a, a]"]
+        for level in 1...40 { lines.append("x\(level): &x\(level) [*x\(level - 1), *x\(level - 1)]") }
+        lines.append("? *x40\n: 1")
+        #expect(error(lines.joined(separator: "\n"))?.message == "there are more than 32 aliases")
+        // The worst that is let through to the parser.
+        var few = ["x0: &x0 [a, a]"]
+        for level in 1...10 {
+            few.append("x\(level): &x\(level) [*x\(level - 1), *x\(level - 1), *x\(level - 1)]")
+        }
+        few.append("? *x10\n: 1")
+        #expect(error(few.joined(separator: "\n")) != nil)
+    }
+
+    @Test func aliasesThatPeopleWriteAreRead() throws {
+        let root = try YAMLReader.read("a: &x {k: v}\nb: *x\n", file: "f")
+        guard case .mapping(let pairs) = root.content, case .mapping(let inner) = pairs[1].value.content else {
+            return #expect(Bool(false))
+        }
+        #expect(inner[0].value.text == "v")
+        #expect(error("a: *nobody")?.location.line == 1)
+        #expect(error("a: &x [*x]") != nil, "a value within itself")
+    }
+
+    @Test func hugeTextIsRefused() {
+        let error = error(String(repeating: "a", count: YAMLReader.maximumSize + 1))
+        #expect(error?.message == "the file is larger than 1 MiB")
+        #expect(self.error("a: " + String(repeating: "b", count: YAMLReader.maximumSize - 10)) == nil)
+    }
+
+    @Test func tooManyValuesAreRefused() {
+        let text = "[" + String(repeating: "a,", count: YAMLReader.maximumNodes + 5) + "]"
+        #expect(error(text)?.message.contains("more than 100000 values") == true)
+    }
+
+    @Test(arguments: [
+        ("a: 1\nb: [1, 2\n", 3), ("a: 1\n b: 2\n", 2), ("\ta: 1", 1), ("a: \"x", 1), ("a: 1\n---\nb: 2\n", 2),
+        ("%YAML 9", 1),
+        ("a: 'b' c", 1), ("a: !<x y", 1), ("- a\nb: c\n", 2), ("a: @b", 1), ("]", 1), ("}", 1), ("a: \u{0}b", 1),
+    ])
+    func whatIsNotYAMLIsRefusedWithItsPlace(text: String, line: Int) {
+        let error = error(text)
+        #expect(error != nil)
+        #expect(
+            (error?.location.line ?? 0) >= line && (error?.location.line ?? 0) <= line + 1,
+            "\(error?.description ?? "accepted")"
+        )
+    }
+
+    @Test func aKeyStandsOnce() {
+        let error = error("a: 1\nb: 2\na: 3\n")
+        #expect(error?.message == "keys stand twice: a")
+        #expect(error?.location.file == "f.yaml")
+    }
+}

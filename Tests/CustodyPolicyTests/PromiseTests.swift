@@ -57,6 +57,22 @@ import Testing
         #expect(scene.controller.capabilities.enforcement == .process)
     }
 
+    /// In transit neither side may reach a page; where a back end cannot stop the guest, its capabilities say so.
+    @Test func promise1HoldsInTransitOrIsExceptedByACapability() throws {
+        let scene = try Scene()
+        let lease = try scene.controller.lease(PageRange(pages: 3..<4), .pin, for: Holder(device: "nic"))
+        #expect(try scene.convert(3..<4, .private).ticket != nil)
+        let address = GuestPhysicalAddress(3 * 4096)
+        let outcome = try scene.backend.perform(.read(count: 1, from: address), on: 0, answeringTo: scene.controller)
+        let expected: GuestOutcome =
+            switch scene.controller.capabilities.transitAccess {
+            case .denied: .fault(address)
+            case .asBefore: .bytes([0])
+            }
+        #expect(outcome == expected)
+        lease.release()
+    }
+
     @Test func promise2AFailedOrCancelledChangeLeavesEveryPageAsItWas() throws {
         let fixture = try ControllerFixture(pages: 0..<12)
         try fixture.convert(4..<8, to: .private)

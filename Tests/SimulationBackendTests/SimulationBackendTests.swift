@@ -1,6 +1,7 @@
 import Custody
 import CustodyTestSupport
 import SimulationBackend
+import Synchronization
 import Testing
 
 @Suite struct SimulationBackendTests {
@@ -145,6 +146,27 @@ import Testing
         let other = try simulation()
         #expect(code { _ = try other.commit(backend.prepare(change)) } == .invalidArgument)
         #expect(try read(backend, 0) == [0, 0, 0] && read(other, 0) == [0, 0, 0])
+    }
+
+    /// The check and the copy are one step: a page that becomes private between them would show its secret.
+    @Test(.timeLimit(.minutes(1))) func aSecretIsNotSeenBetweenTheCheckAndTheCopy() async throws {
+        let backend = try simulation()
+        let secret = [UInt8](repeating: 0x5a, count: 4096)
+        let isOver = Atomic<Bool>(false)
+        async let leaks = Task.detached { [self] in
+            var leaks = 0
+            while !isOver.load(ordering: .relaxed) {
+                if let bytes = try? read(backend, 0, 4096), bytes.contains(0x5a) { leaks += 1 }
+            }
+            return leaks
+        }.value
+        for _ in 0..<20_000 {
+            _ = backend.finish(try commit(backend, 0..<1, .shared, .private))
+            _ = try backend.perform(.write(secret, to: GuestPhysicalAddress(0)), on: 0, answeringTo: NoHandler())
+            _ = backend.finish(try commit(backend, 0..<1, .private, .shared))
+        }
+        isOver.store(true, ordering: .relaxed)
+        #expect(await leaks == 0)
     }
 
     @Test func oneSeedOneTime() throws {

@@ -42,6 +42,15 @@ import Testing
         #expect(log.all.last == "e@31")
     }
 
+    @Test func whatWasHandedOverEarlierRunsBeforeTimersThatCameDueLater() {
+        submit("timer", at: 10)
+        submit("work")
+        clock.charge(.nanoseconds(20))
+        submit("later")
+        clock.drain()
+        #expect(log.all == ["work@20", "timer@20", "later@20"])
+    }
+
     @Test func workMayHandOverMoreWork() {
         clock.submit { [self] in
             submit("now")

@@ -22,7 +22,7 @@ import Testing
             for number in 0..<Self.threads {
                 group.addTask {
                     await withCheckedContinuation { continuation in
-                        TestThread.start {
+                        try? Thread.start {
                             body(number)
                             continuation.resume()
                         }

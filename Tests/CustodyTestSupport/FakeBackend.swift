@@ -67,7 +67,7 @@ package final class FakeBackend: MemoryBackend {
 
     package let capabilities: Capabilities
     package let layout: GuestMemoryLayout
-    package let initialOwnership: Ownership
+    package let initialOwnership: PageRunMap<Ownership>
     package let executor: any CompletionExecutor
     package var guestAgent: (any GuestAgent)? { nil }
 
@@ -82,7 +82,8 @@ package final class FakeBackend: MemoryBackend {
     ) {
         self.layout = layout
         self.executor = executor
-        initialOwnership = ownership
+        let initial = PageRunMap(bounds: layout.bounds, state: ownership)
+        initialOwnership = initial
         capabilities = Capabilities(
             granularity: layout.granularity,
             enforcement: .none,
@@ -93,7 +94,7 @@ package final class FakeBackend: MemoryBackend {
             maximumProcessors: 64,
             maximumGuestBytes: .max
         )
-        state = Mutex(State(ownership: PageRunMap(bounds: layout.bounds, state: ownership)))
+        state = Mutex(State(ownership: initial))
     }
 
     // MARK: What a test says and sees
@@ -135,10 +136,9 @@ package final class FakeBackend: MemoryBackend {
 
     /// Gives a pending hand-over up.
     package func fail(_ handover: BackendHandover, _ error: BackendError) {
-        let observer = state.withLock { state in
-            if let taken = state.waiting.removeValue(forKey: handover) {
-                state.open.removeValue(forKey: taken.reservation)
-            }
+        let observer: (any BackendObserver)? = state.withLock { state in
+            guard let taken = state.waiting.removeValue(forKey: handover) else { return nil }
+            state.open.removeValue(forKey: taken.reservation)
             return state.observer
         }
         observer?.handoverFailed(handover, error)

@@ -8,16 +8,18 @@ import Synchronization
 public final class VirtualExecutor: CompletionExecutor {
     private struct Timer {
         let deadline: Timestamp
-        let order: UInt64
         let work: @Sendable () -> Void
     }
 
     private struct State {
         var now = Timestamp.zero
-        var due: [@Sendable () -> Void] = []
-        /// Latest first, so that the next one is taken off the end.
+        /// Latest first, so that the next one is taken off the end. Work without a time has that of its submission.
         var timers: [Timer] = []
-        var nextOrder: UInt64 = 0
+
+        mutating func add(_ deadline: Timestamp, _ work: @escaping @Sendable () -> Void) {
+            let last = timers.lastIndex { $0.deadline > deadline }
+            timers.insert(Timer(deadline: deadline, work: work), at: last.map { $0 + 1 } ?? 0)
+        }
     }
 
     private let state = Mutex(State())
@@ -32,17 +34,13 @@ public final class VirtualExecutor: CompletionExecutor {
     public func charge(_ duration: Duration) { state.withLock { $0.now = $0.now.advanced(by: duration) } }
 
     /// Keeps work for the next ``drain()``.
-    public func submit(_ work: @escaping @Sendable () -> Void) { state.withLock { $0.due.append(work) } }
+    public func submit(_ work: @escaping @Sendable () -> Void) { state.withLock { $0.add($0.now, work) } }
 
     /// Keeps work for the first ``drain()`` or ``pass(_:)`` that reaches `deadline`.
     ///
     /// - Complexity: O(*n*) in the number of timers.
     public func submit(at deadline: Timestamp, _ work: @escaping @Sendable () -> Void) {
-        state.withLock { state in
-            let index = state.timers.firstIndex { $0.deadline <= deadline } ?? state.timers.count
-            state.timers.insert(Timer(deadline: deadline, order: state.nextOrder, work: work), at: index)
-            state.nextOrder += 1
-        }
+        state.withLock { $0.add(deadline, work) }
     }
 
     /// Runs what is due, and what that submits.
@@ -59,8 +57,8 @@ public final class VirtualExecutor: CompletionExecutor {
 
     private func takeDue() -> (@Sendable () -> Void)? {
         state.withLock { state in
-            if let timer = state.timers.last, timer.deadline <= state.now { return state.timers.removeLast().work }
-            return state.due.isEmpty ? nil : state.due.removeFirst()
+            guard let timer = state.timers.last, timer.deadline <= state.now else { return nil }
+            return state.timers.removeLast().work
         }
     }
 

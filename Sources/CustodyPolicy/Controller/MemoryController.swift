@@ -726,29 +726,25 @@ extension MemoryController: LeaseOwner {
 extension MemoryController: BackendObserver {
     /// Goes on with the hand-over that a change belongs to.
     public func handoverCompleted(_ reference: BackendHandover, _ committed: consuming CommittedChange) {
-        let handover: Handover? = state.withLock { state in
-            let index = state.claims.firstIndex { $0.phase == .awaiting(reference) }
-            guard let index else { return nil }
-            state.claims[index].phase = .running
-            return state.claims[index].handover
-        }
-        if let handover { return proceed(handover, with: committed) }
-        let early = EarlyEnd(completed: committed)
-        state.withLock { $0.early[reference] = early }
+        let end = EarlyEnd(completed: committed)
+        if let handover = take(reference, orKeep: end), let change = end.take() { proceed(handover, with: change) }
     }
 
     /// Ends the hand-over that a change belongs to.
     public func handoverFailed(_ reference: BackendHandover, _ error: BackendError) {
-        let handover: Handover? = state.withLock { state in
-            let index = state.claims.firstIndex { $0.phase == .awaiting(reference) }
-            guard let index else {
-                state.early[reference] = EarlyEnd(failed: error)
+        if let handover = take(reference, orKeep: EarlyEnd(failed: error)) { giveUp(handover, error) }
+    }
+
+    /// The hand-over that waits for `reference`, from now on `running`; where none does yet, `end` is kept for it.
+    private func take(_ reference: BackendHandover, orKeep end: EarlyEnd) -> Handover? {
+        state.withLock { state in
+            guard let index = state.claims.firstIndex(where: { $0.phase == .awaiting(reference) }) else {
+                state.early[reference] = end
                 return nil
             }
             state.claims[index].phase = .running
             return state.claims[index].handover
         }
-        if let handover { giveUp(handover, error) }
     }
 
     /// Ends every hand-over; no request succeeds any more.

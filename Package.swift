@@ -98,13 +98,28 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+
+        // What the tests of several modules share.
+        .target(
+            name: "CustodyTestSupport",
+            dependencies: ["Custody"],
+            path: "Tests/CustodyTestSupport",
+            swiftSettings: strict
+        ),
     ]
 )
 
 /// The test targets, with what they look into.
 let tests: KeyValuePairs<String, [Target.Dependency]> = [
+    "CustodyTests": ["Custody", "CustodyTestSupport", "SimulationBackend"],
+    "CustodyPolicyTests": ["Custody", "CustodyPolicy", "CustodyTestSupport", "SimulationBackend", uniqueArray],
+    "CustodyConfigurationTests": ["Custody", "CustodyConfiguration", "CustodyPolicy", "SimulationBackend"],
+    "CustodyScenarioTests": [
+        "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyScenario", "SimulationBackend",
+    ],
     "CustodyProtocolsTests": ["CustodyProtocols"],
     "CustodyCheckerTests": ["CustodyChecker", "CustodyProtocols"],
+    "SimulationBackendTests": ["Custody", "CustodyTestSupport", "SimulationBackend"],
     "KVMBackendTests": ["CKVM", "Custody", "KVMBackend", system],
     "EquivalenceTests": ["Custody", "CustodyPolicy", "CustodyScenario", "KVMBackend", "SimulationBackend"],
 ]

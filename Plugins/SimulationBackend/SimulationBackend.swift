@@ -4,7 +4,7 @@ import Synchronization
 
 /// A guest that exists in this process alone: real bytes, virtual time, one seed.
 ///
-/// Its pages change hands by the step machine of a ``HandoverProtocol``, the same one that the checker explores.
+/// Its pages change hands by the step machine of a `HandoverProtocol`, the same one that the checker explores.
 public final class SimulationBackend: MemoryBackend {
     /// Bytes that a committed change took from a page, until it is finished or undone.
     private typealias Stale = [(page: PageOffset, bytes: [UInt8])]
@@ -45,7 +45,8 @@ public final class SimulationBackend: MemoryBackend {
 
     /// A simulated guest whose pages begin in the given ownership, by default shared.
     ///
-    /// - Parameter ownership: A map with the bounds of the guest's layout; a page in transit counts as private.
+    /// The map has the bounds of the guest's layout; a page in transit counts as private.
+    ///
     /// - Complexity: O(*k*) in the number of runs of `ownership`.
     public init(
         guest: GuestConfiguration,

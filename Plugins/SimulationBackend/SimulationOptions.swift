@@ -44,7 +44,7 @@ public struct SimulationOptions: Sendable {
 
     /// Reads options from the section `simulation` of a configuration.
     ///
-    /// - Throws: ``ConfigurationError``.
+    /// - Throws: `ConfigurationError`.
     public init(_ section: ConfigurationSection) throws(ConfigurationError) {
         self.init()
         var section = section

@@ -18,8 +18,9 @@ public struct Configuration: Sendable {
 
     /// Reads a configuration.
     ///
-    /// - Parameter registry: The back ends that there are: their names and their own sections are checked against it.
-    /// - Throws: ``ConfigurationError`` for whatever is not accepted.
+    /// The names of back ends and their own sections are checked against the `registry`.
+    ///
+    /// - Throws: `ConfigurationError` for whatever is not accepted.
     public init(_ node: ConfigurationNode, registry: BackendRegistry) throws(ConfigurationError) {
         var root = try ConfigurationSection(node)
         guard let named = root.node("backend"), let name = named.text else { throw root.missing("backend") }
@@ -44,8 +45,9 @@ public struct Configuration: Sendable {
 
     /// Makes the back end that the configuration names.
     ///
-    /// - Parameter overrides: Keys of the back end's section that take precedence over the file's.
-    /// - Throws: ``BackendCreationError``.
+    /// The keys of `overrides` take precedence over those of the back end's section in the file.
+    ///
+    /// - Throws: `BackendCreationError`.
     public func makeBackend(
         from registry: BackendRegistry,
         overrides: ConfigurationSection? = nil

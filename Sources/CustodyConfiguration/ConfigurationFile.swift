@@ -5,7 +5,7 @@ import SystemPackage
 public enum ConfigurationFile {
     /// Reads the YAML file at `path`.
     ///
-    /// - Throws: ``ConfigurationError`` where the file cannot be read or is not accepted.
+    /// - Throws: `ConfigurationError` where the file cannot be read or is not accepted.
     public static func read(_ path: String) throws(ConfigurationError) -> ConfigurationNode {
         let start = SourceLocation(file: path, line: 1, column: 1)
         let bytes: [UInt8]

@@ -16,8 +16,9 @@ public enum YAMLReader {
 
     /// The one document of `text`.
     ///
-    /// - Parameter file: The name that errors show.
-    /// - Throws: ``ConfigurationError``.
+    /// Errors show `file` as the name of the file.
+    ///
+    /// - Throws: `ConfigurationError`.
     public static func read(_ text: String, file: String) throws(ConfigurationError) -> ConfigurationNode {
         try checkSize(text, file)
         let root: Node?

@@ -5,7 +5,7 @@ public import CustodyConfiguration
 public enum BuiltIn {
     /// The configuration that names the simulation.
     ///
-    /// - Throws: ``ConfigurationError`` where `registry` has no simulation.
+    /// - Throws: `ConfigurationError` where `registry` has no simulation.
     public static func configuration(_ registry: BackendRegistry) throws(ConfigurationError) -> Configuration {
         try Configuration(read(PackageResources.default_yaml, "built-in configuration"), registry: registry)
     }

@@ -21,7 +21,7 @@ public struct Scenario: Sendable {
 
     /// Reads a scenario: the keys `name`, `steps`, and `backends` for the options that a back end needs to play it.
     ///
-    /// - Throws: ``ConfigurationError``.
+    /// - Throws: `ConfigurationError`.
     public init(_ node: ConfigurationNode) throws(ConfigurationError) {
         var section = try ConfigurationSection(node)
         guard let name = try section.string("name") else { throw section.missing("name") }
@@ -40,7 +40,7 @@ public struct Scenario: Sendable {
 
     /// Reads the scenario file at `path`.
     ///
-    /// - Throws: ``ConfigurationError``.
+    /// - Throws: `ConfigurationError`.
     public init(contentsOf path: String) throws(ConfigurationError) {
         try self.init(ConfigurationFile.read(path))
     }

@@ -41,7 +41,7 @@ public final class KVMBackend: MemoryBackend {
     /// - Parameters:
     ///   - guest: The guest.
     ///   - mode: ``KVMMode/dual`` or ``KVMMode/revoked``.
-    /// - Throws: ``BackendError`` with code `unavailable` where this machine or this user cannot do it.
+    /// - Throws: `BackendError` with code `unavailable` where this machine or this user cannot do it.
     public convenience init(_ guest: GuestConfiguration, mode: KVMMode) throws(BackendError) {
         try self.init(guest, mode: mode, kernel: LinuxKernel(), slotLimit: nil)
     }

@@ -44,7 +44,7 @@ final class BootMemory: Sendable {
 
     /// Finds a place beside the guest's RAM: below it from address 0, or else above it.
     ///
-    /// - Throws: ``BackendError`` with code `unsupported` where the page tables cannot reach that far.
+    /// - Throws: `BackendError` with code `unsupported` where the page tables cannot reach that far.
     static func placement(beside layout: GuestMemoryLayout, processors: Int) throws(BackendError) -> Placement {
         let bounds = layout.bounds
         let end = bounds.end.multipliedReportingOverflow(by: page)

@@ -59,7 +59,7 @@ final class QuiesceGate: Sendable {
 
     /// Runs `body` while no processor is in the guest. One caller at a time.
     ///
-    /// - Throws: ``BackendError`` with code `guestFailed`, without having run `body`, where a processor does not come out
+    /// - Throws: `BackendError` with code `guestFailed`, without having run `body`, where a processor does not come out
     ///   in time, or what `body` throws.
     func withProcessorsOut<Result: ~Copyable>(
         _ body: () throws(BackendError) -> Result

@@ -61,7 +61,7 @@ final class VirtualProcessor: Sendable {
 
     /// Performs commands that belong together, with no other caller's in between.
     ///
-    /// - Throws: ``BackendError`` with code `invalidArgument` from within this processor's own request, or what `body`
+    /// - Throws: `BackendError` with code `invalidArgument` from within this processor's own request, or what `body`
     ///   throws.
     func withTurn<Result>(_ body: () throws(BackendError) -> Result) throws(BackendError) -> Result {
         guard !isCurrent else {

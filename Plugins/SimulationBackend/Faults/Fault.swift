@@ -46,7 +46,7 @@ public struct Fault: Sendable, Hashable {
 
     /// Reads a fault: the keys `at`, `nth`, and one of `fail`, `delay`, `lose`, `poison`.
     ///
-    /// - Throws: ``ConfigurationError``.
+    /// - Throws: `ConfigurationError`.
     public init(_ node: ConfigurationNode) throws(ConfigurationError) {
         var section = try ConfigurationSection(node)
         let points: KeyValuePairs<String, Point> = [

@@ -41,7 +41,7 @@ public struct ConfigurationSection: Sendable {
 
     /// The section with one more key, or with another value for one that it has: what a command line adds to a file.
     ///
-    /// - Parameter origin: What errors about the value show in place of a file's name.
+    /// Errors about the value show `origin` in place of a file's name.
     public func setting(_ key: String, to text: String, origin: String) -> ConfigurationSection {
         let place = SourceLocation(file: origin, line: 1, column: 1)
         return setting(key, to: ConfigurationNode(.scalar(text), at: place))

@@ -8,7 +8,7 @@ public struct Configuration: Sendable {
     public var handover: HandoverProtocol
     /// The pages of the file as they are at the beginning, one for every place a folio can have.
     public var folios: [InitialFolio]
-    /// Size of a folio, in pages: 1, 2, 4 or 8; the file has at most ``SmallWorld/maximumPages`` pages.
+    /// Size of a folio, in pages: 1, 2, 4 or 8; the file has at most `SmallWorld/maximumPages` pages.
     public var pagesPerFolio: Int
     /// Folios that can be allocated besides those that are there at the beginning.
     public var spareFolios: Int

@@ -2,7 +2,7 @@ import CustodyProtocols
 
 /// Explores every interleaving of a configuration's actors, breadth first, so that a counterexample is a shortest one.
 ///
-/// It runs the machine of ``HandoverProtocol/machine`` and nothing else. With `reduction` it leaves out orders that
+/// It runs the machine of `HandoverProtocol/machine` and nothing else. With `reduction` it leaves out orders that
 /// cannot matter: a step that releases a lock, which nobody else can touch before it is released, is taken first and
 /// alone; and states that differ only in which of several equal actors is where count as one.
 public struct Checker: Sendable {

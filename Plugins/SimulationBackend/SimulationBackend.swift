@@ -155,7 +155,9 @@ public final class SimulationBackend: MemoryBackend {
     /// Moves the pages back, with the bytes that they had.
     public func undo(_ committed: consuming CommittedChange) throws(BackendError) {
         let change = committed.change
-        guard let reservation = committed.take(for: self) else { return }
+        guard let reservation = committed.take(for: self) else {
+            throw BackendError(.invalidArgument, "the change was made by another back end", range: change.range)
+        }
         try state.withLock { state throws(BackendError) in
             let back = OwnershipChange(
                 range: change.range,

@@ -7,6 +7,7 @@ import Synchronization
 /// so a run is the same on every machine.
 public final class VirtualExecutor: CompletionExecutor {
     private struct Timer {
+        let id: TimerID
         let deadline: Timestamp
         let work: @Sendable () -> Void
     }
@@ -15,10 +16,14 @@ public final class VirtualExecutor: CompletionExecutor {
         var now = Timestamp.zero
         /// Latest first, so that the next one is taken off the end. Work without a time has that of its submission.
         var timers: [Timer] = []
+        var nextTimer: UInt64 = 1
 
-        mutating func add(_ deadline: Timestamp, _ work: @escaping @Sendable () -> Void) {
+        mutating func add(_ deadline: Timestamp, _ work: @escaping @Sendable () -> Void) -> TimerID {
             let last = timers.lastIndex { $0.deadline > deadline }
-            timers.insert(Timer(deadline: deadline, work: work), at: last.map { $0 + 1 } ?? 0)
+            let id = TimerID(rawValue: nextTimer)
+            nextTimer += 1
+            timers.insert(Timer(id: id, deadline: deadline, work: work), at: last.map { $0 + 1 } ?? 0)
+            return id
         }
     }
 
@@ -34,14 +39,20 @@ public final class VirtualExecutor: CompletionExecutor {
     public func charge(_ duration: Duration) { state.withLock { $0.now = $0.now.advanced(by: duration) } }
 
     /// Keeps work for the next ``drain()``.
-    public func submit(_ work: @escaping @Sendable () -> Void) { state.withLock { $0.add($0.now, work) } }
+    public func submit(_ work: @escaping @Sendable () -> Void) { state.withLock { _ = $0.add($0.now, work) } }
 
     /// Keeps work for the first ``drain()`` or ``pass(_:)`` that reaches `deadline`.
     ///
     /// - Complexity: O(*n*) in the number of timers.
-    public func submit(at deadline: Timestamp, _ work: @escaping @Sendable () -> Void) {
+    @discardableResult
+    public func submit(at deadline: Timestamp, _ work: @escaping @Sendable () -> Void) -> TimerID {
         state.withLock { $0.add(deadline, work) }
     }
+
+    /// Forgets work for later.
+    ///
+    /// - Complexity: O(*n*) in the number of timers.
+    public func withdraw(_ timer: TimerID) { state.withLock { $0.timers.removeAll { $0.id == timer } } }
 
     /// Runs what is due, and what that submits.
     public func drain() {

@@ -11,7 +11,11 @@ public protocol CompletionExecutor: Sendable {
     func submit(_ work: @escaping @Sendable () -> Void)
 
     /// Hands work over, to be run at `deadline` or soon after.
-    func submit(at deadline: Timestamp, _ work: @escaping @Sendable () -> Void)
+    @discardableResult
+    func submit(at deadline: Timestamp, _ work: @escaping @Sendable () -> Void) -> TimerID
+
+    /// Forgets work that was to be done later; does nothing where it has begun.
+    func withdraw(_ timer: TimerID)
 
     /// Lets time pass: sleeps, or moves virtual time on and runs what becomes due. Must not be called from such work.
     func pass(_ duration: Duration)

@@ -9,6 +9,7 @@
 /// The thread ends when the executor is released; work that was not begun by then is dropped.
 public final class ThreadExecutor: CompletionExecutor {
     private struct Timer {
+        let id: TimerID
         let deadline: Timestamp
         let work: @Sendable () -> Void
     }
@@ -17,6 +18,7 @@ public final class ThreadExecutor: CompletionExecutor {
         var due: [@Sendable () -> Void] = []
         /// Latest first, so that the next one is taken off the end.
         var timers: [Timer] = []
+        var nextTimer: UInt64 = 1
         var isRunning = false
         var isStopped = false
     }
@@ -49,12 +51,21 @@ public final class ThreadExecutor: CompletionExecutor {
     /// Hands work to the thread for later.
     ///
     /// - Complexity: O(*n*) in the number of timers.
-    public func submit(at deadline: Timestamp, _ work: @escaping @Sendable () -> Void) {
+    @discardableResult
+    public func submit(at deadline: Timestamp, _ work: @escaping @Sendable () -> Void) -> TimerID {
         queue.update { queue in
             let index = queue.timers.firstIndex { $0.deadline <= deadline } ?? queue.timers.count
-            queue.timers.insert(Timer(deadline: deadline, work: work), at: index)
+            let id = TimerID(rawValue: queue.nextTimer)
+            queue.nextTimer += 1
+            queue.timers.insert(Timer(id: id, deadline: deadline, work: work), at: index)
+            return id
         }
     }
+
+    /// Forgets work for later.
+    ///
+    /// - Complexity: O(*n*) in the number of timers.
+    public func withdraw(_ timer: TimerID) { queue.update { $0.timers.removeAll { $0.id == timer } } }
 
     /// Sleeps for so long.
     public func pass(_ duration: Duration) {

@@ -8,12 +8,19 @@ public struct CommittedChange: ~Copyable, Sendable {
 
     private let backend: any MemoryBackend
     private var reservation: Reservation?
+    /// Made by the end of another one: its own end does not finish once more.
+    private let isLast: Bool
 
     /// For back ends: a change that has been made; `reservation` finds what undoing it needs.
     public init(_ change: OwnershipChange, reservation: Reservation, of backend: any MemoryBackend) {
+        self.init(change, reservation, backend, isLast: false)
+    }
+
+    private init(_ change: OwnershipChange, _ reservation: Reservation, _ backend: any MemoryBackend, isLast: Bool) {
         self.change = change
         self.reservation = reservation
         self.backend = backend
+        self.isLast = isLast
     }
 
     /// For back ends: takes the reservation out, to be finished or undone.
@@ -27,7 +34,7 @@ public struct CommittedChange: ~Copyable, Sendable {
     }
 
     deinit {
-        guard let reservation else { return }
-        _ = backend.finish(CommittedChange(change, reservation: reservation, of: backend))
+        guard let reservation, !isLast else { return }
+        _ = backend.finish(CommittedChange(change, reservation, backend, isLast: true))
     }
 }

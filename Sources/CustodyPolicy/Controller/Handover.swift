@@ -10,6 +10,8 @@ final class Handover: Sendable {
     /// The changes so far. Taken out by whoever works on them, so that no lock is held across a call of the back end.
     private let transaction: Mutex<Transaction?>
 
+    private let timer = Mutex<TimerID?>(nil)
+
     init(_ ticket: Ticket, _ request: ConversionRequest, _ changes: Changes) {
         self.ticket = ticket
         self.request = request
@@ -23,4 +25,9 @@ final class Handover: Sendable {
         var kept: Transaction? = consume kept
         transaction.withLock { $0 = kept.take() }
     }
+
+    /// Remembers the timer of the deadline.
+    func keep(_ timer: TimerID) { self.timer.withLock { $0 = timer } }
+
+    func takeTimer() -> TimerID? { timer.withLock { $0.take() } }
 }

@@ -1,0 +1,89 @@
+public import Custody
+import Synchronization
+
+// The host's access.
+extension MemoryController {
+    /// Gives the host a right to touch pages until the lease is released.
+    ///
+    /// - Throws: ``AccessError`` for the first page that the host may not have.
+    /// - Complexity: O(log *n* + *k*) for *k* runs in the range.
+    public func lease(_ range: PageRange, _ kind: LeaseKind, for holder: Holder) throws(AccessError) -> HostLease {
+        let id: LeaseID
+        do {
+            id = try enter(range, kind, holder)
+        } catch {
+            emit(.leaseRefused(kind, range, holder, error))
+            throw error
+        }
+        emit(.leased(kind, range, holder))
+        return HostLease(id: id, range: range, kind: kind, holder: holder, owner: self, memory: backend)
+    }
+
+    /// Copies bytes of the guest into `bytes`, filling it; the pages cannot change hands meanwhile.
+    ///
+    /// - Throws: ``AccessError``.
+    public func read(
+        _ bytes: inout MutableSpan<UInt8>,
+        from address: GuestPhysicalAddress,
+        for holder: Holder
+    ) throws(AccessError) {
+        guard bytes.count > 0 else { return }
+        let lease = try access(address, bytes.count, holder)
+        do { try lease.read(&bytes, from: address) } catch { throw .backend(error) }
+    }
+
+    /// Copies `bytes` into the guest; the pages cannot change hands meanwhile.
+    ///
+    /// - Throws: ``AccessError``.
+    public func write(
+        _ bytes: Span<UInt8>,
+        to address: GuestPhysicalAddress,
+        for holder: Holder
+    ) throws(AccessError) {
+        guard bytes.count > 0 else { return }
+        let lease = try access(address, bytes.count, holder)
+        do { try lease.write(bytes, to: address) } catch { throw .backend(error) }
+    }
+
+    func access(
+        _ address: GuestPhysicalAddress,
+        _ byteCount: Int,
+        _ holder: Holder
+    ) throws(AccessError) -> HostLease {
+        let range: PageRange
+        do {
+            range = try PageRange(touching: address, byteCount: UInt64(byteCount))
+        } catch {
+            throw .invalid(error)
+        }
+        return try lease(range, .access, for: holder)
+    }
+
+    func enter(_ range: PageRange, _ kind: LeaseKind, _ holder: Holder) throws(AccessError) -> LeaseID {
+        if let hole = layout.firstHole(in: range) { throw .hole(hole) }
+        let now = executor.now
+        return try state.withLock { state throws(AccessError) -> LeaseID in
+            if let lost = state.lost { throw .backend(lost) }
+            for run in state.ownership.runs(in: range) where !run.state.allows(.host) {
+                let page = run.range.start
+                guard run.state == .inTransit else { throw .notOwned(page, run.state) }
+                throw .inTransit(page, state.claims.first { $0.covers(page) }?.handover?.ticket.id)
+            }
+            return state.ledger.enter(LeaseLedger.Entry(range: range, kind: kind, holder: holder, since: now))
+        }
+    }
+}
+
+extension MemoryController: LeaseOwner {
+    /// Takes a lease back. What waited for it goes on, on the executor.
+    public func release(_ lease: LeaseID) {
+        let (entry, ready) = state.withLock { state in
+            let entry = state.ledger.remove(lease)
+            guard let entry, !state.claims.isEmpty else { return (entry, [Handover]()) }
+            let ready = state.takeReady { $0.changes.contains { $0.range.overlaps(entry.range) } }
+            return (entry, ready)
+        }
+        if let entry { emit(.released(entry.kind, entry.range, entry.holder)) }
+        for handover in ready { executor.submit { [weak self] in self?.run(handover) } }
+    }
+}

@@ -1,0 +1,35 @@
+public import Custody
+
+extension MemoryController: GuestRequestHandler {
+    /// Answers a guest. It gets as far as its request can go at once, and is told where to go on.
+    public func handle(_ request: GuestRequest) -> GuestReply {
+        let range: PageRange
+        do {
+            range = try PageRange(address: GuestPhysicalAddress(request.address), byteCount: request.byteCount)
+        } catch {
+            return .refused
+        }
+        let conversion = ConversionRequest(
+            range,
+            to: request.target,
+            by: .guest(processor: request.processor),
+            whenHeld: .handOver(deadline: limits.guestDeadline),
+            extent: .prefix(maximumRuns: limits.runsPerGuestRequest)
+        )
+        do {
+            let outcome = try convert(conversion)
+            guard let stop = outcome.stoppedAt else { return .done }
+            if case .stopped(let error) = outcome.status { return reply(to: error, from: stop) }
+            return .retry(from: stop.address)
+        } catch {
+            return reply(to: error, from: range.start)
+        }
+    }
+
+    func reply(to error: ConversionError, from page: PageNumber) -> GuestReply {
+        switch error.code {
+        case .busy, .tooManyPending: .retry(from: page.address)
+        default: .refused
+        }
+    }
+}

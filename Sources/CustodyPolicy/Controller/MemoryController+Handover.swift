@@ -1,0 +1,282 @@
+public import Custody
+import Synchronization
+
+// Hand-overs that are pending.
+extension MemoryController {
+    /// Makes a claim a pending hand-over because the back end completes it by itself.
+    func register(
+        _ id: UInt64,
+        _ request: ConversionRequest,
+        _ changes: Changes,
+        _ range: PageRange,
+        _ transaction: consuming Transaction,
+        _ reference: BackendHandover,
+        _ blockers: [Blocker]
+    ) throws(ConversionError) -> ConversionOutcome {
+        var transaction = consume transaction
+        var deadline: Duration?
+        var mayWait = false
+        if case .handOver(let given) = request.whenHeld { (mayWait, deadline) = (true, given) }
+        let now = executor.now
+        var registered: Handover? = state.withLock { state in
+            guard mayWait, mayPend(request, state) else { return nil }
+            return attach(id, request, changes, range, now, deadline, &state)
+        }
+        if registered == nil {
+            registered = try takeBack(id, request, changes, range, &transaction, reference, now)
+        }
+        guard let handover = registered else {
+            guard mayWait else { return outcome(.blocked(by: blockers), range, stoppedAt: changes[0].range.start) }
+            throw tooManyPending(range)
+        }
+        handover.keep(transaction)
+        expect(reference, of: handover, id)
+        watch(handover)
+        return pending(handover, blockers, range)
+    }
+
+    /// Makes the claim of a change a hand-over.
+    func attach(
+        _ id: UInt64,
+        _ request: ConversionRequest,
+        _ changes: Changes,
+        _ range: PageRange,
+        _ now: Timestamp,
+        _ deadline: Duration?,
+        _ state: inout ControllerState
+    ) -> Handover {
+        let ticket = makeTicket(range, request.target, now, deadline, &state)
+        let handover = Handover(ticket, request, changes)
+        if let index = state.claims.firstIndex(where: { $0.id == id }) { state.claims[index].handover = handover }
+        return handover
+    }
+
+    /// Takes back what the back end would complete by itself, because nobody may wait for it.
+    ///
+    /// - Returns: `nil` when it is taken back, or a hand-over all the same where it had completed in the meantime.
+    func takeBack(
+        _ id: UInt64,
+        _ request: ConversionRequest,
+        _ changes: Changes,
+        _ range: PageRange,
+        _ transaction: inout Transaction,
+        _ reference: BackendHandover,
+        _ now: Timestamp
+    ) throws(ConversionError) -> Handover? {
+        guard backend.withdraw(reference) else {
+            return state.withLock { attach(id, request, changes, range, now, nil, &$0) }
+        }
+        do {
+            try transaction.undo()
+        } catch {
+            conclude(id, changes, isChanged: false)
+            backendLost(error)
+            throw ConversionError(.backend, "the back end could not take it back", range: range, cause: error)
+        }
+        conclude(id, changes, isChanged: false)
+        return nil
+    }
+
+    /// Whether one more hand-over may be pending for the requester: what bounds the guest does not bound the host.
+    func mayPend(_ request: ConversionRequest, _ state: ControllerState) -> Bool {
+        let party = request.requester.party
+        return party == .host || state.pendingCount(for: party) < limits.pendingHandovers
+    }
+
+    /// Lets the back end complete a hand-over, which it may have done already.
+    func expect(_ reference: BackendHandover, of handover: Handover, _ id: UInt64) {
+        let early: EarlyEnd? = state.withLock { state in
+            guard let index = state.claims.firstIndex(where: { $0.id == id }) else { return nil }
+            let early = state.early.removeValue(forKey: reference) ?? state.lost.map { EarlyEnd(failed: $0) }
+            state.claims[index].phase = early == nil ? .awaiting(reference) : .running
+            return early
+        }
+        guard let early else { return }
+        if let error = early.error { return giveUp(handover, error) }
+        if let change = early.take() { proceed(handover, with: change) }
+    }
+
+    /// Gives a hand-over up when its deadline comes.
+    func watch(_ handover: Handover) {
+        guard let deadline = handover.ticket.deadline else { return }
+        handover.keep(
+            executor.submit(at: deadline) { [weak self, weak handover] in
+                if let self, let handover { _ = self.end(handover, .expired) }
+            }
+        )
+    }
+
+    /// Carries a hand-over out whose leases are gone. Its phase is `running`.
+    func run(_ handover: Handover) {
+        do {
+            let transaction = try prepare(handover.changes)
+            drive(handover, consume transaction)
+        } catch {
+            fail(handover, error)
+        }
+    }
+
+    /// Goes on with a hand-over after the back end has completed a change of it. Its phase is `running`.
+    func proceed(_ handover: Handover, with completed: consuming CommittedChange) {
+        emit(.committed(completed.change))
+        guard var transaction = handover.takeTransaction() else { return }
+        transaction.accept(completed)
+        drive(handover, consume transaction)
+    }
+
+    func drive(_ handover: Handover, _ transaction: consuming Transaction) {
+        var transaction = consume transaction
+        let progress: Progress
+        do {
+            progress = try advance(&transaction)
+        } catch {
+            return fail(handover, error)
+        }
+        switch progress {
+        case .done(let contents):
+            settle(handover, .completed(contents), isChanged: true)
+        case .pending(let reference, _):
+            handover.keep(consume transaction)
+            guard let id = claimID(of: handover) else { return }
+            expect(reference, of: handover, id)
+        case .blocked:
+            // References that only the back end sees, and that it will not report the end of: ask again later.
+            move(handover, to: .draining)
+            let now = executor.now
+            let wait = max(.milliseconds(1), min(now.since(handover.ticket.since), .milliseconds(100)))
+            _ = executor.submit(at: now.advanced(by: wait)) { [weak self] in self?.resume { $0.handover === handover } }
+        }
+    }
+
+    func fail(_ handover: Handover, _ error: BackendError) {
+        settle(handover, .failed(error), isChanged: false)
+        if error.code == .lost { backendLost(error) }
+    }
+
+    /// Takes back what has been done for a hand-over that the back end does not complete. Its phase is `running`.
+    func giveUp(_ handover: Handover, _ error: BackendError) {
+        guard var transaction = handover.takeTransaction() else { return fail(handover, error) }
+        do {
+            try transaction.undo()
+            fail(handover, error)
+        } catch {
+            fail(handover, error)
+        }
+    }
+
+    func settle(_ handover: Handover, _ result: TicketResult, isChanged: Bool) {
+        guard let id = claimID(of: handover) else { return }
+        conclude(id, handover.changes, isChanged: isChanged)
+        if let timer = handover.takeTimer() { executor.withdraw(timer) }
+        emit(.settled(handover.ticket, result))
+        handover.ticket.settle(result)
+    }
+
+    func claimID(of handover: Handover) -> UInt64? {
+        state.withLock { $0.claims.first { $0.handover === handover }?.id }
+    }
+
+    func move(_ handover: Handover, to phase: Claim.Phase) {
+        state.withLock { state in
+            guard let index = state.index(of: handover) else { return }
+            state.claims[index].phase = phase
+        }
+    }
+
+    /// Carries out the draining hand-overs among those asked for whose pages nobody holds any more.
+    func resume(_ isMeant: @Sendable (Claim) -> Bool) {
+        let ready = state.withLock { state in state.takeReady(isMeant) }
+        for handover in ready { run(handover) }
+    }
+
+    func cancel(_ id: TicketID) -> Bool {
+        let handover = state.withLock { $0.claims.first { $0.handover?.ticket.id == id }?.handover }
+        return handover.map { end($0, .cancelled) } ?? false
+    }
+
+    /// Takes a pending hand-over back. `false` where it is being carried out or has ended.
+    @discardableResult
+    func end(_ handover: Handover, _ result: TicketResult) -> Bool {
+        let phase: Claim.Phase? = state.withLock { state in
+            guard let index = state.index(of: handover) else { return nil }
+            let phase = state.claims[index].phase
+            guard phase != .running, phase != .ending else { return nil }
+            state.claims[index].phase = .ending
+            return phase
+        }
+        guard let phase else { return false }
+        if case .awaiting(let reference) = phase, !backend.withdraw(reference) {
+            if let id = claimID(of: handover) { expect(reference, of: handover, id) }
+            return false
+        }
+        if var transaction = handover.takeTransaction() {
+            do {
+                try transaction.undo()
+            } catch {
+                fail(handover, error)
+                return false
+            }
+        }
+        settle(handover, result, isChanged: false)
+        return true
+    }
+
+    func tooManyPending(_ range: PageRange) -> ConversionError {
+        ConversionError(.tooManyPending, "\(limits.pendingHandovers) hand-overs are pending already", range: range)
+    }
+
+    func holding(_ handover: Handover) -> [Blocker] {
+        state.withLock { state in
+            var blockers: [Blocker] = []
+            handover.changes.forEach { blockers += state.ledger.blockers(of: $0.range) }
+            return blockers
+        }
+    }
+
+    func pending(_ handover: Handover, _ blockers: [Blocker], _ range: PageRange) -> ConversionOutcome {
+        var first: PageNumber?
+        handover.changes.forEach { first = first ?? $0.range.intersection(range)?.start }
+        return outcome(.pending(handover.ticket, blockers: blockers), range, stoppedAt: first ?? range.start)
+    }
+}
+
+extension MemoryController: BackendObserver {
+    /// Goes on with the hand-over that a change belongs to.
+    public func handoverCompleted(_ reference: BackendHandover, _ committed: consuming CommittedChange) {
+        let end = EarlyEnd(completed: committed)
+        if let handover = take(reference, orKeep: end), let change = end.take() { proceed(handover, with: change) }
+    }
+
+    /// Ends the hand-over that a change belongs to.
+    public func handoverFailed(_ reference: BackendHandover, _ error: BackendError) {
+        if let handover = take(reference, orKeep: EarlyEnd(failed: error)) { giveUp(handover, error) }
+    }
+
+    /// The hand-over that waits for `reference`, from now on `running`; where none does yet, `end` is kept for it.
+    func take(_ reference: BackendHandover, orKeep end: EarlyEnd) -> Handover? {
+        state.withLock { state in
+            guard let index = state.claims.firstIndex(where: { $0.phase == .awaiting(reference) }) else {
+                state.early[reference] = end
+                return nil
+            }
+            state.claims[index].phase = .running
+            return state.claims[index].handover
+        }
+    }
+
+    /// Ends every hand-over; no request succeeds any more.
+    public func backendLost(_ error: BackendError) {
+        let waiting: [Handover]? = state.withLock { state in
+            guard state.lost == nil else { return nil }
+            state.lost = error
+            return state.claims.indices.compactMap { index in
+                guard state.claims[index].phase != .running, state.claims[index].phase != .ending else { return nil }
+                state.claims[index].phase = .ending
+                return state.claims[index].handover
+            }
+        }
+        guard let waiting else { return }
+        emit(.lost(error))
+        for handover in waiting { settle(handover, .failed(error), isChanged: false) }
+    }
+}

@@ -115,7 +115,7 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
     "CustodyPolicyTests": ["Custody", "CustodyPolicy", "CustodyTestSupport", "SimulationBackend", uniqueArray],
     "CustodyConfigurationTests": ["Custody", "CustodyConfiguration", "CustodyPolicy", "SimulationBackend"],
     "CustodyScenarioTests": [
-        "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyScenario", "SimulationBackend",
+        "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", "CustodyScenario", "SimulationBackend",
     ],
     "CustodyProtocolsTests": ["CustodyProtocols"],
     "CustodyCheckerTests": ["CustodyChecker", "CustodyProtocols"],

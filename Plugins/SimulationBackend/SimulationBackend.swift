@@ -43,7 +43,7 @@ public final class SimulationBackend: MemoryBackend {
     private let file: FileLayout
     private let state: Mutex<State>
 
-    /// A simulated guest whose pages begin in the given ownership, by default shared.
+    /// A simulated guest whose pages begin in the given ownership, by default in the one of the options.
     ///
     /// The map has the bounds of the guest's layout; a page in transit counts as private.
     ///
@@ -54,7 +54,7 @@ public final class SimulationBackend: MemoryBackend {
         ownership: PageRunMap<Ownership>? = nil
     ) {
         let bounds = guest.layout.bounds
-        let initial = ownership ?? PageRunMap(bounds: bounds, state: .shared)
+        let initial = ownership ?? PageRunMap(bounds: bounds, state: options.initial)
         layout = guest.layout
         processors = guest.processors
         initialOwnership = initial

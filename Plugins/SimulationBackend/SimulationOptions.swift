@@ -9,6 +9,9 @@ public struct SimulationOptions: Sendable {
     public var seed: UInt64
     /// Whether everybody at work in the kernel is let go on by chance, rather than the caller first.
     public var interleaves: Bool
+    /// Who owns the pages to begin with: shared, or private as those of a file that was created without
+    /// `GUEST_MEMFD_FLAG_INIT_SHARED` (in version 5, `GUEST_MEMFD_FLAG_INIT_MAPPABLE`).
+    public var initial: Ownership
     /// What a conversion does to the bytes: the protocol itself preserves them; zeroed does what an architecture does
     /// that scrubs a page between owners.
     public var contents: ContentsEffect
@@ -21,11 +24,12 @@ public struct SimulationOptions: Sendable {
     /// What goes wrong.
     public var faults: [Fault]
 
-    /// Options; the defaults are `gmem-custody`, seed 1, zeroed contents, 2 µs, one-page folios and no faults.
+    /// Options; the defaults are `gmem-custody`, seed 1, shared pages, zeroed contents, 2 µs, one-page folios, no faults.
     public init(
         handover: HandoverProtocol = .custody,
         seed: UInt64 = 1,
         interleaves: Bool = false,
+        initial: Ownership = .shared,
         contents: ContentsEffect = .zeroed,
         latency: Duration = .microseconds(2),
         pagesPerFolio: Int = 1,
@@ -35,6 +39,7 @@ public struct SimulationOptions: Sendable {
         self.handover = handover
         self.seed = seed
         self.interleaves = interleaves
+        self.initial = initial
         self.contents = contents
         self.latency = latency
         self.pagesPerFolio = pagesPerFolio
@@ -57,6 +62,7 @@ public struct SimulationOptions: Sendable {
         }
         seed = try section.unsigned("seed") ?? seed
         interleaves = try section.boolean("interleave") ?? interleaves
+        initial = try section.choice("initial", of: ["shared": .shared, "private": .private]) ?? initial
         contents = try section.choice("contents", of: ["zeroed": .zeroed, "preserved": .preserved]) ?? contents
         latency = try section.duration("latency") ?? latency
         let sizes: KeyValuePairs<String, Int> = [

@@ -22,6 +22,8 @@ public enum ScenarioAction: Sendable, Hashable {
     case hostReads(Expectation, address: UInt64, Access)
     /// The host reaches for a byte without asking its ledger: what stops it is the back end's enforcement alone.
     case hostProbes(address: UInt64, Access)
+    /// The host throws the contents of pages away; their ownership stays.
+    case hostDiscards(PageRange, Access)
     /// The host asks for a conversion.
     case hostConverts(
         target: Ownership,
@@ -96,6 +98,8 @@ public enum ScenarioAction: Sendable, Hashable {
         case refused
         /// The back end stops it.
         case stopped
+        /// The back end allows it and cannot do it: memory is broken or used up, or the guest is gone.
+        case failed
     }
 
     /// What a guest is to be told.

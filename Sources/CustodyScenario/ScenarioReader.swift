@@ -42,7 +42,7 @@ enum ScenarioReader {
         }
     }
 
-    private enum Verb { case write, read, request, probe, convert, cancel, pin, map, release }
+    private enum Verb { case write, read, request, probe, discard, convert, cancel, pin, map, release }
 
     private static func guest(_ section: inout ConfigurationSection) throws(ConfigurationError) -> ScenarioAction {
         let verb = try section.choice("guest", of: ["write": Verb.write, "read": .read, "request": .request])
@@ -79,7 +79,8 @@ enum ScenarioReader {
 
     private static func host(_ section: inout ConfigurationSection) throws(ConfigurationError) -> ScenarioAction {
         let verbs: KeyValuePairs<String, Verb> = [
-            "write": .write, "read": .read, "probe": .probe, "convert": .convert, "cancel": .cancel,
+            "write": .write, "read": .read, "probe": .probe, "discard": .discard, "convert": .convert,
+            "cancel": .cancel,
         ]
         switch try section.choice("host", of: verbs) {
         case .write:
@@ -95,6 +96,7 @@ enum ScenarioReader {
                 try access(&section, or: .refused)
             )
         case .probe: return .hostProbes(address: try address(&section), try access(&section, or: .stopped))
+        case .discard: return .hostDiscards(try section.range(), try access(&section, or: .failed))
         case .cancel: return .hostCancels
         default:
             let outcomes: KeyValuePairs<String, ScenarioAction.Outcome> = [
@@ -156,14 +158,18 @@ enum ScenarioReader {
         try required(section, try section.byteCount("at"), "at").rawValue
     }
 
-    /// `ok` and the one word for an access that does not go through.
+    /// The word for an access that goes through, the one for an access that must not, and the one for what cannot be
+    /// done.
     private static func access(
         _ section: inout ConfigurationSection,
         or failure: ScenarioAction.Access
     ) throws(ConfigurationError) -> ScenarioAction.Access {
         let choices: KeyValuePairs<String, ScenarioAction.Access> =
-            failure == .refused
-            ? ["reached": .reached, "refused": .refused] : ["reached": .reached, "stopped": .stopped]
+            switch failure {
+            case .refused: ["reached": .reached, "refused": .refused, "failed": .failed]
+            case .stopped: ["reached": .reached, "stopped": .stopped, "failed": .failed]
+            default: ["reached": .reached, "failed": .failed]
+            }
         return try section.choice("expect", of: choices) ?? .reached
     }
 

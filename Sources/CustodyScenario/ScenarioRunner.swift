@@ -20,13 +20,15 @@ public struct ScenarioRunner: ~Copyable {
         controller = MemoryController(backend: backend, policy: policy, limits: limits, observer: recorder)
     }
 
-    /// Plays all steps. A step that is not as expected does not end the play; a guest that is gone does.
+    /// Plays all steps. A step that is not as expected does not end the play, unless the guest is gone.
     public mutating func run(_ scenario: Scenario) -> ScenarioReport {
         var reports: [StepReport] = []
+        var isLost = false
         for step in scenario.steps {
             let report = play(step)
             reports.append(report)
-            if report.events.contains(where: \.isEnd) { break }
+            isLost = isLost || report.events.contains(where: \.isEnd)
+            if isLost, report.failure != nil { break }
         }
         let ownership = controller.runs(in: controller.layout.bounds)
         return ScenarioReport(scenario: scenario, steps: reports, ownership: ownership)
@@ -129,6 +131,8 @@ public struct ScenarioRunner: ~Copyable {
             return hostRead(expectation, address, access)
         case .hostProbes(let address, let access):
             return probe(address, access)
+        case .hostDiscards(let range, let access):
+            return discard(range, access)
         case .hostConverts(let target, let range, let contents, let deadline, let outcome, let device):
             return convert(target, range, contents, deadline, outcome, device)
         case .hostCancels:
@@ -232,8 +236,8 @@ public struct ScenarioRunner: ~Copyable {
             case .reply(let reply): account.failure = "an answer that was not asked for: \(reply)"
             }
         } catch {
-            account.outcome = "failed"
-            account.failure = "\(error)"
+            account.outcome = "failed: \(error)"
+            account.expect(access.rawValue, "failed")
         }
         return account
     }
@@ -281,8 +285,7 @@ public struct ScenarioRunner: ~Copyable {
             try controller.write(bytes.span, to: GuestPhysicalAddress(address), for: monitor)
             account.expect(access.rawValue, "reached")
         } catch {
-            account.outcome = "refused: \(error)"
-            account.expect(access.rawValue, "refused")
+            refuse(error, access, &account)
         }
         return account
     }
@@ -300,8 +303,7 @@ public struct ScenarioRunner: ~Copyable {
             account.expect(access.rawValue, "reached")
             compare(bytes, expectation, &account)
         } catch {
-            account.outcome = "refused: \(error)"
-            account.expect(access.rawValue, "refused")
+            refuse(error, access, &account)
         }
         return account
     }
@@ -316,13 +318,35 @@ public struct ScenarioRunner: ~Copyable {
             account.expect(access.rawValue, "reached")
         } catch {
             guard let fault = error.fault else {
-                account.failure = "\(error)"
+                account.outcome = "failed: \(error)"
+                account.expect(access.rawValue, "failed")
                 return account
             }
             account.outcome = "stopped by the \(fault.enforcement.rawValue): \(fault.evidence)"
             account.expect(access.rawValue, "stopped")
         }
         return account
+    }
+
+    private func discard(_ range: PageRange, _ access: ScenarioAction.Access) -> Account {
+        var account = Account("host", "discards the contents", range)
+        account.isAboutOwnership = true
+        do {
+            try backend.discardContents(of: range)
+            account.expect(access.rawValue, "reached")
+        } catch {
+            account.outcome = "failed: \(error)"
+            account.expect(access.rawValue, "failed")
+        }
+        return account
+    }
+
+    /// Notes why the host did not get at pages: its ledger refuses it, or the back end cannot do it.
+    private func refuse(_ error: AccessError, _ access: ScenarioAction.Access, _ account: inout Account) {
+        var word = "refused"
+        if case .backend(let cause) = error, cause.fault == nil { word = "failed" }
+        account.outcome = "\(word): \(error)"
+        account.expect(access.rawValue, word)
     }
 
     private func convert(
@@ -367,8 +391,7 @@ public struct ScenarioRunner: ~Copyable {
             account.expect(access.rawValue, "reached")
             leases.keep(lease)
         } catch {
-            account.outcome = "refused: \(error)"
-            account.expect(access.rawValue, "refused")
+            refuse(error, access, &account)
         }
         return account
     }

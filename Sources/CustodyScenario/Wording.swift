@@ -100,7 +100,7 @@ extension ScenarioAction {
         switch self {
         case .guestRequests(_, _, let address, let byteCount, _, _):
             try? PageRange(address: GuestPhysicalAddress(address), byteCount: byteCount)
-        case .hostConverts(_, let range, _, _, _, _), .check(_, let range): range
+        case .hostConverts(_, let range, _, _, _, _), .hostDiscards(let range, _), .check(_, let range): range
         default: nil
         }
     }

@@ -105,7 +105,7 @@ import Testing
         ("  - {wait: soon}\n", "s.yaml:3:12: error: ‘wait’ must be a time such as 500ns, 10us, 20ms or 1s, not ‘soon’"),
         (
             "  - {host: raed, at: 0, size: 1}\n",
-            "s.yaml:3:12: error: unknown value of ‘host’ ‘raed’; did you mean ‘read’? (accepted: write, read, probe, convert, cancel)"
+            "s.yaml:3:12: error: unknown value of ‘host’ ‘raed’; did you mean ‘read’? (accepted: write, read, probe, discard, convert, cancel)"
         ),
         ("  - {host: read, size: 1}\n", "s.yaml:3:5: error: the key ‘at’ is missing here"),
         ("  - {host: read, at: 0}\n", "s.yaml:3:5: error: the key ‘size’ is missing here"),
@@ -117,7 +117,7 @@ import Testing
         ("  - {host: read, at: 0, size: 2MiB}\n", "s.yaml:3:5: error: one step touches at most 1 MiB"),
         (
             "  - {host: read, at: 0, size: 1, expect: stopped}\n",
-            "s.yaml:3:42: error: unknown value of ‘expect’ ‘stopped’ (accepted: reached, refused)"
+            "s.yaml:3:42: error: unknown value of ‘expect’ ‘stopped’ (accepted: reached, refused, failed)"
         ),
         ("  - {check: shared, at: 1, size: 1}\n", "s.yaml:3:5: error: the range is not a multiple of 4 KiB"),
         ("  - {guest: request, at: 0, size: 4KiB}\n", "s.yaml:3:5: error: the key ‘target’ is missing here"),

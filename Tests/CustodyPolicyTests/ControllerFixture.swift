@@ -58,9 +58,14 @@ final class ControllerFixture: Sendable {
     }
 
     /// The ticket of a hand-over of pages that a pin holds up, and the pin.
-    func pending(_ pages: Range<UInt64>, pinned: Range<UInt64>, deadline: Duration? = nil) throws -> PendingHandover {
+    func pending(
+        _ pages: Range<UInt64>,
+        pinned: Range<UInt64>,
+        deadline: Duration? = nil,
+        by requester: Requester = .host("vmm")
+    ) throws -> PendingHandover {
         let lease = try self.lease(pinned)
-        let outcome = try convert(pages, to: .private, whenHeld: .handOver(deadline: deadline))
+        let outcome = try convert(pages, to: .private, by: requester, whenHeld: .handOver(deadline: deadline))
         guard let ticket = outcome.ticket else { throw BackendError(.system, "not pending but \(outcome)") }
         return PendingHandover(ticket: ticket, lease: lease)
     }

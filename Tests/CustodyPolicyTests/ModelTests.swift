@@ -14,6 +14,7 @@ import Testing
             let before: [Int: Ownership]
             let target: Ownership
             let deadline: Timestamp?
+            let isGuest: Bool
         }
 
         var ownership: [Ownership]
@@ -199,7 +200,8 @@ import Testing
                         ticket: ticket,
                         before: changed,
                         target: target,
-                        deadline: deadline.map { now.advanced(by: $0) }
+                        deadline: deadline.map { now.advanced(by: $0) },
+                        isGuest: isGuest
                     )
                 )
             default: break
@@ -309,7 +311,7 @@ extension ModelTests.Model {
         let holders = leases.filter { lease in lost.contains { lease.pages.contains($0) } }
         if holders.isEmpty { return "completed" }
         if !waits || holders.contains(where: { $0.kind == .mapping }) { return "blocked" }
-        return pending.count < 2 ? "pending" : "too-many-pending"
+        return !isGuest || pending.count(where: \.isGuest) < 2 ? "pending" : "too-many-pending"
     }
 
     /// Takes back the hand-overs that a request for the ownership before covers.

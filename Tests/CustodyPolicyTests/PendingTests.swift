@@ -183,24 +183,25 @@ import Testing
         #expect(fixture.isQuiet)
     }
 
-    @Test func theNumberOfPendingOnesIsLimited() throws {
+    @Test func theNumberOfPendingOnesOfTheGuestIsLimited() throws {
         let fixture = try ControllerFixture(limits: ControllerLimits(pendingHandovers: 2))
-        var first = try fixture.pending(0..<1, pinned: 0..<1)
-        var second = try fixture.pending(1..<2, pinned: 1..<2)
+        let guest = Requester.guest(processor: 0)
+        var first = try fixture.pending(0..<1, pinned: 0..<1, by: guest)
+        var second = try fixture.pending(1..<2, pinned: 1..<2, by: guest)
         let third = try fixture.lease(2..<3)
         let before = fixture.map
-        #expect(try fixture.refusal(2..<3, to: .private) == .tooManyPending)
+        #expect(try fixture.refusal(2..<3, to: .private, by: guest) == .tooManyPending)
         let reply = fixture.controller.handle(
             GuestRequest(processor: 0, address: 8192, byteCount: 4096, target: .private)
         )
         #expect(reply == .retry(from: GuestPhysicalAddress(8192)))
         #expect(fixture.map == before)
         fixture.backend.plan { $0.commit[1] = .pend }
-        #expect(try fixture.refusal(3..<4, to: .private) == .tooManyPending, "nor through the back end")
+        #expect(try fixture.refusal(3..<4, to: .private, by: guest) == .tooManyPending, "nor through the back end")
         #expect(fixture.map == before && fixture.backend.openChanges.isEmpty)
-        first.release()
-        fixture.clock.drain()
+        // What bounds the guest does not bound the host.
         #expect(try fixture.convert(2..<3, to: .private).word == "pending")
+        first.release()
         second.release()
         third.release()
         fixture.clock.drain()

@@ -235,7 +235,12 @@ public final class SimulationBackend: MemoryBackend {
         if change.to == .private {
             try inject(.unmap, range, &state)
             // The monitor's own mappings go first; that nobody of it uses them is the ledger's to know.
-            try call(pages.operation(.hostUnmap), range, &state)
+            // A folio counts as mapped while any page of it is.
+            let folios = pages.covering(
+                folios: state.kernel.world.pagesPerFolio,
+                within: state.kernel.world.pageCount
+            )
+            try call(folios.operation(.hostUnmap), range, &state)
             let answer = try call(pages.operation(.convertToPrivate, behavior: .leaves), range, &state)
             if !state.kernel.world.isUniform(pages.first, pages.count, .guest) {
                 return try unfinished(change, pages, answer, &state)

@@ -176,14 +176,31 @@ enum ScenarioReader {
     private static func expectation(
         _ section: inout ConfigurationSection
     ) throws(ConfigurationError) -> ScenarioAction.Expectation {
-        if section.keys.contains("text") || section.keys.contains("fill") { return .bytes(try bytes(&section)) }
+        if ["text", "hex", "fill"].contains(where: section.keys.contains) { return .bytes(try bytes(&section)) }
         return .any(count: try size(&section))
     }
 
     private static func bytes(_ section: inout ConfigurationSection) throws(ConfigurationError) -> [UInt8] {
         if let text = try section.string("text") { return Array(text.utf8) }
+        if let node = section.node("hex") {
+            guard let bytes = node.text.flatMap(bytes(hexadecimal:)) else {
+                throw ConfigurationError("‘hex’ must be an even number of hexadecimal digits", at: node.location)
+            }
+            return bytes
+        }
         guard let fill = try section.integer("fill", in: 0...255) else { throw section.missing("text") }
         return [UInt8](repeating: UInt8(fill), count: try size(&section))
+    }
+
+    private static func bytes(hexadecimal text: String) -> [UInt8]? {
+        let digits = text.map(\.hexDigitValue)
+        guard digits.count.isMultiple(of: 2), digits.count <= 2 * maximumBytes else { return nil }
+        var bytes: [UInt8] = []
+        for index in stride(from: 0, to: digits.count, by: 2) {
+            guard let high = digits[index], let low = digits[index + 1] else { return nil }
+            bytes.append(UInt8(high * 16 + low))
+        }
+        return bytes
     }
 
     private static func size(_ section: inout ConfigurationSection) throws(ConfigurationError) -> Int {

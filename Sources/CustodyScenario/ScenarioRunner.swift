@@ -9,6 +9,7 @@ public struct ScenarioRunner: ~Copyable {
     private let recorder = EventRecorder()
     private var leases = LeaseTable()
     private var newest: Ticket?
+    private var audit: PromiseAudit
 
     /// A runner for a fresh back end.
     public init(
@@ -17,6 +18,7 @@ public struct ScenarioRunner: ~Copyable {
         limits: ControllerLimits = ControllerLimits()
     ) {
         self.backend = backend
+        audit = PromiseAudit(backend.initialOwnership)
         controller = MemoryController(backend: backend, policy: policy, limits: limits, observer: recorder)
     }
 
@@ -31,7 +33,10 @@ public struct ScenarioRunner: ~Copyable {
             if isLost, report.failure != nil { break }
         }
         let ownership = controller.runs(in: controller.layout.bounds)
-        return ScenarioReport(scenario: scenario, steps: reports, ownership: ownership)
+        // References of the kernel's own are not in the ledger: where there may be some, nothing is forgotten yet.
+        let mayBeHeld = isLost || scenario.steps.contains { $0.action.isOfKernel }
+        let forgotten = mayBeHeld ? [] : audit.forgotten
+        return ScenarioReport(scenario: scenario, steps: reports, ownership: ownership, forgotten: forgotten)
     }
 
     /// What a step was, what came of it, and why that is not right.
@@ -75,6 +80,9 @@ public struct ScenarioRunner: ~Copyable {
             if case .answered(_, let outcome) = event.kind, case .pending(let ticket, _) = outcome.status {
                 newest = ticket
             }
+        }
+        if let broken = audit.check(events, controller.runs(in: controller.layout.bounds)) {
+            account.failure = "a promise is broken: \(broken)"
         }
         var change: String?
         if account.isAboutOwnership, let range = account.range, let before {

@@ -110,3 +110,13 @@ extension CustodyProtocols.Operation.Kind {
     /// The kind in a word or two, the words of a scenario file.
     var text: String { String(describing: self).map { $0.isUppercase ? " \($0.lowercased())" : "\($0)" }.joined() }
 }
+
+extension ScenarioAction {
+    /// Whether the step drives the kernel's own protocol.
+    var isOfKernel: Bool {
+        switch self {
+        case .kernelCalls, .processBegins, .processAdvances, .processFinishes, .kernelState, .kernelSaw: true
+        default: false
+        }
+    }
+}

@@ -39,6 +39,7 @@ struct Timeline {
         for step in failures {
             lines.append("\(step.step.location): \(step.actor) \(step.deed): \(step.failure ?? "")")
         }
+        for ticket in report.forgotten { lines.append("hand-over \(ticket) has not ended, and nobody holds it up") }
         let missing = report.scenario.steps.count - report.steps.count
         if missing > 0 { lines.append("\(missing) steps could not be played: the guest is gone") }
         lines.append(

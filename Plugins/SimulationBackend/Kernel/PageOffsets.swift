@@ -18,6 +18,13 @@ struct PageOffsets: Sequence, Sendable {
         }
     }
 
+    /// The pages of all folios of this size that these pages are in, as far as the file goes.
+    func covering(folios size: UInt64, within pageCount: UInt64) -> PageOffsets {
+        let start = first / size * size
+        let end = Swift.min((first + count + size - 1) / size * size, pageCount)
+        return PageOffsets(first: start, count: end - start)
+    }
+
     /// An operation on all of them.
     func operation(
         _ kind: CustodyProtocols.Operation.Kind,

@@ -4,7 +4,7 @@
 public final class Ticket: Sendable {
     /// The ticket's number.
     public let id: TicketID
-    /// The pages in transit.
+    /// The pages asked for. Those that were not in the target ownership already are in transit.
     public let range: PageRange
     /// The ownership that they are to be in.
     public let target: Ownership

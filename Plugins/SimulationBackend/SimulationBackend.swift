@@ -41,6 +41,8 @@ public final class SimulationBackend: MemoryBackend {
     private let options: SimulationOptions
     private let processors: Int
     private let file: FileLayout
+    /// The latency of a change in nanoseconds.
+    private let latency: UInt64
     private let state: Mutex<State>
 
     /// A simulated guest whose pages begin in the given ownership, by default in the one of the options.
@@ -60,6 +62,7 @@ public final class SimulationBackend: MemoryBackend {
         initialOwnership = initial
         self.options = options
         file = FileLayout(guest.layout)
+        latency = Timestamp.zero.advanced(by: options.latency).rawValue
         capabilities = SimulationBackend.capabilities(options, granularity: guest.layout.granularity)
         var reclaimed = PageRunMap(bounds: bounds, state: false)
         for run in initial.runs where run.state == .host { reclaimed.set(run.range, to: true) }
@@ -131,8 +134,9 @@ public final class SimulationBackend: MemoryBackend {
             try inject(.commit, change.range, &state)
             let moved = try move(change, &state)
             if case .completed = moved { keepStale(change, reservation, &state) }
-            let jitter = options.latency * Double(state.random.next(upperBound: UInt64(256))) / 1024
-            clock.charge(options.latency + jitter)
+            // Up to a quarter more than the latency, in whole nanoseconds.
+            let part = state.random.next() % 256
+            clock.charge(nanoseconds: latency + latency / 1024 * part + latency % 1024 * part / 1024)
             return moved
         }
         submitWork()

@@ -38,6 +38,14 @@ public final class VirtualExecutor: CompletionExecutor {
     /// Moves time on by what something took, without running anything.
     public func charge(_ duration: Duration) { state.withLock { $0.now = $0.now.advanced(by: duration) } }
 
+    /// Moves time on by so many nanoseconds, at most to the last point there is.
+    func charge(nanoseconds: UInt64) {
+        state.withLock { state in
+            let (sum, overflow) = state.now.rawValue.addingReportingOverflow(nanoseconds)
+            state.now = Timestamp(rawValue: overflow ? .max : sum)
+        }
+    }
+
     /// Keeps work for the next ``drain()``.
     public func submit(_ work: @escaping @Sendable () -> Void) { state.withLock { _ = $0.add($0.now, work) } }
 

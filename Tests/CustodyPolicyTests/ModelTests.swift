@@ -6,7 +6,7 @@ import SimulationBackend
 import Testing
 
 /// A controller on the simulation against plain arrays: random stories of both parties, devices and time.
-@Suite(.timeLimit(.minutes(1))) struct ModelTests {
+@Suite(.timeLimit(.minutes(10))) struct ModelTests {
     /// What ought to be so, page by page.
     fileprivate struct Model {
         struct Pending {

@@ -12,7 +12,7 @@ import Testing
 #endif
 
 /// Many threads on one controller, on real time.
-@Suite(.timeLimit(.minutes(2)), .serialized) struct StressTests {
+@Suite(.timeLimit(.minutes(10)), .serialized) struct StressTests {
     private static let pages = 48 as UInt64
     private static let threads = 8
 

@@ -2,7 +2,7 @@
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct ThreadExecutorTests {
+@Suite(.timeLimit(.minutes(10))) struct ThreadExecutorTests {
     @Test func workRunsInItsOrderAndElsewhere() throws {
         let executor = try ThreadExecutor()
         let order = Monitor<[Int]>([])

@@ -92,7 +92,8 @@ let package = Package(
         .executableTarget(
             name: "CustodyTool",
             dependencies: [
-                "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", "CustodyScenario",
+                "Custody", "CustodyChecker", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols",
+                "CustodyScenario",
                 "KVMBackend", "SimulationBackend", .target(name: "LibvirtBackend", condition: libvirt),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -104,7 +105,10 @@ let package = Package(
 /// The test targets, with what they look into.
 let tests: KeyValuePairs<String, [Target.Dependency]> = [
     "CustodyProtocolsTests": ["CustodyProtocols"],
-    "CustodyCheckerTests": ["CustodyChecker", "CustodyProtocols"],
+    "CustodyCheckerTests": [
+        "Custody", "CustodyChecker", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", "CustodyScenario",
+        "SimulationBackend",
+    ],
     "KVMBackendTests": ["CKVM", "Custody", "KVMBackend", system],
     "EquivalenceTests": ["Custody", "CustodyPolicy", "CustodyScenario", "KVMBackend", "SimulationBackend"],
 ]

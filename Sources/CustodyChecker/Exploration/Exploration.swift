@@ -37,6 +37,16 @@ struct Exploration {
         codec = StateCodec(configuration, operations: grouped, symmetric: reduction)
     }
 
+    /// When an exploration may end before everything was visited.
+    enum Goal {
+        /// Not before.
+        case everything
+        /// When each of these was found not to hold.
+        case all(Set<Property>)
+        /// When one of these was found not to hold.
+        case any(Set<Property>)
+    }
+
     /// Whether a state fits into its packed form.
     var fits: Bool {
         operations.count <= 8 && codec.bits <= 512
@@ -44,6 +54,14 @@ struct Exploration {
             && configuration.folios.count + configuration.spareFolios <= SmallWorld.maximumFolios
             && operations.allSatisfy { $0.accesses <= 3 }
     }
+
+    /// Why a state does not fit.
+    var excess: Verdict.Bound {
+        operations.count > 8 ? .actors(operations.count) : .size(bits: codec.bits)
+    }
+
+    /// Memory in use, in bytes.
+    var bytes: Int { table.bytes + (edges.count + firstEdge.count) * 4 }
 
     /// The state at the beginning.
     var initial: SystemState {
@@ -86,18 +104,31 @@ struct Exploration {
         return transition
     }
 
-    /// Explores until everything was visited, or all of `wanted` was found, or `maximumStates` were visited, in which
-    /// last case it returns false.
-    mutating func run(maximumStates: Int, until wanted: Set<Property>? = nil) -> Bool {
+    /// Whether everything was found that is to be found.
+    func hasReached(_ goal: Goal) -> Bool {
+        switch goal {
+        case .everything: false
+        case .all(let wanted): wanted.allSatisfy { findings[$0] != nil }
+        case .any(let wanted): wanted.contains { findings[$0] != nil }
+        }
+    }
+
+    /// Explores until the goal is reached, everything was visited, or `maximumStates` were. Returns whether everything
+    /// was.
+    mutating func run(maximumStates: Int, until goal: Goal = .everything) -> Bool {
+        var known = 0
         _ = table.insert(codec.pack(initial), from: .max)
         var head = 0
         var levelEnd = 1
-        while head < table.states.count {
-            if table.states.count > maximumStates { return false }
-            if let wanted, wanted.allSatisfy({ findings[$0] != nil }) { return true }
+        while head < table.count {
+            if table.count > maximumStates { return false }
+            if findings.count != known {
+                known = findings.count
+                if hasReached(goal) { return false }
+            }
             if head == levelEnd {
                 depth += 1
-                levelEnd = table.states.count
+                levelEnd = table.count
             }
             firstEdge.append(UInt32(truncatingIfNeeded: edges.count))
             let number = UInt32(truncatingIfNeeded: head)
@@ -155,7 +186,7 @@ struct Exploration {
 
     /// Looks for a state from which the end cannot be reached although somebody can always go on.
     mutating func findLivelock() {
-        let count = table.states.count
+        let count = table.count
         var canEnd = ContiguousArray<Bool>(repeating: false, count: count)
         for end in ends { canEnd[Int(end)] = true }
         var hasChanged = true

@@ -38,6 +38,9 @@ struct StateTable {
         }
     }
 
+    /// How many states there are.
+    var count: Int { states.count }
+
     /// Bytes in use for all states.
     var bytes: Int { states.count * (MemoryLayout<PackedState>.stride + 4) + slots.count * 4 }
 }

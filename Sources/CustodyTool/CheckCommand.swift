@@ -68,12 +68,22 @@ struct CheckCommand: ParsableCommand {
     @Flag(help: "Print tables as Markdown, without anything that a machine's speed decides.")
     var markdown = false
 
+    @Flag(help: "Plant defects in gmem-custody and print which property notices each.")
+    var mutants = false
+
+    @Flag(help: "Settle the questions of the review, and print the claims with their verdicts.")
+    var questions = false
+
     @Flag(help: "List the properties with their sources.")
     var properties = false
 
     func run() throws {
         if properties {
             printProperties()
+        } else if mutants {
+            try exit(MutationTable().print(markdown))
+        } else if questions {
+            for question in Question.all { print(QuestionText(question, maxStates).text(markdown)) }
         } else if all {
             let protocols = try chosenProtocol().map { [$0] } ?? HandoverProtocol.all
             try exit(SuiteTable(protocols: protocols, try checker()).print(markdown))
@@ -123,7 +133,12 @@ struct CheckCommand: ParsableCommand {
     }
 
     private func printProperties() {
+        if markdown { print("| property | says | source |\n| --- | --- | --- |") }
         for property in Property.allCases {
+            guard !markdown else {
+                print("| \(property.rawValue) | \(property.sentence) | \(property.source) |")
+                continue
+            }
             print("\(property.rawValue)\n    \(property.sentence)\n    \(property.source)")
         }
     }

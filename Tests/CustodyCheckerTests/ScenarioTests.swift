@@ -55,12 +55,6 @@ import Testing
         let spoiled = Checker(shortest: false).check(configuration).verdicts.compactMap(\.verdict.counterexample)
         let counterexample = try #require(spoiled.first)
         #expect(throws: ScenarioError.self) { try counterexample.scenario() }
-        let plain = try #require(Suite.configuration("alone", for: .version7))
-        let sleeper = try #require(Checker().check(plain)[.neverSleepsInAtomic]?.counterexample)
-        #expect(try play(sleeper.scenario()).isAsExpected)
-        let mapped = try #require(Suite.configuration("mapped", for: .version7))
-        let other = try #require(Checker().check(mapped)[.neverSleepsInAtomic]?.counterexample)
-        #expect(throws: ScenarioError.self) { try other.scenario() }
     }
 
     private func play(_ text: String) throws -> ScenarioReport {

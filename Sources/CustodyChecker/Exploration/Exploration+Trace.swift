@@ -17,7 +17,7 @@ extension Exploration {
             for index in 0..<operations.count where !state.actors[index].isDone {
                 var next = state
                 let transition = step(&next, index)
-                if !transition.isBlocked, codec.pack(next) == table.states[Int(target)] {
+                if !transition.isBlocked, codec.pack(next) == table.state(target) {
                     state = next
                     entries.append(Counterexample.Entry(actor: index, transition: transition, pages: pages(next)))
                     break

@@ -83,12 +83,35 @@ struct Exploration {
         case .losesEffect(let step) where state.actors[index].step == step:
             return stepWithoutEffect(&state, index)
         case .goesOn(let from, let to) where state.actors[index].step == from:
-            let transition = machine.step(&state.actors[index], operations[index], id: id, in: &state.world)
-            if !transition.isBlocked { state.actors[index].step = to }
+            var transition = machine.step(&state.actors[index], operations[index], id: id, in: &state.world)
+            transition.wait = .none
+            state.actors[index].step = to
             return transition
+        case .miscounts(let after, let by) where state.actors[index].step == after:
+            let folio = state.actors[index].folio
+            let transition = machine.step(&state.actors[index], operations[index], id: id, in: &state.world)
+            if !transition.isBlocked, let folio = state.actors[index].folio ?? folio {
+                state.world.folios[Int(folio.rawValue)].references &+= by
+            }
+            return transition
+        case .swaps(let first, let second, _) where state.actors[index].step == first:
+            return step(&state, index, second, then: second)
+        case .swaps(let first, let second, let then) where state.actors[index].step == second:
+            return step(&state, index, first, then: then)
         default:
             return machine.step(&state.actors[index], operations[index], id: id, in: &state.world)
         }
+    }
+
+    /// Takes another step than the actor is at, and goes on to `next`.
+    func step(_ state: inout SystemState, _ index: Int, _ other: Step, then next: Step) -> Transition {
+        let id = ActorID(UInt8(truncatingIfNeeded: index))
+        let own = state.actors[index].step
+        state.actors[index].step = other
+        let transition = machine.step(&state.actors[index], operations[index], id: id, in: &state.world)
+        state.actors[index].step = transition.isBlocked ? own : next
+        if next == .putDrop { state.actors[index].afterPut = .completerTake }
+        return transition
     }
 
     /// Takes one step of one actor whose effect is lost.
@@ -141,7 +164,7 @@ struct Exploration {
 
     /// Takes every step that matters from one state.
     mutating func expand(_ number: UInt32) {
-        let state = codec.unpack(table.states[Int(number)])
+        let state = codec.unpack(table.state(number))
         var isBlocked = true
         var first = 0
         var last = operations.count
@@ -175,6 +198,22 @@ struct Exploration {
     func independentActor(_ state: SystemState) -> Int? {
         for index in 0..<operations.count where state.actors[index].step.isIndependent { return index }
         return nil
+    }
+
+    /// The worlds of the states from which nothing is explored, packed, without their actors.
+    var endWorlds: Set<PackedState> {
+        Set(
+            ends.map { number in
+                var state = codec.unpack(table.state(number))
+                for index in 0..<operations.count { state.actors[index] = Actor(step: .done, remaining: 0) }
+                return codec.pack(state)
+            }
+        )
+    }
+
+    /// The violation that was found first.
+    var firstFinding: (Property, Finding)? {
+        findings.min { ($0.value.state, $0.key.bit) < ($1.value.state, $1.key.bit) }.map { ($0.key, $0.value) }
     }
 
     /// Remembers the first violation of each property.

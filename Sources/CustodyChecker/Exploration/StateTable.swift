@@ -38,6 +38,10 @@ struct StateTable {
         }
     }
 
+    /// A state by its number.
+    @inline(__always)
+    func state(_ number: UInt32) -> PackedState { states[Int(number)] }
+
     /// How many states there are.
     var count: Int { states.count }
 

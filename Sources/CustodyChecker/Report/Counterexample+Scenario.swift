@@ -70,7 +70,8 @@ extension Counterexample {
         case .noWarning: wanted = .warned
         case .noFreeWhileReferenced: throw .noObservableEnd("who refers to a freed folio is not")
         case .noLivelock: throw .noObservableEnd("that no way leads on is not a matter of one way")
-        case .neverPrivateWhileHostMapped, .neverPrivateWhileHeld, .handoverNotLost, .noStrandedCaller,
+        case .neverPrivateWhileHostMapped, .neverPrivateWhileHeld, .faultsObeyState, .handoverNotLost,
+            .noStrandedCaller,
             .noSelfDeadlock, .noDeadlock, .refusalChangesNothing, .privateStaysPrivate, .answerNamesBlocker,
             .completedIsTrue:
             // The states of the pages, who waits and what was answered tell.

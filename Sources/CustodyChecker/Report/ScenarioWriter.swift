@@ -52,14 +52,8 @@ struct ScenarioWriter {
         for (index, operation) in operations.enumerated() where operation.kind != .hold { start(index) }
     }
 
-    /// Gives a folio its memory: by a host fault, whose mapping goes again where it is not wanted. Where a host fault
-    /// would sleep in atomic context, and the guest does nothing else, by a guest fault.
+    /// Gives a folio its memory: by a host fault, whose mapping goes again where it is not wanted.
     private mutating func populate(_ first: PageOffset, maps: Bool) throws(ScenarioError) {
-        let guestIsIdle = !operations.contains { $0.kind == .guestAccess }
-        if !maps, guestIsIdle, configuration.handover.rules.stateLock == .offsets {
-            try call(Operation(.guestAccess, start: first, writes: false))
-            return
-        }
         let size = UInt64(configuration.pagesPerFolio)
         for page in first.rawValue..<(first.rawValue + (maps ? size : 1)) {
             try call(Operation(.hostAccess, start: PageOffset(page), writes: false))

@@ -47,7 +47,7 @@ struct CheckCommand: ParsableCommand {
     @Option(help: "Stop after so many states.")
     var maxStates: Int = 4_000_000
 
-    @Option(name: .customLong("property"), help: "Ask about this property alone, and stop when it is broken.")
+    @Option(name: .customLong("property"), help: "Ask about these properties alone, separated by commas, and stop when they are broken.")
     var propertyName: String?
 
     @Flag(help: "Stop at the first counterexample, which need not be a shortest one.")
@@ -149,7 +149,11 @@ struct CheckCommand: ParsableCommand {
         guard maxStates > 0 else { throw ValidationError("--max-states takes a number from 1 on") }
         var checker = Checker(reduction: !full, maximumStates: maxStates, shortest: !first, stopsAtFirst: first)
         if let propertyName {
-            checker.properties = [try known("property", propertyName, Property.allCases, \.rawValue, "--property")]
+            let names = propertyName.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+            guard !names.isEmpty else { throw ValidationError("--property names none") }
+            checker.properties = Set(
+                try names.map { try known("property", $0, Property.allCases, \.rawValue, "--property") }
+            )
         }
         return checker
     }

@@ -92,7 +92,8 @@ let package = Package(
         .executableTarget(
             name: "CustodyTool",
             dependencies: [
-                "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", "CustodyScenario",
+                "Custody", "CustodyChecker", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols",
+                "CustodyScenario",
                 "KVMBackend", "SimulationBackend", .target(name: "LibvirtBackend", condition: libvirt),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -118,7 +119,10 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
         "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", "CustodyScenario", "SimulationBackend",
     ],
     "CustodyProtocolsTests": ["CustodyProtocols"],
-    "CustodyCheckerTests": ["CustodyChecker", "CustodyProtocols"],
+    "CustodyCheckerTests": [
+        "Custody", "CustodyChecker", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", "CustodyScenario",
+        "SimulationBackend",
+    ],
     "SimulationBackendTests": ["Custody", "CustodyTestSupport", "SimulationBackend"],
     "KVMBackendTests": ["CKVM", "Custody", "KVMBackend", system],
     "EquivalenceTests": ["Custody", "CustodyPolicy", "CustodyScenario", "KVMBackend", "SimulationBackend"],

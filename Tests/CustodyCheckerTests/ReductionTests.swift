@@ -38,7 +38,7 @@ import Testing
         #expect(states > 100 && !report.isProved)
         let crowd = [Operation](repeating: Operation(.pin), count: 9)
         let large = Checker().check(Configuration("large", .version5, operations: crowd))
-        guard case .boundHit(.size) = large[.noDeadlock] else {
+        guard case .boundHit(.actors(9)) = large[.noDeadlock] else {
             Issue.record("no bound")
             return
         }

@@ -7,6 +7,8 @@ public enum Property: String, CaseIterable, Sendable {
     /// See ``sentence``.
     case neverPrivateWhileHeld = "never-private-while-held"
     /// See ``sentence``.
+    case faultsObeyState = "faults-obey-state"
+    /// See ``sentence``.
     case noUnderflow = "no-refcount-underflow"
     /// See ``sentence``.
     case noFreeWhileReferenced = "no-free-while-referenced"
@@ -47,6 +49,7 @@ public enum Property: String, CaseIterable, Sendable {
         case .noHostAccessToPrivate: "The host never touches a page that the guest owns privately."
         case .neverPrivateWhileHostMapped: "A page is never private while a host page table maps it."
         case .neverPrivateWhileHeld: "A page does not become private while a pin that may touch it is held."
+        case .faultsObeyState: "A fault maps a page only for somebody who may map it."
         case .noUnderflow: "No reference count falls below zero."
         case .noFreeWhileReferenced: "A folio is not freed while somebody refers to it or the file holds it."
         case .noUseAfterFree: "Nothing uses a folio that was freed or an inode that is gone."
@@ -56,7 +59,8 @@ public enum Property: String, CaseIterable, Sendable {
         case .noSelfDeadlock: "Nobody takes a lock that it holds."
         case .noDeadlock: "There is always somebody who can go on until all are done."
         case .noLivelock: "From every state all operations can still come to their end."
-        case .locksHeld: "The state is changed under the documented locks, and nobody releases what it does not hold."
+        case .locksHeld:
+            "The state is changed under the documented locks; nobody releases what it does not hold or keeps a lock."
         case .neverSleepsInAtomic: "No sleeping lock is taken where sleeping is forbidden; a final put never sleeps."
         case .refusalChangesNothing: "A request that was refused leaves the page as it was."
         case .privateStaysPrivate: "A request for private memory leaves a private page alone."
@@ -70,7 +74,7 @@ public enum Property: String, CaseIterable, Sendable {
     /// Where the property, or the question that made it one, comes from.
     public var source: String {
         switch self {
-        case .noHostAccessToPrivate, .neverPrivateWhileHostMapped, .neverPrivateWhileHeld:
+        case .noHostAccessToPrivate, .neverPrivateWhileHostMapped, .neverPrivateWhileHeld, .faultsObeyState:
             "lore 20250117163001.2326672-1-tabba@google.com (cover: the guarantee); Shutemov on 5/15: is the check racy?"
         case .noUnderflow, .noFreeWhileReferenced, .noUseAfterFree:
             "lore diqz1pwbspzx.fsf@ackerleytng-ctop.c.googlers.com: truncation must restore the references"

@@ -53,7 +53,10 @@ public enum Suite {
         make("private already", [.ownedByGuest], [toPrivate, speculate]),
         make("guest", [.present], [toPrivate, Operation(.guestAccess, accesses: 2), hold]),
         make("guest faults in", [.absent], [toPrivate, Operation(.guestAccess), Operation(.hostAccess)], spare: 1),
+        make("two guests", [.absent], [toPrivate, Operation(.guestAccess), Operation(.guestAccess)], spare: 1),
         make("memory failure", [.mapped], [toPrivate, Operation(.poison)]),
+        make("memory failure and fault", [.mapped], [Operation(.hostAccess, accesses: 2), Operation(.poison)]),
+        make("memory failure and guest", [.present], [Operation(.guestAccess, accesses: 2), Operation(.poison)]),
     ]
 
     /// Who refers to the memory.

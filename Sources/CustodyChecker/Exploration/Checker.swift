@@ -10,43 +10,53 @@ public struct Checker: Sendable {
     public var reduction: Bool
     /// Where to stop, in states.
     public var maximumStates: Int
+    /// What is asked. The exploration ends as soon as all of these have a counterexample.
+    public var properties: Set<Property>
+    /// Whether a counterexample is a shortest one. If not, the first one that is found will do.
+    public var shortest: Bool
+    /// Whether the exploration ends at the first violation of any property; what it did not visit stays open.
+    public var stopsAtFirst: Bool
 
     /// A checker that stops after `maximumStates` states: at about 90 bytes a state, 4 million are 360 MB.
-    public init(reduction: Bool = true, maximumStates: Int = 4_000_000) {
+    public init(
+        reduction: Bool = true,
+        maximumStates: Int = 4_000_000,
+        properties: Set<Property> = Set(Property.allCases),
+        shortest: Bool = true,
+        stopsAtFirst: Bool = false
+    ) {
         self.reduction = reduction
         self.maximumStates = maximumStates
+        self.properties = properties
+        self.shortest = shortest
+        self.stopsAtFirst = stopsAtFirst
     }
 
     /// Explores `configuration` and says what became of every property. Deterministic but for the time it takes.
     public func check(_ configuration: Configuration) -> Report {
         let clock = ContinuousClock()
         let start = clock.now
+        let asked = Property.allCases.filter(properties.contains)
         var exploration = Exploration(configuration, reduction: reduction)
         guard exploration.fits else {
-            let bound = Verdict.boundHit(.size(bits: exploration.codec.bits))
-            return Report(
-                configuration: configuration,
-                verdicts: Property.allCases.map { ($0, bound) },
-                states: 0,
-                transitions: 0,
-                depth: 0,
-                duration: clock.now - start,
-                bytesPerState: 0
-            )
+            let bound = Verdict.boundHit(exploration.excess)
+            return Report(configuration: configuration, verdicts: asked.map { ($0, bound) })
         }
-        let isComplete = exploration.run(maximumStates: maximumStates)
-        if isComplete { exploration.findLivelock() }
-        let states = exploration.table.states.count
-        let found = Set(exploration.findings.keys).subtracting([.noLivelock])
+        let isComplete = exploration.run(maximumStates: maximumStates, until: wanted)
+        if isComplete, asked.contains(.noLivelock) { exploration.findLivelock() }
+        let duration = clock.now - start
+        let states = exploration.table.count
+        let found = Set(exploration.findings.keys).subtracting([.noLivelock]).intersection(properties)
         // Taking a release first and alone can make a way longer than it need be: look for the shortest ones again.
-        var shortest: Exploration?
-        if reduction, !found.isEmpty {
-            var again = Exploration(configuration, reduction: false)
-            if again.run(maximumStates: maximumStates, until: found) { shortest = again }
+        var again: Exploration?
+        if reduction, shortest, !found.isEmpty {
+            var full = Exploration(configuration, reduction: false)
+            _ = full.run(maximumStates: maximumStates, until: .all(found))
+            again = full
         }
-        let verdicts = Property.allCases.map { property in
-            if let shortest, let finding = shortest.findings[property] {
-                return (property, Verdict.counterexample(shortest.counterexample(property, finding)))
+        let verdicts = asked.map { property in
+            if let again, let finding = again.findings[property] {
+                return (property, Verdict.counterexample(again.counterexample(property, finding)))
             }
             if let finding = exploration.findings[property] {
                 return (property, Verdict.counterexample(exploration.counterexample(property, finding)))
@@ -59,8 +69,13 @@ public struct Checker: Sendable {
             states: states,
             transitions: exploration.transitions,
             depth: exploration.depth,
-            duration: clock.now - start,
-            bytesPerState: Double(exploration.table.bytes + exploration.edges.count * 4) / Double(max(states, 1))
+            duration: duration,
+            bytesPerState: Double(exploration.bytes) / Double(max(states, 1))
         )
+    }
+
+    private var wanted: Exploration.Goal {
+        if stopsAtFirst { return .any(properties) }
+        return properties.count == Property.allCases.count ? .everything : .all(properties)
     }
 }

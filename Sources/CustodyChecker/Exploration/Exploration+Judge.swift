@@ -27,10 +27,21 @@ extension Exploration {
             if events.contains(.freed) { judgeFree(index, before, &broken) }
             if events.contains(.ended) { judgeAnswer(index, after, &broken) }
         }
+        if transition.step == .faultMap || transition.step == .guestMap, !transition.isBlocked {
+            judgeFault(index, before, after, &broken)
+        }
         for page in 0..<Int(codec.world.pageCount) where after.world.pages[page].mappability == .guest {
             if after.world.pages[page].hostMappings != 0 { broken.insert(.neverPrivateWhileHostMapped) }
             if before.world.pages[page].mappability != .guest { judgePrivate(page, after, &broken) }
         }
+    }
+
+    /// A fault may have mapped a page: was the party allowed to?
+    func judgeFault(_ index: Int, _ before: SystemState, _ after: SystemState, _ broken: inout Violations) {
+        let offset = PageOffset(operations[index].start.rawValue + UInt64(before.actors[index].cursor))
+        let (old, new) = (before.world.page(offset), after.world.page(offset))
+        if new.hostMappings != old.hostMappings, new.mappability != .all { broken.insert(.faultsObeyState) }
+        if new.isGuestMapped, !old.isGuestMapped, !new.mappability.isGuestMappable { broken.insert(.faultsObeyState) }
     }
 
     /// An operation has ended: does its answer name the first page that did not get there? What the pages say about it
@@ -115,6 +126,7 @@ extension Exploration {
             }
         }
         judgeAnswers(state, &broken)
+        if state.world.isAnythingLocked { broken.insert(.locksHeld) }
         for index in 0..<state.world.folioCount {
             let flags = state.world.folios[index].flags
             if flags.contains(.allocated), !flags.contains(.cached) { broken.insert(.handoverNotLost) }
@@ -129,6 +141,9 @@ extension Exploration {
             default: operation.kind.isConversion && operation.kind != operations[0].kind
             }
         }
+        for index in 0..<operations.count where state.actors[index].result == .success {
+            judgeEffect(operations[index], state, &broken)
+        }
         guard !undoes else { return }
         for index in 0..<operations.count where operations[index].kind.isConversion {
             guard state.actors[index].outcome == .completed else { continue }
@@ -137,5 +152,29 @@ extension Exploration {
             for page in start..<(start + operations[index].count)
             where state.world.page(PageOffset(page)).mappability != target { broken.insert(.completedIsTrue) }
         }
+    }
+
+    /// All is done, and a memory failure or a teardown was answered with success: nobody maps the broken memory, and
+    /// the inode has ended.
+    func judgeEffect(_ operation: Operation, _ state: SystemState, _ broken: inout Violations) {
+        switch operation.kind {
+        case .tearDown:
+            if state.world.hasInode { broken.insert(.completedIsTrue) }
+        case .poison where !operations.contains { $0.kind == .punchHole || $0.kind == .tearDown }:
+            guard let id = state.world.cachedFolio(at: operation.start) else { return }
+            let page = state.world.page(operation.start)
+            let isMarked = state.world.folio(id).flags.contains(.poisoned)
+            if !isMarked || page.isGuestMapped || page.hostMappings != 0 { broken.insert(.completedIsTrue) }
+        default: return
+        }
+    }
+}
+
+extension SmallWorld {
+    /// Whether somebody holds a lock.
+    fileprivate var isAnythingLocked: Bool {
+        for lock in [invalidateLock, offsetsLock] where lock.writer != 0 || lock.readers != 0 { return true }
+        for index in 0..<folioCount where folios[index].lockOwner != 0 { return true }
+        return false
     }
 }

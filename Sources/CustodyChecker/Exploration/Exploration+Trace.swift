@@ -17,7 +17,7 @@ extension Exploration {
             for index in 0..<operations.count where !state.actors[index].isDone {
                 var next = state
                 let transition = step(&next, index)
-                if !transition.isBlocked, codec.pack(next) == table.states[Int(target)] {
+                if !transition.isBlocked, codec.pack(next) == table.state(target) {
                     state = next
                     entries.append(Counterexample.Entry(actor: index, transition: transition, pages: pages(next)))
                     break
@@ -39,10 +39,18 @@ extension Exploration {
         }
         return Counterexample(
             property: property,
-            handover: configuration.handover,
+            configuration: configuration,
+            operations: operations,
             actors: operations.enumerated().map { "\($0.offset):\($0.element.kind)" },
             entries: entries,
-            ending: ending(property, finding, state)
+            start: pages(initial),
+            waits: operations.indices.compactMap { index in
+                guard !state.actors[index].isDone else { return nil }
+                var copy = state
+                let transition = step(&copy, index)
+                return transition.isBlocked ? (index, transition) : nil
+            },
+            last: state
         )
     }
 
@@ -62,26 +70,5 @@ extension Exploration {
             }
             return text
         }.joined(separator: " | ")
-    }
-
-    /// What is wrong at the end of the way.
-    func ending(_ property: Property, _ finding: Finding, _ state: SystemState) -> String {
-        var lines: [String] = []
-        switch property {
-        case .noLivelock: lines.append("From here the end cannot be reached any more, whatever happens.")
-        case .noDeadlock, .noSelfDeadlock, .noStrandedCaller: lines.append("Nobody can help any more:")
-        case .handoverNotLost, .refusalChangesNothing, .completedIsTrue: lines.append("This is how it ends:")
-        default: lines.append("The last step breaks the property.")
-        }
-        for index in 0..<operations.count where !state.actors[index].isDone {
-            var copy = state
-            let transition = step(&copy, index)
-            if transition.isBlocked {
-                lines.append(
-                    "\(index):\(operations[index].kind) waits at \(transition.step) for \(transition.wait.text)"
-                )
-            }
-        }
-        return lines.joined(separator: "\n")
     }
 }

@@ -37,6 +37,16 @@ struct Exploration {
         codec = StateCodec(configuration, operations: grouped, symmetric: reduction)
     }
 
+    /// When an exploration may end before everything was visited.
+    enum Goal {
+        /// Not before.
+        case everything
+        /// When each of these was found not to hold.
+        case all(Set<Property>)
+        /// When one of these was found not to hold.
+        case any(Set<Property>)
+    }
+
     /// Whether a state fits into its packed form.
     var fits: Bool {
         operations.count <= 8 && codec.bits <= 512
@@ -44,6 +54,14 @@ struct Exploration {
             && configuration.folios.count + configuration.spareFolios <= SmallWorld.maximumFolios
             && operations.allSatisfy { $0.accesses <= 3 }
     }
+
+    /// Why a state does not fit.
+    var excess: Verdict.Bound {
+        operations.count > 8 ? .actors(operations.count) : .size(bits: codec.bits)
+    }
+
+    /// Memory in use, in bytes.
+    var bytes: Int { table.bytes + (edges.count + firstEdge.count) * 4 }
 
     /// The state at the beginning.
     var initial: SystemState {
@@ -65,12 +83,35 @@ struct Exploration {
         case .losesEffect(let step) where state.actors[index].step == step:
             return stepWithoutEffect(&state, index)
         case .goesOn(let from, let to) where state.actors[index].step == from:
-            let transition = machine.step(&state.actors[index], operations[index], id: id, in: &state.world)
-            if !transition.isBlocked { state.actors[index].step = to }
+            var transition = machine.step(&state.actors[index], operations[index], id: id, in: &state.world)
+            transition.wait = .none
+            state.actors[index].step = to
             return transition
+        case .miscounts(let after, let by) where state.actors[index].step == after:
+            let folio = state.actors[index].folio
+            let transition = machine.step(&state.actors[index], operations[index], id: id, in: &state.world)
+            if !transition.isBlocked, let folio = state.actors[index].folio ?? folio {
+                state.world.folios[Int(folio.rawValue)].references &+= by
+            }
+            return transition
+        case .swaps(let first, let second, _) where state.actors[index].step == first:
+            return step(&state, index, second, then: second)
+        case .swaps(let first, let second, let then) where state.actors[index].step == second:
+            return step(&state, index, first, then: then)
         default:
             return machine.step(&state.actors[index], operations[index], id: id, in: &state.world)
         }
+    }
+
+    /// Takes another step than the actor is at, and goes on to `next`.
+    func step(_ state: inout SystemState, _ index: Int, _ other: Step, then next: Step) -> Transition {
+        let id = ActorID(UInt8(truncatingIfNeeded: index))
+        let own = state.actors[index].step
+        state.actors[index].step = other
+        let transition = machine.step(&state.actors[index], operations[index], id: id, in: &state.world)
+        state.actors[index].step = transition.isBlocked ? own : next
+        if next == .putDrop { state.actors[index].afterPut = .completerTake }
+        return transition
     }
 
     /// Takes one step of one actor whose effect is lost.
@@ -86,18 +127,31 @@ struct Exploration {
         return transition
     }
 
-    /// Explores until everything was visited, or all of `wanted` was found, or `maximumStates` were visited, in which
-    /// last case it returns false.
-    mutating func run(maximumStates: Int, until wanted: Set<Property>? = nil) -> Bool {
+    /// Whether everything was found that is to be found.
+    func hasReached(_ goal: Goal) -> Bool {
+        switch goal {
+        case .everything: false
+        case .all(let wanted): wanted.allSatisfy { findings[$0] != nil }
+        case .any(let wanted): wanted.contains { findings[$0] != nil }
+        }
+    }
+
+    /// Explores until the goal is reached, everything was visited, or `maximumStates` were. Returns whether everything
+    /// was.
+    mutating func run(maximumStates: Int, until goal: Goal = .everything) -> Bool {
+        var known = 0
         _ = table.insert(codec.pack(initial), from: .max)
         var head = 0
         var levelEnd = 1
-        while head < table.states.count {
-            if table.states.count > maximumStates { return false }
-            if let wanted, wanted.allSatisfy({ findings[$0] != nil }) { return true }
+        while head < table.count {
+            if table.count > maximumStates { return false }
+            if findings.count != known {
+                known = findings.count
+                if hasReached(goal) { return false }
+            }
             if head == levelEnd {
                 depth += 1
-                levelEnd = table.states.count
+                levelEnd = table.count
             }
             firstEdge.append(UInt32(truncatingIfNeeded: edges.count))
             let number = UInt32(truncatingIfNeeded: head)
@@ -110,7 +164,7 @@ struct Exploration {
 
     /// Takes every step that matters from one state.
     mutating func expand(_ number: UInt32) {
-        let state = codec.unpack(table.states[Int(number)])
+        let state = codec.unpack(table.state(number))
         var isBlocked = true
         var first = 0
         var last = operations.count
@@ -146,6 +200,22 @@ struct Exploration {
         return nil
     }
 
+    /// The worlds of the states from which nothing is explored, packed, without their actors.
+    var endWorlds: Set<PackedState> {
+        Set(
+            ends.map { number in
+                var state = codec.unpack(table.state(number))
+                for index in 0..<operations.count { state.actors[index] = Actor(step: .done, remaining: 0) }
+                return codec.pack(state)
+            }
+        )
+    }
+
+    /// The violation that was found first.
+    var firstFinding: (Property, Finding)? {
+        findings.min { ($0.value.state, $0.key.bit) < ($1.value.state, $1.key.bit) }.map { ($0.key, $0.value) }
+    }
+
     /// Remembers the first violation of each property.
     mutating func note(_ broken: Violations, _ number: UInt32, isTransition: Bool) {
         for property in broken.properties where findings[property] == nil {
@@ -155,7 +225,7 @@ struct Exploration {
 
     /// Looks for a state from which the end cannot be reached although somebody can always go on.
     mutating func findLivelock() {
-        let count = table.states.count
+        let count = table.count
         var canEnd = ContiguousArray<Bool>(repeating: false, count: count)
         for end in ends { canEnd[Int(end)] = true }
         var hasChanged = true

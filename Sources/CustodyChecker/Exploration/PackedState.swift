@@ -1,5 +1,5 @@
 /// A state of a configuration, packed into 64 bytes.
-struct PackedState: Equatable, Sendable {
+struct PackedState: Hashable, Sendable {
     var words: InlineArray<8, UInt64>
 
     init() { words = InlineArray(repeating: 0) }
@@ -10,6 +10,8 @@ struct PackedState: Equatable, Sendable {
         for index in 0..<8 { difference |= left.words[index] ^ right.words[index] }
         return difference == 0
     }
+
+    func hash(into hasher: inout Hasher) { hasher.combine(hash) }
 
     /// A well mixed hash of all bits.
     @inline(__always)

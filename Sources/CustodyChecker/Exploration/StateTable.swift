@@ -38,6 +38,13 @@ struct StateTable {
         }
     }
 
+    /// A state by its number.
+    @inline(__always)
+    func state(_ number: UInt32) -> PackedState { states[Int(number)] }
+
+    /// How many states there are.
+    var count: Int { states.count }
+
     /// Bytes in use for all states.
     var bytes: Int { states.count * (MemoryLayout<PackedState>.stride + 4) + slots.count * 4 }
 }

@@ -44,6 +44,7 @@ extension Property {
         case .noStaleContents: 1 << 17
         case .noWarning: 1 << 18
         case .completedIsTrue: 1 << 19
+        case .faultsObeyState: 1 << 20
         }
     }
 }

@@ -14,14 +14,44 @@ public struct Counterexample: Sendable {
 
     /// The property that does not hold.
     public let property: Property
-    /// The protocol.
-    public let handover: HandoverProtocol
+    /// What was explored.
+    public let configuration: Configuration
+    /// What the actors do, in the order of ``actors``.
+    public let operations: [Operation]
     /// The actors, one a column.
     public let actors: [String]
     /// The way, in order.
     public let entries: [Entry]
+    /// The pages at the beginning.
+    public let start: String
+    /// Who waits in the last state, and for what.
+    public let waits: [(actor: Int, transition: Transition)]
+    /// The last state.
+    let last: SystemState
+
+    /// The protocol.
+    public var handover: HandoverProtocol { configuration.handover }
+
     /// How it ends: what is wrong in the last state.
-    public let ending: String
+    public var ending: String {
+        var lines: [String] = []
+        switch property {
+        case .noLivelock: lines.append("From here the end cannot be reached any more, whatever happens.")
+        case .noDeadlock, .noSelfDeadlock, .noStrandedCaller: lines.append("Nobody can help any more:")
+        case .handoverNotLost, .refusalChangesNothing, .completedIsTrue: lines.append("This is how it ends:")
+        default: lines.append("The last step breaks the property.")
+        }
+        for (actor, transition) in waits {
+            lines.append("\(actors[actor]) waits at \(transition.step) for \(transition.wait.text)")
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    /// The code of the last step: the function, what it does there, and where it was published.
+    public var code: String? {
+        guard let step = entries.last?.transition.step else { return nil }
+        return "\(step.function) \(step.text) (\(step.source(in: handover)))"
+    }
 
     /// The counterexample as a timeline: one column an actor, the pages beside it.
     public var text: String {
@@ -31,6 +61,7 @@ public struct Counterexample: Sendable {
         }
         var lines = ["\(handover.name) violates \(property.rawValue)", property.sentence, "see \(property.source)", ""]
         lines.append("  #  " + actors.map { padded($0, width) }.joined(separator: "  ") + "  pages")
+        lines.append("     " + actors.map { _ in padded("", width) }.joined(separator: "  ") + "  " + start)
         for (number, entry) in entries.enumerated() {
             let columns = actors.indices.map { padded($0 == entry.actor ? "\(entry.transition.step)" : "·", width) }
             let count = "\(number + 1)"
@@ -38,10 +69,7 @@ public struct Counterexample: Sendable {
             lines.append(blanks + count + "  " + columns.joined(separator: "  ") + "  " + entry.pages)
         }
         lines += ["", ending]
-        if let last = entries.last {
-            let step = last.transition.step
-            lines.append("last step: \(step.function) \(step.text) (\(step.source(in: handover)))")
-        }
+        if let code { lines.append("last step: \(code)") }
         return lines.joined(separator: "\n") + "\n"
     }
 }

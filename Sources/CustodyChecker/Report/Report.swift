@@ -7,15 +7,15 @@ public struct Report: Sendable {
     /// What became of each property that was checked, in the order of ``Property``.
     public let verdicts: [(property: Property, verdict: Verdict)]
     /// States visited.
-    public let states: Int
+    public var states = 0
     /// Transitions taken.
-    public let transitions: Int
+    public var transitions = 0
     /// Steps from the beginning to the farthest state.
-    public let depth: Int
-    /// Wall-clock time.
-    public let duration: Duration
+    public var depth = 0
+    /// Wall-clock time of the exploration, without the search for shorter counterexamples that follows it.
+    public var duration = Duration.zero
     /// Memory for each state, in bytes, look-up table and parent links included.
-    public let bytesPerState: Double
+    public var bytesPerState = 0.0
 
     /// The verdict on one property, or nil if it was not checked.
     public subscript(_ property: Property) -> Verdict? { verdicts.first { $0.property == property }?.verdict }
@@ -26,17 +26,22 @@ public struct Report: Sendable {
     /// Whether all was visited and every property holds.
     public var isProved: Bool { verdicts.allSatisfy { $0.verdict.isProved } }
 
+    /// The bound at which the exploration stopped before it could say something about every property, or nil.
+    public var bound: Verdict.Bound? {
+        for (_, verdict) in verdicts { if case .boundHit(let bound) = verdict { return bound } }
+        return nil
+    }
+
+    /// Wall-clock time of the exploration, in seconds.
+    public var seconds: Double {
+        Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
+    }
+
     /// A summary of one line.
     public var summary: String {
-        let seconds = Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
         let rate = seconds > 0 ? Int(Double(transitions) / seconds) : 0
         var verdict = violated.isEmpty ? "proved" : "violates " + violated.map(\.rawValue).joined(separator: ", ")
-        for (_, one) in verdicts {
-            if case .boundHit(let bound) = one {
-                verdict += "; stopped at \(bound)"
-                break
-            }
-        }
+        if let bound { verdict += "; \(bound.text)" }
         let name = "\(configuration.handover.name)  \(configuration.name)"
         return "\(name): \(verdict) [\(states) states, \(transitions) transitions, depth \(depth), \(rate)/s]"
     }

@@ -11,12 +11,32 @@ public enum Verdict: Sendable {
     public enum Bound: Hashable, Sendable {
         /// After this many states.
         case states(Int)
-        /// The configuration does not fit into a packed state: this many bits or actors too many.
+        /// A state of the configuration takes so many bits, which are too many.
         case size(bits: Int)
+        /// The configuration has so many actors, which are too many.
+        case actors(Int)
+
+        /// The bound in words.
+        public var text: String {
+            switch self {
+            case .states(let count): "stopped after \(count) states"
+            case .size(let bits): "not explored: a state takes \(bits) bits and 512 is the limit"
+            case .actors(let count): "not explored: \(count) actors, the completer included, and 8 is the limit"
+            }
+        }
     }
 
     /// Whether the property holds.
     public var isProved: Bool { if case .proved = self { true } else { false } }
+
+    /// The verdict in a few words: proved for the bound, the length of the shortest counterexample, or the bound.
+    public var text: String {
+        switch self {
+        case .proved: "proved for the bound"
+        case .counterexample(let counterexample): "counterexample (\(counterexample.entries.count) steps)"
+        case .boundHit(let bound): "open: \(bound.text)"
+        }
+    }
 
     /// The counterexample, if there is one.
     public var counterexample: Counterexample? {

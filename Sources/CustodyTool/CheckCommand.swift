@@ -1,0 +1,238 @@
+import ArgumentParser
+import Custody
+import CustodyChecker
+import CustodyProtocols
+import Foundation
+
+/// `custody check`: every interleaving of a protocol's actors.
+struct CheckCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check",
+        abstract:
+            "Explore every interleaving of a protocol's actors, and prove its properties or show what breaks them.",
+        discussion: """
+            An actor is NAME[@PAGE[+COUNT]][:WORD…]. Names: \
+            \(ActorName.allCases.map(\.rawValue).joined(separator: ", ")). \
+            Words: \(ActorName.words.joined(separator: ", ")). Without pages, one that converts or discards works on all \
+            of them, any other on the first.
+
+            Exit codes: 0 when every property holds in all that can be reached, 1 when one does not (or a mutation \
+            survives), 2 when the exploration stopped at a bound before that, 64 when the command line is wrong.
+            """
+    )
+
+    @Option(help: "The protocol.", completion: .list(HandoverProtocol.all.map(\.name)))
+    var `protocol`: String?
+
+    @Option(help: "The actors, separated by commas.")
+    var actors: String?
+
+    @Option(name: .customLong("set"), help: "The actors and the beginning of this set of the suite.")
+    var setName: String?
+
+    @Option(help: "How many folios the file has.")
+    var folios: Int = 1
+
+    @Option(help: "The size of a folio, in pages: 1, 2, 4 or 8.")
+    var pages: Int = 1
+
+    @Option(
+        help: "The folios at the beginning: mapped, present, absent, private, or pending (some actor is final-put)."
+    )
+    var start: String = "mapped"
+
+    @Flag(name: .customLong("no-reduction"), help: "Take every order, also those that cannot matter.")
+    var full = false
+
+    @Option(help: "Stop after so many states.")
+    var maxStates: Int = 4_000_000
+
+    @Option(name: .customLong("property"), help: "Ask about these properties alone, separated by commas, and stop when they are broken.")
+    var propertyName: String?
+
+    @Flag(help: "Stop at the first counterexample, which need not be a shortest one.")
+    var first = false
+
+    @Flag(name: .shortAndLong, help: "Print verdicts without the counterexamples.")
+    var quiet = false
+
+    @Option(help: "Write the counterexample as a scenario that ‘custody run’ plays on the simulation.")
+    var scenario: String?
+
+    @Option(help: "Write the counterexamples as a page for a browser.")
+    var html: String?
+
+    @Flag(help: "Explore the whole suite and print a table of verdicts; with --protocol, for that protocol alone.")
+    var all = false
+
+    @Flag(help: "Print tables as Markdown, without anything that a machine's speed decides.")
+    var markdown = false
+
+    @Flag(help: "Plant defects in gmem-custody and print which property notices each.")
+    var mutants = false
+
+    @Flag(help: "Settle the questions of the review, and print the claims with their verdicts.")
+    var questions = false
+
+    @Flag(help: "List the properties with their sources.")
+    var properties = false
+
+    func run() throws {
+        if properties {
+            printProperties()
+        } else if mutants {
+            try exit(MutationTable().print(markdown))
+        } else if questions {
+            for question in Question.all { print(QuestionText(question, maxStates).text(markdown)) }
+        } else if all {
+            let protocols = try chosenProtocol().map { [$0] } ?? HandoverProtocol.all
+            try exit(SuiteTable(protocols: protocols, try checker()).print(markdown))
+        } else {
+            try checkOne()
+        }
+    }
+
+    private func checkOne() throws {
+        let configuration = try chosenConfiguration()
+        let report = try checker().check(configuration)
+        print(CheckText(report, showsCounterexamples: !quiet).text)
+        let counterexamples = report.verdicts.compactMap(\.verdict.counterexample)
+        if scenario != nil || html != nil, counterexamples.isEmpty {
+            CustodyTool.report("custody: there is no counterexample to write")
+        }
+        if let html, !counterexamples.isEmpty { try write(CounterexamplePage(report).html, to: html) }
+        if let scenario, !counterexamples.isEmpty { try writeScenario(counterexamples, to: scenario) }
+        try exit(CheckOutcome(report))
+    }
+
+    private func writeScenario(_ counterexamples: [Counterexample], to path: String) throws {
+        var reasons: [String] = []
+        for counterexample in counterexamples {
+            do {
+                try write(try counterexample.scenario(), to: path)
+                print("\n\(path): \(counterexample.property.rawValue); ‘custody run \(path)’ plays it")
+                return
+            } catch let error as ScenarioError {
+                reasons.append("\(counterexample.property.rawValue): \(error)")
+            }
+        }
+        CustodyTool.report("custody: no scenario was written: \(reasons.joined(separator: "; "))")
+    }
+
+    private func write(_ text: String, to path: String) throws {
+        do {
+            try Data(text.utf8).write(to: URL(fileURLWithPath: path))
+        } catch {
+            CustodyTool.report("custody: \(path) cannot be written: \(error.localizedDescription)")
+            throw ExitCode.failure
+        }
+    }
+
+    private func exit(_ outcome: CheckOutcome) throws {
+        if outcome != .holds { throw ExitCode(outcome.rawValue) }
+    }
+
+    private func printProperties() {
+        if markdown { print("| property | says | source |\n| --- | --- | --- |") }
+        for property in Property.allCases {
+            guard !markdown else {
+                print("| \(property.rawValue) | \(property.sentence) | \(property.source) |")
+                continue
+            }
+            print("\(property.rawValue)\n    \(property.sentence)\n    \(property.source)")
+        }
+    }
+
+    // MARK: The command line
+
+    private func checker() throws -> Checker {
+        guard maxStates > 0 else { throw ValidationError("--max-states takes a number from 1 on") }
+        var checker = Checker(reduction: !full, maximumStates: maxStates, shortest: !first, stopsAtFirst: first)
+        if let propertyName {
+            let names = propertyName.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+            guard !names.isEmpty else { throw ValidationError("--property names none") }
+            checker.properties = Set(
+                try names.map { try known("property", $0, Property.allCases, \.rawValue, "--property") }
+            )
+        }
+        return checker
+    }
+
+    private func chosenProtocol() throws -> HandoverProtocol? {
+        try `protocol`.map { try known("protocol", $0, HandoverProtocol.all, \.name, "--protocol") }
+    }
+
+    private func chosenConfiguration() throws -> CustodyChecker.Configuration {
+        guard let handover = try chosenProtocol() else {
+            let names = HandoverProtocol.all.map(\.name).joined(separator: ", ")
+            throw ValidationError("--protocol is missing (one of \(names)), or --all for the whole suite")
+        }
+        if let setName {
+            return try known("set", setName, Suite.configurations(for: handover), \.name, "--set")
+        }
+        guard let actors else {
+            throw ValidationError("--actors is missing, or --set with the name of a set of the suite")
+        }
+        guard [1, 2, 4, 8].contains(pages), folios > 0, folios <= SmallWorld.maximumPages,
+            folios * pages <= SmallWorld.maximumPages, folios < SmallWorld.maximumFolios
+        else {
+            throw ValidationError(
+                "the file has at most \(SmallWorld.maximumPages) pages in at most \(SmallWorld.maximumFolios - 1) folios "
+                    + "of 1, 2, 4 or 8 pages"
+            )
+        }
+        let starts: [(name: String, folio: CustodyChecker.Configuration.InitialFolio)] = [
+            ("mapped", .mapped), ("present", .present), ("absent", .absent), ("private", .ownedByGuest),
+            ("pending", .pending),
+        ]
+        let start = try known("beginning", start, starts, \.name, "--start").folio
+        let operations = try actors.split(separator: ",").map { try operation($0.trimmingCharacters(in: .whitespaces)) }
+        guard !operations.isEmpty else { throw ValidationError("--actors names nobody") }
+        let holds = operations.contains { $0.kind == .hold }
+        if holds, start == .absent { throw ValidationError("final-put holds a reference: --start absent has no folio") }
+        if start == .pending, !holds || folios > 1 || handover.machine.isInPlace {
+            throw ValidationError(
+                "--start pending needs a protocol in which something can be pending, one folio, and a final-put"
+            )
+        }
+        let allocates = operations.contains { $0.kind == .punchHole } || start == .absent
+        return CustodyChecker.Configuration(
+            actors,
+            handover,
+            folios: Array(repeating: start, count: folios),
+            pagesPerFolio: pages,
+            spareFolios: allocates ? 1 : 0,
+            addressSpaces: 1 + Int(operations.map(\.addressSpace).max() ?? 0),
+            operations: operations
+        )
+    }
+
+    private func operation(_ text: String) throws -> CustodyProtocols.Operation {
+        do throws(ActorName.ParseError) {
+            return try ActorName.operation(text, pages: folios * pages)
+        } catch {
+            switch error {
+            case .name(let name): throw unknown("actor", name, ActorName.allCases.map(\.rawValue), "--actors")
+            case .word(let word): throw unknown("word of an actor", word, ActorName.words, "--actors")
+            case .pages(let pages):
+                throw ValidationError("‘\(pages)’ in ‘\(text)’ is not PAGE or PAGE+COUNT within the file")
+            }
+        }
+    }
+
+    private func known<Value>(
+        _ what: String,
+        _ word: String,
+        _ values: [Value],
+        _ name: KeyPath<Value, String>,
+        _ option: String
+    ) throws -> Value {
+        if let value = values.first(where: { $0[keyPath: name] == word }) { return value }
+        throw unknown(what, word, values.map { $0[keyPath: name] }, option)
+    }
+
+    private func unknown(_ what: String, _ word: String, _ known: [String], _ option: String) -> ValidationError {
+        let place = SourceLocation(file: option, line: 1, column: 1)
+        return ValidationError(ConfigurationError(unknown: what, word, known: known, at: place).message)
+    }
+}

@@ -64,7 +64,7 @@ import Testing
         ("", "vm.yaml:1:1: error: the key ‘backend’ is missing here"),
         ("- a", "vm.yaml:1:1: error: expected keys with values, not a list"),
         ("backend: simulation\n", "vm.yaml:1:1: error: the key ‘guest’ is missing here"),
-        ("backend: [a]\n" + guest, "vm.yaml:1:1: error: the key ‘backend’ is missing here"),
+        ("backend: [a]\n" + guest, "vm.yaml:1:10: error: ‘backend’ must be text, not a list"),
         (
             "backend: simulaton\n" + guest,
             "vm.yaml:1:10: error: unknown back end ‘simulaton’; did you mean ‘simulation’? (accepted: simulation)"

@@ -51,6 +51,13 @@ import Testing
         #expect(backend.layout == configuration.guest.layout)
     }
 
+    @Test(arguments: [("4096TiB", true), ("8192TiB", false)])
+    func aGuestIsAtMostAsLargeAsTheBackEndSays(size: String, isMade: Bool) throws {
+        let configuration = try read(Self.head + "guest: {memory: [{at: 0, size: \(size)}]}\n")
+        let backend = try? configuration.makeBackend(from: registry)
+        #expect((backend != nil) == isMade)
+    }
+
     @Test func whatIsLeftOutHasItsDefault() throws {
         let configuration = try read(Self.head + Self.guest)
         #expect(configuration.limits == ControllerLimits())

@@ -92,6 +92,12 @@ public struct ScenarioRunner: ~Copyable {
             let after = describeOwnership(range)
             change = before == after ? after : "\(before) → \(after)"
         }
+        // The guest is told no more than that; whoever reads the timeline wants to know why.
+        if case .guestRequests = step.action, account.outcome == GuestReply.refused.word,
+            let refusal = events.compactMap(\.refusal).last
+        {
+            account.outcome += ": \(refusal)"
+        }
         if let settled = events.compactMap(\.settlement).last {
             account.outcome += "; hand-over \(settled)"
         }

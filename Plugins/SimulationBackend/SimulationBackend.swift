@@ -83,6 +83,9 @@ public final class SimulationBackend: MemoryBackend {
         )
     }
 
+    /// The largest guest, in bytes: more than any processor addresses.
+    static let maximumGuestBytes: UInt64 = 1 << 52
+
     /// What a simulation with these options can do.
     static func capabilities(_ options: SimulationOptions, granularity: PageSize) -> Capabilities {
         Capabilities(
@@ -95,7 +98,7 @@ public final class SimulationBackend: MemoryBackend {
             maximumProcessors: 1024,
             populate: false,
             hotplug: false,
-            maximumGuestBytes: 1 << 52
+            maximumGuestBytes: maximumGuestBytes
         )
     }
 

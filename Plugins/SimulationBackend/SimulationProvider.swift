@@ -24,10 +24,16 @@ public struct SimulationProvider: BackendProvider {
     public func check(_ options: ConfigurationSection) throws(ConfigurationError) { _ = try SimulationOptions(options) }
 
     /// Makes a simulated guest.
+    ///
+    /// - Throws: `BackendCreationError` for options that are not accepted, or a guest larger than the capabilities say.
     public func makeBackend(
         for guest: GuestConfiguration,
         options: ConfigurationSection
     ) throws(BackendCreationError) -> any MemoryBackend {
+        guard guest.layout.pageCount <= SimulationBackend.maximumGuestBytes / PageSize.base.bytes else {
+            let largest = ByteCount(SimulationBackend.maximumGuestBytes)
+            throw .backend(BackendError(.unsupported, "the largest guest of the simulation has \(largest)"))
+        }
         do {
             return SimulationBackend(guest: guest, options: try SimulationOptions(options))
         } catch {

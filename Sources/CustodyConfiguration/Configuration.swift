@@ -23,9 +23,11 @@ public struct Configuration: Sendable {
     /// - Throws: `ConfigurationError` for whatever is not accepted.
     public init(_ node: ConfigurationNode, registry: BackendRegistry) throws(ConfigurationError) {
         var root = try ConfigurationSection(node)
-        guard let named = root.node("backend"), let name = named.text else { throw root.missing("backend") }
-        _ = try registry.provider(named: name, at: named.location)
-        backend = (name, named.location)
+        guard let name = try root.string("backend"), let location = root.node("backend")?.location else {
+            throw root.missing("backend")
+        }
+        _ = try registry.provider(named: name, at: location)
+        backend = (name, location)
         guard let guestSection = try root.section("guest") else { throw root.missing("guest") }
         guest = try Configuration.readGuest(guestSection)
         policy = try PolicyReader.read(try root.section("policy"))

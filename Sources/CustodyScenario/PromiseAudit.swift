@@ -68,7 +68,7 @@ struct PromiseAudit {
             let lease = Lease(kind: kind, range: range, holder: holder)
             guard let index = leases.firstIndex(of: lease) else { return "\(holder) released what it did not hold" }
             leases.remove(at: index)
-        case .decided, .prepared, .committed, .finished, .failed, .leaseRefused, .lost: break
+        case .malformed, .decided, .prepared, .committed, .finished, .failed, .leaseRefused, .lost: break
         }
         return nil
     }

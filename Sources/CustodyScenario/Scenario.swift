@@ -26,6 +26,7 @@ public struct Scenario: Sendable {
         var section = try ConfigurationSection(node)
         guard let name = try section.string("name") else { throw section.missing("name") }
         guard let items = try section.list("steps") else { throw section.missing("steps") }
+        guard !items.isEmpty else { throw ConfigurationError("a scenario has at least one step", at: section.location) }
         var options: [String: ConfigurationSection] = [:]
         if var backends = try section.section("backends") {
             for name in backends.keys { options[name] = try backends.section(name) }

@@ -63,6 +63,9 @@ public struct ScenarioRunner: ~Copyable {
             self.init(actor, deed, range)
         }
 
+        /// Notes that the step could not be carried out at all.
+        mutating func fail(_ why: String) { (outcome, failure) = ("failed", why) }
+
         mutating func expect(_ expected: String, _ actual: String) {
             if expected != actual { failure = "expected \(expected), not \(actual)" }
         }
@@ -88,6 +91,12 @@ public struct ScenarioRunner: ~Copyable {
         if account.isAboutOwnership, let range = account.range, let before {
             let after = describeOwnership(range)
             change = before == after ? after : "\(before) → \(after)"
+        }
+        // The guest is told no more than that; whoever reads the timeline wants to know why.
+        if case .guestRequests = step.action, account.outcome == GuestReply.refused.word,
+            let refusal = events.compactMap(\.refusal).last
+        {
+            account.outcome += ": \(refusal)"
         }
         if let settled = events.compactMap(\.settlement).last {
             account.outcome += "; hand-over \(settled)"
@@ -153,19 +162,19 @@ public struct ScenarioRunner: ~Copyable {
             return lease(holder, kind, range, access)
         case .deviceWrites(let device, let bytes, let address):
             var account = Account(device, "writes \(bytes.count) B", at: address, bytes.count)
-            account.failure = leases.write(bytes, to: address, as: device)
+            if let why = leases.write(bytes, to: address, as: device) { account.fail(why) }
             return account
         case .deviceReads(let device, let expectation, let address):
             var account = Account(device, "reads \(expectation.count) B", at: address, expectation.count)
             switch leases.read(expectation.count, from: address, as: device) {
             case .success(let bytes): compare(bytes, expectation, &account)
-            case .failure(let error): account.failure = error.description
+            case .failure(let error): account.fail(error.description)
             }
             return account
         case .deviceReleases(let device):
             var account = Account(device, "releases", leases.range(of: device))
             account.isAboutOwnership = true
-            if !leases.release(device) { account.failure = "\(device) holds nothing" }
+            if !leases.release(device) { account.fail("\(device) holds nothing") }
             return account
         case .wait(let duration):
             backend.executor.pass(duration)
@@ -211,7 +220,7 @@ public struct ScenarioRunner: ~Copyable {
     ) -> Account {
         var account = address.map { Account(actor, deed, at: $0, byteCount) } ?? Account(actor, deed)
         guard let player = KernelPlayer(backend) else {
-            account.failure = "the back end has no kernel whose protocol can be driven"
+            account.fail("the back end has no kernel whose protocol can be driven")
             return account
         }
         (account.outcome, account.failure) = body(player)
@@ -229,7 +238,7 @@ public struct ScenarioRunner: ~Copyable {
     ) -> Account {
         var account = given
         guard let agent = backend.guestAgent else {
-            account.failure = "the back end has no scripted guest"
+            account.fail("the back end has no scripted guest")
             return account
         }
         do {
@@ -259,23 +268,24 @@ public struct ScenarioRunner: ~Copyable {
         _ device: String?
     ) -> Account {
         let range = try? PageRange(address: GuestPhysicalAddress(address), byteCount: byteCount)
-        var account = Account("guest/vcpu\(processor)", "asks for \(target)", range)
+        // Numbers that are no range have no column of their own.
+        let numbers = range == nil ? " of \(ByteCount(byteCount)) at \(GuestPhysicalAddress(address))" : ""
+        var account = Account("guest/vcpu\(processor)", "asks for \(target)\(numbers)", range)
         account.isAboutOwnership = true
         guard let agent = backend.guestAgent else {
-            account.failure = "the back end has no scripted guest"
+            account.fail("the back end has no scripted guest")
             return account
         }
         do {
             let operation = GuestOperation.request(address: address, byteCount: byteCount, target: target)
             guard case .reply(let reply) = try agent.perform(operation, on: processor, answeringTo: controller) else {
-                account.failure = "the guest gave no answer"
+                account.fail("the guest gave no answer")
                 return account
             }
             account.outcome = reply.text
             account.expect(expected.rawValue, reply.word)
         } catch {
-            account.outcome = "failed"
-            account.failure = "\(error)"
+            account.fail("\(error)")
         }
         if let range { account.heldBy = controller.blockers(of: range) }
         if account.outcome.hasPrefix("done") { account.heldBy = [] }

@@ -74,6 +74,15 @@ extension ControllerEvent {
         return true
     }
 
+    /// Why a request was not carried out.
+    var refusal: String? {
+        switch kind {
+        case .malformed(_, let error): "\(error)"
+        case .failed(_, let error): error.message
+        default: nil
+        }
+    }
+
     /// The end of a hand-over, in a few words.
     var settlement: String? {
         guard case .settled(let ticket, let result) = kind else { return nil }

@@ -14,8 +14,18 @@ struct ExplainCommand: ParsableCommand {
             """
     )
 
-    @Argument(help: "The protocol.", completion: .list(HandoverProtocol.all.map(\.name)))
-    var name: String
+    @Argument(
+        help: ArgumentHelp("The protocol.", valueName: "name"),
+        completion: .list(HandoverProtocol.all.map(\.name)),
+        transform: { name in
+            guard let handover = HandoverProtocol.named(name) else {
+                let known = HandoverProtocol.all.map(\.name).joined(separator: ", ")
+                throw ValidationError("there is no such protocol (known: \(known))")
+            }
+            return handover
+        }
+    )
+    var handover: HandoverProtocol
 
     @Flag(help: "Print the graph of states in the language of Graphviz.")
     var dot = false
@@ -26,11 +36,13 @@ struct ExplainCommand: ParsableCommand {
     @Flag(help: "Also list every step of the machine, with the code that it stands for.")
     var steps = false
 
-    func run() throws {
-        guard let handover = HandoverProtocol.named(name) else {
-            let known = HandoverProtocol.all.map(\.name).joined(separator: ", ")
-            throw ValidationError("there is no protocol ‘\(name)’ (known: \(known))")
+    func validate() throws {
+        guard [dot, svg, steps].count(where: { $0 }) <= 1 else {
+            throw ValidationError("--dot, --svg and --steps are three answers: name one of them")
         }
+    }
+
+    func run() throws {
         let description = ProtocolDescription(handover)
         if svg {
             print(try Graphviz.svg(description.dot), terminator: "")

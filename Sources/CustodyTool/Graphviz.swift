@@ -15,11 +15,13 @@ enum Graphviz {
         process.standardInput = input
         process.standardOutput = output
         try process.run()
-        input.fileHandleForWriting.write(Data(graph.utf8))
+        // A program that ends before it has read the graph is an error below, not a signal that ends this one.
+        signal(SIGPIPE, SIG_IGN)
+        try? input.fileHandleForWriting.write(contentsOf: Data(graph.utf8))
         try input.fileHandleForWriting.close()
         let drawing = output.fileHandleForReading.readDataToEndOfFile()
         process.waitUntilExit()
-        guard process.terminationStatus == 0 else {
+        guard process.terminationStatus == 0, !drawing.isEmpty else {
             report("custody: ‘dot’ could not draw the graph; is the Debian package graphviz installed?")
             throw ExitCode.unavailable
         }

@@ -13,8 +13,8 @@ struct RunCommand: ParsableCommand {
             Without a scenario file, the one that the configuration names is played, or a built-in one. Without a \
             configuration, the built-in one is used, which names the simulation.
 
-            Exit codes: 0 when everything was as expected, 1 when it was not, 69 when the back end is not available \
-            on this machine, 78 when a file is wrong.
+            Exit codes: 0 when everything was as expected, 1 when it was not, 64 when the command line is wrong, 69 \
+            when the back end is not available on this machine, or not as it was asked for, 78 when a file is wrong.
             """
     )
 
@@ -39,6 +39,10 @@ struct RunCommand: ParsableCommand {
     @Flag(help: "Also print every step that the controller took.")
     var events = false
 
+    func validate() throws {
+        guard repetitions >= 1 else { throw ValidationError("--repeat takes a number from 1 on") }
+    }
+
     func run() throws {
         do {
             let isAsExpected = try play()
@@ -51,7 +55,7 @@ struct RunCommand: ParsableCommand {
             throw ExitCode.configuration
         } catch BackendCreationError.backend(let error) {
             report("custody: \(error)")
-            throw error.code == .unavailable || error.code == .unsupported ? ExitCode.unavailable : ExitCode.failure
+            throw ExitCode.unavailable
         }
     }
 
@@ -64,7 +68,6 @@ struct RunCommand: ParsableCommand {
         if let backend {
             configuration.backend = (backend, SourceLocation(file: "--backend", line: 1, column: 1))
         }
-        guard repetitions >= 1 else { throw ValidationError("--repeat takes a number from 1 on") }
         var isAsExpected = true
         for scenario in try chosenScenarios(configuration) {
             let failed = try play(scenario, configuration, registry)

@@ -51,6 +51,13 @@ import Testing
         #expect(backend.layout == configuration.guest.layout)
     }
 
+    @Test(arguments: [("4096TiB", true), ("8192TiB", false)])
+    func aGuestIsAtMostAsLargeAsTheBackEndSays(size: String, isMade: Bool) throws {
+        let configuration = try read(Self.head + "guest: {memory: [{at: 0, size: \(size)}]}\n")
+        let backend = try? configuration.makeBackend(from: registry)
+        #expect((backend != nil) == isMade)
+    }
+
     @Test func whatIsLeftOutHasItsDefault() throws {
         let configuration = try read(Self.head + Self.guest)
         #expect(configuration.limits == ControllerLimits())
@@ -64,7 +71,7 @@ import Testing
         ("", "vm.yaml:1:1: error: the key ‘backend’ is missing here"),
         ("- a", "vm.yaml:1:1: error: expected keys with values, not a list"),
         ("backend: simulation\n", "vm.yaml:1:1: error: the key ‘guest’ is missing here"),
-        ("backend: [a]\n" + guest, "vm.yaml:1:1: error: the key ‘backend’ is missing here"),
+        ("backend: [a]\n" + guest, "vm.yaml:1:10: error: ‘backend’ must be text, not a list"),
         (
             "backend: simulaton\n" + guest,
             "vm.yaml:1:10: error: unknown back end ‘simulaton’; did you mean ‘simulation’? (accepted: simulation)"

@@ -36,6 +36,13 @@ import Testing
         #expect(fixture.isQuiet)
     }
 
+    @Test func numbersThatAreNoRangeAreSeen() throws {
+        let fixture = try ControllerFixture()
+        #expect(ask(fixture, 1, 4096) == .refused)
+        #expect(ask(fixture, 0, 0) == .refused)
+        #expect(fixture.events.words == ["malformed", "malformed"])
+    }
+
     @Test func randomNumbersNeverTrap() throws {
         var (random, note) = Seed.generator("guest requests")
         let fixture = try ControllerFixture(pages: 0..<64)

@@ -7,6 +7,7 @@ extension MemoryController: GuestRequestHandler {
         do {
             range = try PageRange(address: GuestPhysicalAddress(request.address), byteCount: request.byteCount)
         } catch {
+            emit(.malformed(request, error))
             return .refused
         }
         let conversion = ConversionRequest(

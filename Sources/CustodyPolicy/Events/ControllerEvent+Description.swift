@@ -4,6 +4,9 @@ extension ControllerEvent.Kind: CustomStringConvertible {
     /// The event in one line, without its time: two back ends that do the same give the same lines.
     public var description: String {
         switch self {
+        case .malformed(let request, let error):
+            "malformed by guest/vcpu\(request.processor): \(request.byteCount) bytes at "
+                + "\(GuestPhysicalAddress(request.address)) to \(request.target), \(error)"
         case .requested(let request):
             "requested by \(request.requester): \(request.range) to \(request.target)"
         case .decided(_, .allow): "policy: allowed"

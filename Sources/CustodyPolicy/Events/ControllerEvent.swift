@@ -4,6 +4,8 @@ public import Custody
 public struct ControllerEvent: Sendable {
     /// What happened.
     public enum Kind: Sendable {
+        /// A guest asked with numbers that are no range of pages; it was refused, and nobody else was asked.
+        case malformed(GuestRequest, RangeError)
         /// Somebody asked for a conversion.
         case requested(ConversionRequest)
         /// The policy answered.

@@ -162,7 +162,7 @@ public struct ConfigurationSection: Sendable {
     /// - Throws: ``ConfigurationError`` for the first key that nobody asked for, with the nearest one that was.
     public consuming func finish() throws(ConfigurationError) {
         for entry in entries where !known.contains(entry.key) {
-            throw ConfigurationError(unknown: "key", entry.key, known: known.sorted(), at: entry.location)
+            throw ConfigurationError(unknown: "key", entry.key, known: Set(known).sorted(), at: entry.location)
         }
     }
 

@@ -74,20 +74,8 @@ enum KernelStepReader {
     private static func expectation(
         _ section: inout ConfigurationSection
     ) throws(ConfigurationError) -> ScenarioAction.KernelExpectation {
-        var results: [(key: String, value: KernelResult)] = []
-        for result in KernelResult.allCases { results.append((result.name, result)) }
         var expectation = ScenarioAction.KernelExpectation(stuck: try section.choice("stuck", of: waits) ?? .none)
-        if let node = section.node("expect") {
-            guard let match = results.first(where: { $0.key == node.text }) else {
-                throw ConfigurationError(
-                    unknown: "kernel result",
-                    node.text ?? "",
-                    known: results.map(\.key),
-                    at: node.location
-                )
-            }
-            expectation.result = match.value
-        }
+        expectation.result = try section.choice("expect", among: KernelResult.allCases.map { ($0.name, $0) })
         let outcomes: KeyValuePairs<String, CustodyProtocols.Outcome> = [
             "completed": .completed, "blocked-by-mapping": .blockedByMapping,
             "blocked-by-reference": .blockedByReferences, "pending": .pending, "cancelled": .cancelled,

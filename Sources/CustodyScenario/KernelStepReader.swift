@@ -7,6 +7,9 @@ enum KernelStepReader {
         let kind = try ScenarioReader.required(section, try section.choice("kernel", of: kinds), "kernel")
         let address = try ScenarioReader.address(&section)
         let size = try section.byteCount("size")?.rawValue ?? PageSize.base.bytes
+        guard size.isMultiple(of: PageSize.base.bytes) else {
+            throw ConfigurationError("‘size’ must be a multiple of \(ByteCount(PageSize.base.bytes))", at: section.location)
+        }
         let callers: KeyValuePairs<String, CustodyProtocols.Operation.CallerBehavior> = [
             "uses-outcome": .usesOutcome, "believes-registered": .believesRegistered, "asks-again": .asksAgain,
             "leaves": .leaves,
@@ -83,6 +86,10 @@ enum KernelStepReader {
         ]
         expectation.outcome = try section.choice("means", of: outcomes)
         expectation.stop = try section.byteCount("stop")?.rawValue
+        // As with every other step: where nothing is said, it is expected to succeed.
+        if expectation.result == nil, expectation.outcome == nil, expectation.stuck == .none {
+            expectation.result = .success
+        }
         return expectation
     }
 

@@ -74,6 +74,7 @@ const unsigned long ckvm_request_set_memory_attributes2 = _IOWR(0xAE, 0xd2, stru
 const unsigned long ckvm_request_create_guest_memfd = _IOWR(0xAE, 0xd4, struct ckvm_create_guest_memfd);
 const unsigned long ckvm_request_pre_fault_memory = _IOWR(0xAE, 0xd5, struct ckvm_pre_fault_memory);
 #if defined(__x86_64__)
+_Static_assert(CKVM_EHWPOISON == EHWPOISON, "EHWPOISON");
 _Static_assert(_IOR(0xAE, 0x83, struct ckvm_sregs) == KVM_GET_SREGS, "KVM_GET_SREGS");
 _Static_assert(_IOW(0xAE, 0x82, struct ckvm_regs) == KVM_SET_REGS, "KVM_SET_REGS");
 _Static_assert(_IOW(0xAE, 0x90, struct ckvm_cpuid2) == KVM_SET_CPUID2, "KVM_SET_CPUID2");

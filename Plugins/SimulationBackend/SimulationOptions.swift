@@ -53,13 +53,7 @@ public struct SimulationOptions: Sendable {
     public init(_ section: ConfigurationSection) throws(ConfigurationError) {
         self.init()
         var section = section
-        if let node = section.node("protocol") {
-            guard let handover = node.text.flatMap(HandoverProtocol.named) else {
-                let known = HandoverProtocol.all.map(\.name)
-                throw ConfigurationError(unknown: "protocol", node.text ?? "", known: known, at: node.location)
-            }
-            self.handover = handover
-        }
+        handover = try section.choice("protocol", among: HandoverProtocol.all.map { ($0.name, $0) }) ?? handover
         seed = try section.unsigned("seed") ?? seed
         interleaves = try section.boolean("interleave") ?? interleaves
         initial = try section.choice("initial", of: ["shared": .shared, "private": .private]) ?? initial

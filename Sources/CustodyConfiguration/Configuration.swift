@@ -60,9 +60,14 @@ public struct Configuration: Sendable {
         } catch {
             throw .configuration(error)
         }
-        var section = options[backend.name] ?? ConfigurationSection(at: backend.location)
+        var section = backendOptions
         if let overrides { section = section.overridden(by: overrides) }
         return try provider.makeBackend(for: guest, options: section)
+    }
+
+    /// What the file says of the back end that it names; empty where it says nothing.
+    package var backendOptions: ConfigurationSection {
+        options[backend.name] ?? ConfigurationSection(at: backend.location)
     }
 
     private static func readGuest(_ given: ConfigurationSection) throws(ConfigurationError) -> GuestConfiguration {

@@ -7,6 +7,9 @@ enum KernelStepReader {
         let kind = try ScenarioReader.required(section, try section.choice("kernel", of: kinds), "kernel")
         let address = try ScenarioReader.address(&section)
         let size = try section.byteCount("size")?.rawValue ?? PageSize.base.bytes
+        guard size.isMultiple(of: PageSize.base.bytes) else {
+            throw ConfigurationError("‘size’ must be a multiple of \(ByteCount(PageSize.base.bytes))", at: section.location)
+        }
         let callers: KeyValuePairs<String, CustodyProtocols.Operation.CallerBehavior> = [
             "uses-outcome": .usesOutcome, "believes-registered": .believesRegistered, "asks-again": .asksAgain,
             "leaves": .leaves,
@@ -74,20 +77,8 @@ enum KernelStepReader {
     private static func expectation(
         _ section: inout ConfigurationSection
     ) throws(ConfigurationError) -> ScenarioAction.KernelExpectation {
-        var results: [(key: String, value: KernelResult)] = []
-        for result in KernelResult.allCases { results.append((result.name, result)) }
         var expectation = ScenarioAction.KernelExpectation(stuck: try section.choice("stuck", of: waits) ?? .none)
-        if let node = section.node("expect") {
-            guard let match = results.first(where: { $0.key == node.text }) else {
-                throw ConfigurationError(
-                    unknown: "kernel result",
-                    node.text ?? "",
-                    known: results.map(\.key),
-                    at: node.location
-                )
-            }
-            expectation.result = match.value
-        }
+        expectation.result = try section.choice("expect", among: KernelResult.allCases.map { ($0.name, $0) })
         let outcomes: KeyValuePairs<String, CustodyProtocols.Outcome> = [
             "completed": .completed, "blocked-by-mapping": .blockedByMapping,
             "blocked-by-reference": .blockedByReferences, "pending": .pending, "cancelled": .cancelled,
@@ -95,6 +86,10 @@ enum KernelStepReader {
         ]
         expectation.outcome = try section.choice("means", of: outcomes)
         expectation.stop = try section.byteCount("stop")?.rawValue
+        // As with every other step: where nothing is said, it is expected to succeed.
+        if expectation.result == nil, expectation.outcome == nil, expectation.stuck == .none {
+            expectation.result = .success
+        }
         return expectation
     }
 

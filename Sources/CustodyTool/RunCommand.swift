@@ -33,7 +33,7 @@ struct RunCommand: ParsableCommand {
     @Flag(help: "Let everybody at work in the simulated kernel go on by chance, rather than the caller first.")
     var interleave = false
 
-    @Option(name: .customLong("repeat"), help: "Play so often, each time with the next seed; show what is not right.")
+    @Option(name: .customLong("repeat"), help: "Play so often, each time with the next seed where there is one; show the first that is not right.")
     var repetitions: Int = 1
 
     @Flag(help: "Also print every step that the controller took.")
@@ -86,12 +86,13 @@ struct RunCommand: ParsableCommand {
         _ registry: BackendRegistry
     ) throws -> Int {
         var failed = 0
+        let name = configuration.backend.name
+        let given = scenario.options(for: name) ?? ConfigurationSection(at: configuration.backend.location)
+        let first = try firstSeed(configuration.backendOptions.overridden(by: given), registry[name])
         for repetition in 0..<UInt64(repetitions) {
-            let name = configuration.backend.name
-            var options = scenario.options(for: name) ?? ConfigurationSection(at: configuration.backend.location)
-            if seed != nil || repetitions > 1 {
-                options = options.setting("seed", to: "\((seed ?? 1) &+ repetition)", origin: "--seed")
-            }
+            var options = given
+            let seed = first.map { $0 &+ repetition }
+            if let seed { options = options.setting("seed", to: "\(seed)", origin: "--seed") }
             if interleave { options = options.setting("interleave", to: "true", origin: "--interleave") }
             let backend = try configuration.makeBackend(from: registry, overrides: options)
             defer { backend.shutDown() }
@@ -100,11 +101,26 @@ struct RunCommand: ParsableCommand {
             if !result.isAsExpected { failed += 1 }
             // All of the one run, or the first one that went wrong.
             if repetitions == 1 || (failed == 1 && !result.isAsExpected) {
-                if repetitions > 1 { print("seed \((seed ?? 1) &+ repetition):") }
+                if repetitions > 1 { print(seed.map { "seed \($0):" } ?? "run \(repetition + 1):") }
                 print(Timeline(result, backend: name, events: events).text)
             }
         }
         return failed
+    }
+
+    /// The seed of the first run: the one of the command line, else the one of the files, else 1. `nil` where a single
+    /// run needs none from here, and where the back end leaves nothing to chance: it is played again as it is.
+    private func firstSeed(
+        _ options: ConfigurationSection,
+        _ provider: (any BackendProvider)?
+    ) throws(ConfigurationError) -> UInt64? {
+        if let seed { return seed }
+        guard repetitions > 1 else { return nil }
+        var options = options
+        if let seed = try options.unsigned("seed") { return seed }
+        let one = ConfigurationSection(at: options.location).setting("seed", to: "1", origin: "--repeat")
+        do { try provider?.check(one) } catch { return nil }
+        return 1
     }
 
     private func chosenScenarios(_ configuration: Configuration) throws -> [Scenario] {

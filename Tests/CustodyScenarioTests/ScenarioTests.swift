@@ -51,6 +51,7 @@ import Testing
         ("{device: nic, does: read, at: 0, size: 1}", "nic holds nothing"),
         ("{device: nic, does: pin, at: 0, size: 4KiB, expect: refused}", "expected refused, not reached"),
         ("{device: nic, does: pin, at: 2MiB, size: 4KiB}", "expected reached, not refused"),
+        ("{kernel: punch-hole, at: 0, size: 1TiB}", "expected 0; it answered -EINVAL: error"),
     ])
     func aBrokenExpectationIsReportedWithItsPlace(step: String, failure: String) throws {
         let steps = "  - {wait: 1ms}\n  -  \(step)\n"
@@ -128,6 +129,11 @@ import Testing
         ),
         ("  - {host: cancel, att: 0}\n", "s.yaml:3:20: error: unknown key ‘att’ (accepted: host)"),
         ("  []\n", "s.yaml:1:1: error: a scenario has at least one step"),
+        ("  - {kernel: pin, at: 0, size: 6KiB}\n", "s.yaml:3:5: error: ‘size’ must be a multiple of 4 KiB"),
+        (
+            "  - {kernel: pin, at: 0, expect: [0]}\n",
+            "s.yaml:3:32: error: ‘expect’ must be one of 0, -EAGAIN, -ENOENT, -EINVAL, -ENOMEM, -EFAULT, -EHWPOISON, SIGBUS, -EINPROGRESS, not a list"
+        ),
         ("  x: 1\n", "s.yaml:3:3: error: ‘steps’ must be a list, not a mapping"),
         (
             "  - {guest: null, at: 0, size: 4KiB}\n",

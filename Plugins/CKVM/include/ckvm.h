@@ -180,6 +180,9 @@ enum {
     CKVM_EXIT_MEMORY_FAULT = 39,
 };
 
+/* KVM_MEMORY_EXIT_FLAG_PRIVATE: the access was to private memory. The exit comes with EFAULT or EHWPOISON. */
+enum { CKVM_MEMORY_EXIT_PRIVATE = 1 << 3, CKVM_EHWPOISON = 133 };
+
 struct ckvm_exit_io {
     uint8_t is_out;
     uint8_t size;

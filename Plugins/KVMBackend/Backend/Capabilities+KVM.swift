@@ -21,7 +21,7 @@ extension Capabilities {
             transitAccess: .asBefore,
             reclaim: .offeredByGuest,
             maximumProcessors: max(1, min(features?[.maximumProcessors] ?? 1, 256)),
-            maximumGuestBytes: 511 * PageSize.huge.bytes
+            maximumGuestBytes: BootMemory.maximumReach
         )
     }
 }

@@ -18,6 +18,10 @@ final class BootMemory: Sendable {
     private static let page = PageSize.base.bytes
     private static let gibibyte = PageSize.huge.bytes
 
+    /// How far from address 0 RAM may reach, in bytes: the page tables have one page of 512 directories, the last of them
+    /// for the slot itself.
+    static let maximumReach = 511 * gibibyte
+
     /// The slot's place.
     let placement: Placement
     /// The slot's memory.
@@ -48,10 +52,10 @@ final class BootMemory: Sendable {
     static func placement(beside layout: GuestMemoryLayout, processors: Int) throws(BackendError) -> Placement {
         let bounds = layout.bounds
         let end = bounds.end.multipliedReportingOverflow(by: page)
-        guard !end.overflow, end.partialValue <= (511 * gibibyte) else {
+        guard !end.overflow, end.partialValue <= maximumReach else {
             throw BackendError(
                 .unsupported,
-                "the guest's program reaches memory below 511 GiB only; move or shrink the guest's RAM",
+                "the guest's program reaches memory below \(ByteCount(maximumReach)) only; move or shrink the guest's RAM",
                 range: bounds
             )
         }

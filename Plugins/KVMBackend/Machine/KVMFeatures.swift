@@ -1,3 +1,5 @@
+import CKVM
+
 /// What this machine's KVM says it can do.
 package struct KVMFeatures: Sendable, Hashable {
     /// What `KVM_CHECK_EXTENSION` returned for each capability.
@@ -17,16 +19,17 @@ package struct KVMFeatures: Sendable, Hashable {
     package func obstacle(to mode: KVMMode) -> String? {
         switch mode {
         case .dual:
-            if self[.guestMemfdFlags] & 3 != 3 {
+            let needed = Int(CKVM_GUEST_MEMFD_MMAP | CKVM_GUEST_MEMFD_INIT_SHARED)
+            if self[.guestMemfdFlags] & needed != needed {
                 return
-                    "KVM_CAP_GUEST_MEMFD_FLAGS is \(self[.guestMemfdFlags]), not 3: a guest_memfd that can be mapped "
+                    "KVM_CAP_GUEST_MEMFD_FLAGS is \(self[.guestMemfdFlags]), not \(needed): a guest_memfd that can be mapped "
                     + "needs Linux 6.18"
             }
             return self[.userMemory2] == 0 ? "KVM_CAP_USER_MEMORY2 is absent: it needs Linux 6.8" : nil
         case .revoked:
             return self[.immediateExit] == 0 ? "KVM_CAP_IMMEDIATE_EXIT is absent: it needs Linux 4.13" : nil
         case .attributes:
-            if self[.memoryAttributes] & 8 == 0 {
+            if self[.memoryAttributes] & Int(CKVM_MEMORY_ATTRIBUTE_PRIVATE) == 0 {
                 return "KVM_CAP_MEMORY_ATTRIBUTES is \(self[.memoryAttributes]): KVM_SET_MEMORY_ATTRIBUTES answers "
                     + "ENOTTY, because no type of virtual machine here has private memory"
             }

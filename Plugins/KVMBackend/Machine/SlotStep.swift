@@ -17,12 +17,4 @@ enum SlotStep: Sendable, Hashable {
         case .protect(let range, let from, let to): .protect(range, from: to, to: from)
         }
     }
-
-    /// Whether a guest must be out while the step is made.
-    var concernsGuest: Bool {
-        switch self {
-        case .add, .remove: true
-        case .protect: false
-        }
-    }
 }

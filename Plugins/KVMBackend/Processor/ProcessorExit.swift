@@ -35,9 +35,8 @@ package enum ProcessorExit: Sendable, Hashable {
             return
         case let errno?:
             // EFAULT and EHWPOISON come with an exit reason all the same.
-            guard reason == CKVM_EXIT_MEMORY_FAULT, errno == .badAddress || errno.rawValue == 133 else {
-                throw errno
-            }
+            guard reason == CKVM_EXIT_MEMORY_FAULT, errno == .badAddress || errno.rawValue == CInt(CKVM_EHWPOISON)
+            else { throw errno }
         case nil: break
         }
         switch reason {
@@ -53,7 +52,11 @@ package enum ProcessorExit: Sendable, Hashable {
             self = .hypercall(number: call.number, arguments: [a, b, c, d, e, f])
         case CKVM_EXIT_MEMORY_FAULT:
             let fault = unsafe ckvm_run_memory_fault(run)
-            self = .memoryFault(address: fault.gpa, size: fault.size, isPrivate: fault.flags & 8 != 0)
+            self = .memoryFault(
+                address: fault.gpa,
+                size: fault.size,
+                isPrivate: fault.flags & UInt64(CKVM_MEMORY_EXIT_PRIVATE) != 0
+            )
         case CKVM_EXIT_HLT: self = .halt
         case CKVM_EXIT_SHUTDOWN: self = .shutdown
         case CKVM_EXIT_FAIL_ENTRY: self = .failedEntry(reason: unsafe ckvm_run_fail_entry_reason(run))

@@ -116,6 +116,16 @@ public struct ConfigurationSection: Sendable {
         _ key: String,
         of choices: KeyValuePairs<String, Value>
     ) throws(ConfigurationError) -> Value? {
+        try choice(key, among: Array(choices))
+    }
+
+    /// The word of `key` among words that are not known before the program runs, or `nil` where it is not there.
+    ///
+    /// - Throws: ``ConfigurationError`` with the nearest word where the value is not one of `choices`.
+    public mutating func choice<Value>(
+        _ key: String,
+        among choices: [(key: String, value: Value)]
+    ) throws(ConfigurationError) -> Value? {
         guard let node = node(key) else { return nil }
         let words = choices.map(\.key)
         guard let text = node.text else {

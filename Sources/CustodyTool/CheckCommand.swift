@@ -47,7 +47,10 @@ struct CheckCommand: ParsableCommand {
     @Option(help: "Stop after so many states.")
     var maxStates: Int = 4_000_000
 
-    @Option(name: .customLong("property"), help: "Ask about these properties alone, separated by commas, and stop when they are broken.")
+    @Option(
+        name: .customLong("property"),
+        help: "Ask about these properties alone, separated by commas, and stop when they are broken."
+    )
     var propertyName: String?
 
     @Flag(help: "Stop at the first counterexample, which need not be a shortest one.")

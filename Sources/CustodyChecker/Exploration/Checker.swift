@@ -37,7 +37,7 @@ public struct Checker: Sendable {
         let clock = ContinuousClock()
         let start = clock.now
         let asked = Property.allCases.filter(properties.contains)
-        var exploration = Exploration(configuration, reduction: reduction)
+        var exploration = Exploration(configuration, reduction: reduction, keepsEdges: properties.contains(.noLivelock))
         guard exploration.fits else {
             let bound = Verdict.boundHit(exploration.excess)
             return Report(configuration: configuration, verdicts: asked.map { ($0, bound) })
@@ -50,7 +50,7 @@ public struct Checker: Sendable {
         // Taking a release first and alone can make a way longer than it need be: look for the shortest ones again.
         var again: Exploration?
         if reduction, shortest, !found.isEmpty {
-            var full = Exploration(configuration, reduction: false)
+            var full = Exploration(configuration, reduction: false, keepsEdges: false)
             _ = full.run(maximumStates: maximumStates, until: .all(found))
             again = full
         }

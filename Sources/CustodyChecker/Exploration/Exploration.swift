@@ -14,8 +14,11 @@ struct Exploration {
     let operations: [Operation]
     let machine: Machine
     let codec: StateCodec
-    let reduction: Bool
-    var table = StateTable()
+    /// The steps that are taken first and alone.
+    let independent: IndependentSteps
+    /// Whether the ways between states are kept: to look for a state without a way out.
+    let keepsEdges: Bool
+    var table: StateTable
     var edges: ContiguousArray<UInt32> = []
     var firstEdge: ContiguousArray<UInt32> = []
     /// States from which nothing is explored: all is done, nothing can go on, or the kernel would have crashed.
@@ -24,7 +27,7 @@ struct Exploration {
     var transitions = 0
     var depth = 0
 
-    init(_ configuration: Configuration, reduction: Bool) {
+    init(_ configuration: Configuration, reduction: Bool, keepsEdges: Bool = true) {
         self.configuration = configuration
         // Equal actors stand next to each other, so that they can be exchanged.
         var grouped: [Operation] = []
@@ -33,8 +36,10 @@ struct Exploration {
         }
         operations = grouped
         machine = configuration.handover.machine
-        self.reduction = reduction
+        independent = reduction ? IndependentSteps(configuration) : IndependentSteps()
+        self.keepsEdges = keepsEdges
         codec = StateCodec(configuration, operations: grouped, symmetric: reduction)
+        table = StateTable(stride: codec.stride)
     }
 
     /// When an exploration may end before everything was visited.
@@ -49,7 +54,7 @@ struct Exploration {
 
     /// Whether a state fits into its packed form.
     var fits: Bool {
-        operations.count <= 8 && codec.bits <= 512
+        operations.count <= 8 && codec.stride <= PackedState.maximumWords
             && configuration.folios.count * configuration.pagesPerFolio <= SmallWorld.maximumPages
             && configuration.folios.count + configuration.spareFolios <= SmallWorld.maximumFolios
             && operations.allSatisfy { $0.accesses <= 3 }
@@ -153,7 +158,7 @@ struct Exploration {
                 depth += 1
                 levelEnd = table.count
             }
-            firstEdge.append(UInt32(truncatingIfNeeded: edges.count))
+            if keepsEdges { firstEdge.append(UInt32(truncatingIfNeeded: edges.count)) }
             let number = UInt32(truncatingIfNeeded: head)
             head += 1
             if ends.contains(number) { continue }
@@ -168,21 +173,19 @@ struct Exploration {
         var isBlocked = true
         var first = 0
         var last = operations.count
-        if reduction, let alone = independentActor(state) {
+        if let alone = independentActor(state) {
             first = alone
             last = alone + 1
         }
-        for index in first..<last where !state.actors[index].isDone {
-            var next = state
-            let transition = step(&next, index)
+        for index in first..<last where state.actors[index].step != .done {
             var broken = Violations()
-            judge(transition, index, before: state, after: next, &broken)
+            let packed = successor(of: state, index, &broken)
             if !broken.isEmpty { note(broken, number, isTransition: true) }
-            if transition.isBlocked { continue }
+            guard let packed else { continue }
             isBlocked = false
-            transitions += 1
-            let (reached, isNew) = table.insert(codec.pack(next), from: number)
-            edges.append(reached)
+            transitions &+= 1
+            let (reached, isNew) = table.insert(packed, from: number)
+            if keepsEdges { edges.append(reached) }
             if isNew, broken.isFatal { ends.insert(reached) }
         }
         if isBlocked {
@@ -193,10 +196,20 @@ struct Exploration {
         }
     }
 
+    /// The state after one step of an actor, packed, with what the step breaks; nil if it waits.
+    @inline(__always)
+    func successor(of state: SystemState, _ index: Int, _ broken: inout Violations) -> PackedState? {
+        var next = state
+        let transition = step(&next, index)
+        let after = next
+        judge(transition, index, before: state, after: after, &broken)
+        return transition.isBlocked ? nil : codec.pack(after)
+    }
+
     /// An actor whose next step commutes with everything that the others can do before it.
     @inline(__always)
     func independentActor(_ state: SystemState) -> Int? {
-        for index in 0..<operations.count where state.actors[index].step.isIndependent { return index }
+        for index in 0..<operations.count where independent.contains(state.actors[index].step) { return index }
         return nil
     }
 

@@ -1,23 +1,25 @@
-/// A state of a configuration, packed into 64 bytes.
+/// A state of a configuration, packed: a word for every actor, then the words of the world; the rest are zero.
 struct PackedState: Hashable, Sendable {
-    var words: InlineArray<8, UInt64>
+    /// The most words a state can have: eight actors, and 256 bits of world.
+    static let maximumWords = 12
+
+    var words: InlineArray<12, UInt64>
 
     init() { words = InlineArray(repeating: 0) }
 
-    @inline(__always)
     static func == (left: PackedState, right: PackedState) -> Bool {
         var difference: UInt64 = 0
-        for index in 0..<8 { difference |= left.words[index] ^ right.words[index] }
+        for index in 0..<12 { difference |= left.words[index] ^ right.words[index] }
         return difference == 0
     }
 
-    func hash(into hasher: inout Hasher) { hasher.combine(hash) }
+    func hash(into hasher: inout Hasher) { hasher.combine(hash(12)) }
 
-    /// A well mixed hash of all bits.
+    /// A well mixed hash of the first `count` words.
     @inline(__always)
-    var hash: UInt64 {
+    func hash(_ count: Int) -> UInt64 {
         var hash: UInt64 = 0x9E37_79B9_7F4A_7C15
-        for index in 0..<8 {
+        for index in 0..<count {
             hash ^= words[index]
             hash = hash &* 0xFF51_AFD7_ED55_8CCD
             hash ^= hash &>> 32
@@ -26,19 +28,20 @@ struct PackedState: Hashable, Sendable {
     }
 }
 
-/// Writes fields of a few bits one after the other.
+/// Writes fields of a few bits one after the other, from some word on.
 struct BitWriter {
-    var state = PackedState()
-    var position = 0
+    var state: PackedState
+    var position: Int
 
     /// Appends the low `bits` bits of `value`.
     @inline(__always)
     mutating func put(_ value: UInt64, _ bits: Int) {
         let word = position &>> 6
-        let shift = UInt64(position & 63)
-        let field = value & ((1 &<< UInt64(bits)) &- 1)
-        state.words[word & 7] |= field &<< shift
-        if Int(shift) &+ bits > 64 { state.words[(word &+ 1) & 7] |= field &>> (64 &- shift) }
+        let shift = UInt64(truncatingIfNeeded: position & 63)
+        let field = value & ((1 &<< UInt64(truncatingIfNeeded: bits)) &- 1)
+        guard word < 12 else { return }
+        state.words[word] |= field &<< shift
+        if (position & 63) &+ bits > 64, word < 11 { state.words[word &+ 1] |= field &>> (64 &- shift) }
         position &+= bits
     }
 }
@@ -46,18 +49,17 @@ struct BitWriter {
 /// Reads the fields back in the same order.
 struct BitReader {
     let state: PackedState
-    var position = 0
-
-    init(_ state: PackedState) { self.state = state }
+    var position: Int
 
     /// The next `bits` bits.
     @inline(__always)
     mutating func take(_ bits: Int) -> UInt64 {
         let word = position &>> 6
-        let shift = UInt64(position & 63)
-        var field = state.words[word & 7] &>> shift
-        if Int(shift) &+ bits > 64 { field |= state.words[(word &+ 1) & 7] &<< (64 &- shift) }
+        let shift = UInt64(truncatingIfNeeded: position & 63)
+        guard word < 12 else { return 0 }
+        var field = state.words[word] &>> shift
+        if (position & 63) &+ bits > 64, word < 11 { field |= state.words[word &+ 1] &<< (64 &- shift) }
         position &+= bits
-        return field & ((1 &<< UInt64(bits)) &- 1)
+        return field & ((1 &<< UInt64(truncatingIfNeeded: bits)) &- 1)
     }
 }

@@ -1,6 +1,9 @@
 import CustodyProtocols
 
 /// Packs the states of one configuration and finds the representative of states that differ only by equal actors.
+///
+/// What nobody will read again is left out: who wrote a page last (a simulation tells, no step and no property reads
+/// it), the count of invalidations where no guest faults, what an ended operation answered where no property asks.
 struct StateCodec: Sendable {
     let world: SmallWorld
     let actorCount: Int
@@ -9,6 +12,11 @@ struct StateCodec: Sendable {
     /// For every actor, the first actor with the same operation.
     let firstEqual: [Int]
     let isSymmetric: Bool
+    /// Whether some actor compares the count of invalidations.
+    private let countsInvalidations: Bool
+    /// For every actor, whether its result, and what that means, are read after it has ended.
+    private let keepsResult: [Bool]
+    private let keepsOutcome: [Bool]
 
     init(_ configuration: Configuration, operations: [Operation], symmetric: Bool) {
         world = configuration.initialWorld
@@ -17,124 +25,153 @@ struct StateCodec: Sendable {
         spaces = max(1, min(4, configuration.addressSpaces))
         firstEqual = operations.map { operation in operations.firstIndex(of: operation) ?? 0 }
         isSymmetric = symmetric && Set(firstEqual).count < operations.count
+        countsInvalidations = operations.contains { $0.kind == .guestAccess }
+        keepsResult = operations.map { $0.kind == .poison || $0.kind == .tearDown }
+        keepsOutcome = operations.map(\.kind.isConversion)
+    }
+
+    /// How many bits the world takes.
+    var worldBits: Int {
+        Int(world.pageCount) * (3 + spaces) + placeCount * 3 + world.folioCount * 23 + 2 * (4 + actorCount) + 7
     }
 
     /// How many bits a state takes.
-    var bits: Int {
-        let pages = Int(world.pageCount) * (5 + spaces)
-        let folios = world.folioCount * 23
-        let locks = 2 * (4 + actorCount) + 7
-        return pages + placeCount * 3 + folios + locks + actorCount * 53
+    var bits: Int { actorCount * 64 + worldBits }
+
+    /// How many words a state takes.
+    var stride: Int { actorCount + (worldBits + 63) / 64 }
+
+    /// Packs a state.
+    func pack(_ state: SystemState) -> PackedState {
+        guard isSymmetric, !isSorted(state) else { return packInOrder(state) }
+        var sorted = state
+        sortEqualActors(&sorted)
+        return packInOrder(sorted)
     }
 
-    /// Packs a state. Register values that nobody will read again are left out.
-    func pack(_ state: SystemState) -> PackedState {
-        var state = state
-        if isSymmetric { sortEqualActors(&state) }
-        var writer = BitWriter()
-        for index in 0..<Int(world.pageCount) {
+    private func packInOrder(_ state: SystemState) -> PackedState {
+        var packed = PackedState()
+        for index in 0..<actorCount { packed.words[index] = word(state.actors[index], index) }
+        var writer = BitWriter(state: packed, position: actorCount &* 64)
+        for index in 0..<Int(truncatingIfNeeded: world.pageCount) {
             let page = state.world.pages[index]
             writer.put(UInt64(page.mappability.rawValue), 2)
-            writer.put(UInt64(page.writer.rawValue), 2)
             writer.put(page.isGuestMapped ? 1 : 0, 1)
             writer.put(UInt64(page.hostMappings), spaces)
         }
         for index in 0..<placeCount { writer.put(UInt64(state.world.cache[index]), 3) }
         for index in 0..<world.folioCount {
             let folio = state.world.folios[index]
-            writer.put(UInt64(bitPattern: Int64(folio.references &+ 8)), 6)
-            writer.put(UInt64(folio.mappings), 4)
-            writer.put(UInt64(folio.lockOwner), 4)
-            writer.put(UInt64(folio.flags.rawValue), 6)
-            writer.put(folio.index.rawValue, 3)
+            var field = UInt64(truncatingIfNeeded: folio.references &+ 8) & 63
+            field |= (UInt64(folio.mappings) & 15) &<< 6
+            field |= (UInt64(folio.lockOwner) & 15) &<< 10
+            field |= (UInt64(folio.flags.rawValue) & 63) &<< 14
+            field |= (folio.index.rawValue & 7) &<< 20
+            writer.put(field, 23)
         }
         writer.put(UInt64(state.world.invalidateLock.writer), 4)
         writer.put(state.world.invalidateLock.readers, actorCount)
         writer.put(UInt64(state.world.offsetsLock.writer), 4)
         writer.put(state.world.offsetsLock.readers, actorCount)
-        writer.put(UInt64(state.world.invalidateSequence), 4)
+        writer.put(countsInvalidations ? UInt64(state.world.invalidateSequence) : 0, 4)
         writer.put(UInt64(state.world.invalidationsInProgress), 2)
         writer.put(state.world.hasInode ? 1 : 0, 1)
-        for index in 0..<actorCount { put(state.actors[index], &writer) }
         return writer.state
     }
 
+    /// The word of an actor.
     @inline(__always)
-    func put(_ actor: Actor, _ writer: inout BitWriter) {
-        writer.put(UInt64(actor.step.rawValue), 7)
-        writer.put(UInt64(actor.step.isPartOfPut ? actor.afterPut.rawValue : 0), 7)
-        writer.put(UInt64(actor.afterLookup.rawValue), 7)
-        writer.put(UInt64(actor.result.rawValue), 4)
-        writer.put(UInt64(actor.pageOutcome.rawValue), 3)
-        writer.put(UInt64(actor.outcome.rawValue), 3)
-        writer.put(UInt64(actor.references), 2)
-        writer.put(UInt64(actor.remaining), 2)
-        writer.put(UInt64(actor.flags.rawValue), 3)
-        writer.put(actor.folio.map { UInt64($0.rawValue) &+ 1 } ?? 0, 3)
-        writer.put(UInt64(actor.cursor), 3)
-        writer.put(actor.stop == .max ? 0 : UInt64(actor.stop) &+ 1, 3)
-        writer.put(UInt64(bitPattern: Int64(actor.observed &+ 8)), 6)
+    private func word(_ actor: Actor, _ index: Int) -> UInt64 {
+        if actor.step == .done {
+            var word = UInt64(Step.done.rawValue)
+            if keepsResult[index] { word |= (UInt64(actor.result.rawValue) & 15) &<< 21 }
+            if keepsOutcome[index] { word |= (UInt64(actor.outcome.rawValue) & 7) &<< 28 }
+            return word
+        }
+        var word = UInt64(actor.step.rawValue) & 127
+        word |= (actor.step.isPartOfPut ? UInt64(actor.afterPut.rawValue) & 127 : 0) &<< 7
+        word |= (UInt64(actor.afterLookup.rawValue) & 127) &<< 14
+        word |= (UInt64(actor.result.rawValue) & 15) &<< 21
+        word |= (UInt64(actor.pageOutcome.rawValue) & 7) &<< 25
+        word |= (UInt64(actor.outcome.rawValue) & 7) &<< 28
+        word |= (UInt64(actor.references) & 3) &<< 31
+        word |= (UInt64(actor.remaining) & 3) &<< 33
+        word |= (UInt64(actor.flags.rawValue) & 7) &<< 35
+        word |= (actor.folio.map { UInt64($0.rawValue) &+ 1 } ?? 0) &<< 38
+        word |= (UInt64(actor.cursor) & 7) &<< 41
+        word |= (actor.stop == .max ? 0 : (UInt64(actor.stop) &+ 1) & 15) &<< 44
+        word |= (UInt64(truncatingIfNeeded: actor.observed &+ 8) & 63) &<< 48
+        return word
     }
 
     /// Unpacks a state.
     func unpack(_ packed: PackedState) -> SystemState {
-        var reader = BitReader(packed)
+        var reader = BitReader(state: packed, position: actorCount &* 64)
         var world = world
-        for index in 0..<Int(world.pageCount) {
+        for index in 0..<Int(truncatingIfNeeded: world.pageCount) {
             world.pages[index] = PageState(
-                mappability: Mappability(rawValue: UInt8(reader.take(2))) ?? .all,
-                writer: Writer(rawValue: UInt8(reader.take(2))) ?? .kernel,
+                mappability: Mappability(rawValue: UInt8(truncatingIfNeeded: reader.take(2))) ?? .all,
                 isGuestMapped: reader.take(1) == 1,
-                hostMappings: UInt8(reader.take(spaces))
+                hostMappings: UInt8(truncatingIfNeeded: reader.take(spaces))
             )
         }
-        for index in 0..<placeCount { world.cache[index] = UInt8(reader.take(3)) }
+        for index in 0..<placeCount { world.cache[index] = UInt8(truncatingIfNeeded: reader.take(3)) }
         for index in 0..<world.folioCount {
+            let field = reader.take(23)
             world.folios[index] = FolioState(
-                references: Int32(truncatingIfNeeded: reader.take(6)) &- 8,
-                mappings: UInt16(reader.take(4)),
-                lockOwner: UInt8(reader.take(4)),
-                flags: FolioState.Flags(rawValue: UInt8(reader.take(6))),
-                index: PageOffset(reader.take(3))
+                references: Int32(truncatingIfNeeded: field & 63) &- 8,
+                mappings: UInt16(truncatingIfNeeded: field &>> 6 & 15),
+                lockOwner: UInt8(truncatingIfNeeded: field &>> 10 & 15),
+                flags: FolioState.Flags(rawValue: UInt8(truncatingIfNeeded: field &>> 14 & 63)),
+                index: PageOffset(field &>> 20 & 7)
             )
         }
-        world.invalidateLock = LockState(writer: UInt8(reader.take(4)), readers: reader.take(actorCount))
-        world.offsetsLock = LockState(writer: UInt8(reader.take(4)), readers: reader.take(actorCount))
-        world.invalidateSequence = UInt8(reader.take(4))
-        world.invalidationsInProgress = UInt8(reader.take(2))
+        world.invalidateLock.writer = UInt8(truncatingIfNeeded: reader.take(4))
+        world.invalidateLock.readers = reader.take(actorCount)
+        world.offsetsLock.writer = UInt8(truncatingIfNeeded: reader.take(4))
+        world.offsetsLock.readers = reader.take(actorCount)
+        world.invalidateSequence = UInt8(truncatingIfNeeded: reader.take(4))
+        world.invalidationsInProgress = UInt8(truncatingIfNeeded: reader.take(2))
         world.hasInode = reader.take(1) == 1
         var state = SystemState(world: world, actors: InlineArray(repeating: Actor(step: .done, remaining: 0)))
-        for index in 0..<actorCount { state.actors[index] = takeActor(&reader) }
+        for index in 0..<actorCount { state.actors[index] = actor(packed.words[index]) }
         return state
     }
 
     @inline(__always)
-    func takeActor(_ reader: inout BitReader) -> Actor {
-        var actor = Actor(step: Step(rawValue: UInt8(reader.take(7))) ?? .done, remaining: 0)
-        actor.afterPut = Step(rawValue: UInt8(reader.take(7))) ?? .done
-        actor.afterLookup = Step(rawValue: UInt8(reader.take(7))) ?? .done
-        actor.result = KernelResult(rawValue: UInt8(reader.take(4))) ?? .success
-        actor.pageOutcome = Outcome(rawValue: UInt8(reader.take(3))) ?? .none
-        actor.outcome = Outcome(rawValue: UInt8(reader.take(3))) ?? .none
-        actor.references = UInt8(reader.take(2))
-        actor.remaining = UInt8(reader.take(2))
-        actor.flags = Actor.Flags(rawValue: UInt8(reader.take(3)))
-        let folio = reader.take(3)
+    private func actor(_ word: UInt64) -> Actor {
+        func field(_ shift: UInt64, _ mask: UInt64) -> UInt8 { UInt8(truncatingIfNeeded: word &>> shift & mask) }
+        var actor = Actor(step: Step(rawValue: field(0, 127)) ?? .done, remaining: field(33, 3))
+        actor.result = KernelResult(rawValue: field(21, 15)) ?? .success
+        actor.outcome = Outcome(rawValue: field(28, 7)) ?? .none
+        guard actor.step != .done else { return actor }
+        actor.afterPut = Step(rawValue: field(7, 127)) ?? .done
+        actor.afterLookup = Step(rawValue: field(14, 127)) ?? .done
+        actor.pageOutcome = Outcome(rawValue: field(25, 7)) ?? .none
+        actor.references = field(31, 3)
+        actor.flags = Actor.Flags(rawValue: field(35, 7))
+        let folio = field(38, 7)
         actor.folio = folio == 0 ? nil : FolioID(UInt32(folio) &- 1)
-        actor.cursor = UInt32(reader.take(3))
-        let stop = reader.take(3)
+        actor.cursor = UInt32(field(41, 7))
+        let stop = field(44, 15)
         actor.stop = stop == 0 ? .max : UInt32(stop) &- 1
-        actor.observed = Int32(truncatingIfNeeded: reader.take(6)) &- 8
+        actor.observed = Int32(field(48, 63)) &- 8
         return actor
     }
 
+    /// Whether equal actors are in their order.
+    private func isSorted(_ state: SystemState) -> Bool {
+        for index in 1..<actorCount where firstEqual[index] == firstEqual[index &- 1] {
+            if isBefore(index, index &- 1, state) { return false }
+        }
+        return true
+    }
+
     /// Puts equal actors into a fixed order, and renames them in the locks they hold.
-    func sortEqualActors(_ state: inout SystemState) {
-        for index in 1..<actorCount {
+    private func sortEqualActors(_ state: inout SystemState) {
+        for index in 1..<actorCount where firstEqual[index] != index {
             var place = index
-            while place > 0, firstEqual[place - 1] == firstEqual[place],
-                isBefore(place, place - 1, state)
-            {
+            while place > 0, firstEqual[place - 1] == firstEqual[place], isBefore(place, place - 1, state) {
                 exchange(place - 1, place, &state)
                 place -= 1
             }
@@ -142,15 +179,14 @@ struct StateCodec: Sendable {
     }
 
     /// Whether one actor comes before another: by registers, then by the locks it holds.
-    func isBefore(_ left: Int, _ right: Int, _ state: SystemState) -> Bool {
-        let (one, two) = (key(left, state), key(right, state))
-        return one.registers != two.registers ? one.registers < two.registers : one.locks < two.locks
+    private func isBefore(_ left: Int, _ right: Int, _ state: SystemState) -> Bool {
+        let (one, two) = (word(state.actors[left], left), word(state.actors[right], right))
+        return one != two ? one < two : locks(left, state) < locks(right, state)
     }
 
-    func key(_ index: Int, _ state: SystemState) -> (registers: UInt64, locks: UInt64) {
-        var writer = BitWriter()
-        put(state.actors[index], &writer)
-        let owner = UInt8(index &+ 1)
+    /// The locks that an actor holds.
+    private func locks(_ index: Int, _ state: SystemState) -> UInt64 {
+        let owner = UInt8(truncatingIfNeeded: index &+ 1)
         var locks: UInt64 = state.world.invalidateLock.writer == owner ? 1 : 0
         locks |= state.world.offsetsLock.writer == owner ? 2 : 0
         locks |= (state.world.invalidateLock.readers &>> UInt64(index) & 1) &<< 2
@@ -158,11 +194,11 @@ struct StateCodec: Sendable {
         for folio in 0..<world.folioCount where state.world.folios[folio].lockOwner == owner {
             locks |= 1 &<< UInt64(4 &+ folio)
         }
-        return (writer.state.words[0], locks)
+        return locks
     }
 
     /// Exchanges two actors.
-    func exchange(_ left: Int, _ right: Int, _ state: inout SystemState) {
+    private func exchange(_ left: Int, _ right: Int, _ state: inout SystemState) {
         let actor = state.actors[left]
         state.actors[left] = state.actors[right]
         state.actors[right] = actor
@@ -191,21 +227,6 @@ extension Step {
         case .putDrop, .putDispatch, .callbackTakeLock, .callbackLockFolio, .callbackClearType,
             .callbackRestoreReferences, .callbackUnlockFolio, .callbackStoreGuest, .callbackReleaseLock,
             .completionResurrect, .completionEnqueue:
-            true
-        default: false
-        }
-    }
-
-    /// Whether the step commutes with every step of every other actor and no property sees it: it releases a lock,
-    /// which nobody else can touch before, or works on registers alone.
-    @inline(__always)
-    var isIndependent: Bool {
-        switch self {
-        case .lookupUnlockStale, .callbackUnlockFolio, .callbackReleaseLock, .completerUnlockFolio,
-            .completerReleaseLock, .clearUnlockFolio, .clearReleaseLock, .registerUnlockFolio, .registerReleaseLock,
-            .registerReturn, .setUnlockFolio, .setReleaseLock, .faultReleaseOffsets, .faultReleaseInvalidate,
-            .faultUnlockFolio, .faultRefuseUnlockFolio, .guestUnlockFolio, .guestReleaseInvalidate,
-            .punchUnlockFolio, .punchReleaseOffsets, .truncateUnlockFolio, .poisonReleaseLock, .poisonUnlockFolio:
             true
         default: false
         }

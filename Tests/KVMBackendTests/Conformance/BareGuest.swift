@@ -8,9 +8,7 @@ import Testing
 /// changed while the processor runs.
 final class BareGuest: Sendable {
     let machine: VirtualMachine
-    let boot: BootMemory
-    /// Where the case puts its memory, in bytes: beyond the program's, which lies at address 0.
-    let data: UInt64 = 1 << 30
+    private let boot: BootMemory
     private let gate = QuiesceGate()
     private let processor: VirtualProcessor
 
@@ -18,11 +16,7 @@ final class BareGuest: Sendable {
         let bare = try BareMachine()
         machine = try bare.device.makeVirtualMachine()
         try machine.setTaskStateSegment()
-        boot = try BootMemory(
-            BootMemory.Placement(address: 0, size: 0x1_0000, gibibytes: 2),
-            kernel: LinuxKernel()
-        )
-        try machine.addSlot(0, guestAddress: 0, size: boot.placement.size, hostAddress: boot.map.address)
+        boot = try BareMachine.addProgram(to: machine)
         processor = try VirtualProcessor(0, of: machine, boot: boot, gate: gate)
     }
 

@@ -19,13 +19,26 @@ struct BareMachine: ~Copyable {
     let device: KVMDevice
     let machine: VirtualMachine
 
-    init() throws {
+    init(kernel: any Kernel = LinuxKernel()) throws {
         guard ckvm_guarded_install() == 0, ckvm_kick_install() > 0 else { throw Unexpected.outcome }
-        let device = try KVMDevice(kernel: LinuxKernel())
+        let device = try KVMDevice(kernel: kernel)
         let machine = try device.makeVirtualMachine()
         try machine.setTaskStateSegment()
         self.device = device
         self.machine = machine
+    }
+
+    /// Where a case puts the guest's data: beyond the guest program's memory, which lies at address 0.
+    static let data: UInt64 = 1 << 30
+
+    /// Puts the guest program and its page tables into the first slot.
+    static func addProgram(to machine: borrowing VirtualMachine) throws(KVMError) -> BootMemory {
+        let boot = try BootMemory(
+            BootMemory.Placement(address: 0, size: 0x1_0000, gibibytes: 2),
+            kernel: LinuxKernel()
+        )
+        try machine.addSlot(0, guestAddress: 0, size: boot.placement.size, hostAddress: boot.map.address)
+        return boot
     }
 
     /// Makes a guest_memfd and does not map it.
@@ -104,6 +117,16 @@ func objection(_ body: () throws -> Void) throws -> Errno? {
 /// What the kernel says against a call of the C library that returns -1 then.
 func objection(_ result: Int) -> Errno? { result == -1 ? Errno(rawValue: Glibc.errno) : nil }
 
+/// Waits for something that happens soon; that it does is the expectation, not when.
+func waits(until condition: () throws -> Bool) rethrows -> Bool {
+    let end = ContinuousClock.now + .seconds(20)
+    while try !condition() {
+        guard ContinuousClock.now < end else { return false }
+        sched_yield()
+    }
+    return true
+}
+
 /// This process's own access to its memory, which survives the signal that stops it.
 enum Touch {
     /// Fills bytes with one value.
@@ -119,6 +142,11 @@ enum Touch {
         var bytes = [UInt8](repeating: 0xEE, count: Int(count))
         let signal = copy(&bytes, at: address, isRead: true)
         return (bytes, signal)
+    }
+
+    /// Eight bytes, read at once.
+    static func word(at address: UInt) -> UInt64 {
+        read(8, at: address).bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
 
     /// Whether all bytes can be read and have one value.

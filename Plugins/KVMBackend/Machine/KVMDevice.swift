@@ -3,7 +3,8 @@ import SystemPackage
 
 /// `/dev/kvm`, opened.
 struct KVMDevice: ~Copyable, Sendable {
-    private let descriptor: OwnedDescriptor
+    /// The descriptor.
+    let descriptor: OwnedDescriptor
 
     /// Where the device is.
     static let path = "/dev/kvm"

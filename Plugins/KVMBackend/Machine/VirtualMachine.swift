@@ -3,7 +3,8 @@ import SystemPackage
 
 /// A virtual machine's descriptor, with what its processors and memory are made with.
 struct VirtualMachine: ~Copyable, Sendable {
-    private let descriptor: OwnedDescriptor
+    /// The descriptor.
+    let descriptor: OwnedDescriptor
     private let processorMapSize: UInt64
     private let processorIdentification: ProcessorIdentification
 

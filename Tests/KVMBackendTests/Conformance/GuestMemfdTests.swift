@@ -1,0 +1,258 @@
+import CKVM
+import Custody
+import Glibc
+import SystemPackage
+import Testing
+
+@testable import KVMBackend
+
+/// The cases of the kernel's `guest_memfd_test` selftest, as black-box tests.
+@Suite(.needsKVM, .timeLimit(.minutes(1))) struct GuestMemfdTests {
+    private let page = BareMachine.page
+
+    private enum Fallocate {
+        static let keepSize: Int32 = 1
+        static let punchHole: Int32 = 2 | 1
+
+        static func objection(_ file: borrowing OwnedDescriptor, _ mode: Int32, _ offset: Int, _ length: Int) -> Errno?
+        {
+            KVMBackendTests.objection(RawCall.fallocate.make(Int(file.rawValue), Int(mode), offset, length))
+        }
+    }
+
+    @Test("G1 guest_memfd_flags") func flags() throws {
+        let bare = try BareMachine()
+        let known = UInt64(try bare.device.value(of: .guestMemfdFlags))
+        #expect(known & 3 == 3)
+        for bit in UInt64(0)..<64 {
+            let refusal = try objection { _ = try bare.makeFile(size: page, flags: 1 << bit) }
+            #expect(refusal == (known & 1 << bit != 0 ? nil : .invalidArgument), "flag 1 << \(bit)")
+        }
+        #expect(try objection { _ = try bare.makeFile(size: page, flags: known) } == nil)
+        #expect(try objection { _ = try bare.makeFile(size: page, flags: .max) } == .invalidArgument)
+    }
+
+    @Test("G2 create_guest_memfd_multiple", arguments: BareMachine.kinds) func several(flags: UInt64) throws {
+        let bare = try BareMachine()
+        let first = try bare.makeFile(size: page, flags: flags)
+        let second = try bare.makeFile(size: 2 * page, flags: flags)
+        let status = try [status(of: first), status(of: second)]
+        #expect(status.map(\.st_size) == [4096, 8192])
+        #expect(status[0].st_ino != status[1].st_ino)
+        #expect(first.rawValue != second.rawValue)
+    }
+
+    @Test("G3 create_invalid_sizes", arguments: BareMachine.kinds) func invalidSizes(flags: UInt64) throws {
+        let bare = try BareMachine()
+        let sizes: [UInt64] = Array(0..<page) + [page + 1, 3 * page - 1, 1 << 63, .max - page + 1, .max]
+        let refused = try sizes.filter { size in
+            try objection { _ = try bare.makeFile(size: size, flags: flags) } == .invalidArgument
+        }
+        #expect(refused == sizes)
+        #expect(try objection { _ = try bare.makeFile(size: page, flags: flags) } == nil)
+    }
+
+    @Test("G4 file_read_write", arguments: BareMachine.kinds) func readAndWrite(flags: UInt64) throws {
+        let bare = try BareMachine()
+        let file = try bare.makeFile(size: 4 * page, flags: flags)
+        var bytes = [UInt8](repeating: 0x55, count: 64)
+        let refusals = unsafe bytes.withUnsafeMutableBytes { bytes in
+            unsafe [
+                objection(Glibc.read(file.rawValue, bytes.baseAddress, bytes.count)),
+                objection(Glibc.write(file.rawValue, bytes.baseAddress, bytes.count)),
+                objection(pread(file.rawValue, bytes.baseAddress, bytes.count, 0)),
+                objection(pwrite(file.rawValue, bytes.baseAddress, bytes.count, 0)),
+            ]
+        }
+        // The selftest wants a failure; these are this kernel's numbers for it, and others would do.
+        #expect(refusals == [.invalidArgument, .invalidArgument, .illegalSeek, .illegalSeek])
+        #expect(Touch.uniform(bytes, 0x55))
+    }
+
+    @Test("G5 mmap_supported") func mapping() throws {
+        let bare = try BareMachine()
+        let size = 4 * page
+        let file = try bare.machine.makeGuestMemoryFile(.guestMemfd(flags: BareMachine.touchable), size: size)
+        let again = try file.mapAgain(length: size)
+        let start = file.map.address
+        #expect(Touch.holds(0, at: start, count: size))
+        #expect(Touch.fill(0xAA, at: start, count: size) == 0)
+        #expect(Touch.holds(0xAA, at: again.address, count: size))
+        try file.punchHole(offset: 0, length: page)
+        for map in [start, again.address] {
+            #expect(Touch.holds(0, at: map, count: page))
+            #expect(Touch.holds(0xAA, at: map + 4096, count: size - page))
+        }
+        #expect(Touch.fill(0xAA, at: start, count: page) == 0)
+        #expect(Touch.holds(0xAA, at: again.address, count: size))
+    }
+
+    @Test("G6 fault_overflow") func overflow() throws {
+        let bare = try BareMachine()
+        let size = 4 * page
+        let file = try bare.makeFile(size: size, flags: BareMachine.touchable)
+        let map = try MappedMemory(file.rawValue, length: 4 * size, kernel: LinuxKernel())
+        #expect(Touch.fill(0xAA, at: map.address, count: size) == 0)
+        for beyond in stride(from: size, to: 4 * size, by: Int(page)) {
+            #expect(Touch.read(1, at: map.address + UInt(beyond)).signal == SIGBUS)
+            #expect(Touch.fill(1, at: map.address + UInt(beyond), count: 1) == SIGBUS)
+        }
+        #expect(Touch.read(page + 1, at: map.address + UInt(size - page)).signal == SIGBUS)
+        #expect(Touch.holds(0xAA, at: map.address, count: size))
+        #expect(try status(of: file).st_size == Int(size))
+    }
+
+    @Test("G7 fault_private") func privateFault() throws {
+        let bare = try BareMachine()
+        let size = 4 * page
+        let file = try bare.machine.makeGuestMemoryFile(.guestMemfd(flags: BareMachine.mappable), size: size)
+        let again = try file.mapAgain(length: size)
+        for address in [file.map.address, again.address] {
+            for offset in stride(from: UInt(0), to: UInt(size), by: 4096) {
+                #expect(Touch.read(1, at: address + offset).signal == SIGBUS)
+                #expect(Touch.fill(0xAA, at: address + offset, count: 8) == SIGBUS)
+            }
+        }
+    }
+
+    @Test("G8 mmap_cow") func copyOnWrite() throws {
+        let bare = try BareMachine()
+        for flags in [BareMachine.mappable, BareMachine.touchable] {
+            let file = try bare.makeFile(size: page, flags: flags)
+            #expect(map(file, MAP_PRIVATE) == .invalidArgument)
+            #expect(map(file, MAP_SHARED) == nil)
+        }
+    }
+
+    @Test("G9 mmap_not_supported") func noMapping() throws {
+        let bare = try BareMachine()
+        let file = try bare.makeFile(size: page, flags: 0)
+        #expect(map(file, MAP_SHARED) == .operationNotSupportedByDevice)
+        #expect(map(file, MAP_PRIVATE) == .operationNotSupportedByDevice)
+        // The package's own file is always mapped, so it says so.
+        let refusal = try objection { _ = try bare.machine.makeGuestMemoryFile(.guestMemfd(flags: 0), size: page) }
+        #expect(refusal == .operationNotSupportedByDevice)
+    }
+
+    @Test("G10 file_size", arguments: BareMachine.kinds) func fileSize(flags: UInt64) throws {
+        let bare = try BareMachine()
+        for size in [page, 4 * page, BareMachine.large + page, 1 << 40] {
+            let status = try status(of: bare.makeFile(size: size, flags: flags))
+            #expect(status.st_size == Int(size))
+            #expect(status.st_blksize == 4096)
+        }
+    }
+
+    @Test("G11 fallocate", arguments: BareMachine.kinds) func allocation(flags: UInt64) throws {
+        let bare = try BareMachine()
+        let size = 4 * 4096
+        let file = try bare.makeFile(size: UInt64(size), flags: flags)
+        let cases: [(mode: Int32, offset: Int, length: Int, isRefused: Bool)] = [
+            (Fallocate.keepSize, 0, size, false),
+            (Fallocate.keepSize, 4095, 4096, true),
+            (Fallocate.keepSize, 0, 4095, true),
+            (Fallocate.keepSize, size, 4096, true),
+            (Fallocate.keepSize, size + 4096, 4096, true),
+            (Fallocate.keepSize, size - 4096, 8192, true),
+            (Fallocate.punchHole, size, 4096, false),
+            (Fallocate.punchHole, size + 4096, 4096, false),
+            (Fallocate.punchHole, 4096, 4095, true),
+            (Fallocate.punchHole, 4096, 4096, false),
+            (Fallocate.keepSize, 4096, 4096, false),
+        ]
+        for (mode, offset, length, isRefused) in cases {
+            let refusal = Fallocate.objection(file, mode, offset, length)
+            #expect(refusal == (isRefused ? .invalidArgument : nil), "mode \(mode), \(length) bytes at \(offset)")
+        }
+        // A file of guest memory neither grows by allocation nor loses its size by a hole.
+        #expect(Fallocate.objection(file, 0, 0, size) == .notSupportedOnSocket)
+        #expect(Fallocate.objection(file, 2, 0, size) == .notSupportedOnSocket)
+        #expect(try status(of: file).st_size == size)
+    }
+
+    @Test("G12 invalid_punch_hole", arguments: BareMachine.kinds) func invalidHole(flags: UInt64) throws {
+        let bare = try BareMachine()
+        let file = try bare.makeFile(size: 4 * page, flags: flags)
+        let misaligned: [(UInt64, UInt64)] = [
+            (0, 1), (0, page - 1), (0, page + 1),
+            (1, 1), (1, page - 1), (1, page), (1, page + 1),
+            (page, 1), (page, page - 1), (page, page + 1),
+        ]
+        for (offset, length) in misaligned {
+            let refusal = try objection {
+                try LinuxKernel().call(.punchHole(file.rawValue, offset: offset, length: length))
+            }
+            #expect(refusal == .invalidArgument, "\(length) bytes at \(offset)")
+        }
+    }
+
+    @Test("G13 collapse") func collapse() throws {
+        let bare = try BareMachine()
+        let size = 2 * BareMachine.large
+        let file = try bare.machine.makeGuestMemoryFile(.guestMemfd(flags: BareMachine.touchable), size: size)
+        #expect(Touch.fill(0xAA, at: file.map.address, count: size) == 0)
+        // A whole large page within the mapping, wherever the kernel put that.
+        let large = UInt(BareMachine.large)
+        let start = (file.map.address + large - 1) / large * large
+        let length = file.map.address + UInt(size) - start
+        #expect(advise(start, length / large * large, 14) == nil)  // MADV_HUGEPAGE
+        #expect(advise(start, large, 25) == .invalidArgument)  // MADV_COLLAPSE
+        // Forgetting the mapping's pages does not forget the file's.
+        #expect(advise(start, length / large * large, 4) == nil)  // MADV_DONTNEED
+        #expect(Touch.holds(0xAA, at: file.map.address, count: size))
+    }
+
+    @Test("G14 mbind") func memoryPolicy() throws {
+        let bare = try BareMachine()
+        let file = try bare.machine.makeGuestMemoryFile(.guestMemfd(flags: BareMachine.touchable), size: 8 * page)
+        let start = file.map.address
+        #expect(MemoryPolicy.bind(start, 4 * 4096, .interleave, nodes: 1) == nil)
+        #expect(MemoryPolicy.bind(start, 4096, .bind, nodes: 1) == nil)
+        #expect(MemoryPolicy.bind(start + 4096, 4096, .preferred, nodes: 1) == nil)
+        #expect(MemoryPolicy.bind(start + 2 * 4096, 4096, .default, nodes: 0) == nil)
+        let expected: [MemoryPolicy] = [.bind, .preferred, .default, .interleave, .default]
+        for (index, mode) in expected.enumerated() {
+            let found = MemoryPolicy.ask(start + UInt(index) * 4096)
+            #expect(found?.policy == mode, "page \(index)")
+            #expect(found?.nodes == (mode == .default ? 0 : 1), "page \(index)")
+        }
+        #expect(MemoryPolicy.bind(start, 4096, number: 999, nodes: 1) == .invalidArgument)
+        #expect(MemoryPolicy.ask(start)?.policy == .bind)
+        // A policy does not keep the pages from being touched.
+        #expect(Touch.fill(0xAA, at: start, count: 8 * page) == 0)
+        #expect(Touch.holds(0xAA, at: start, count: 8 * page))
+    }
+
+    @Test("G16 guest") func guest() throws {
+        let size = BareMachine.large
+        let guest = try BareGuest()
+        let file = try guest.machine.makeGuestMemoryFile(.guestMemfd(flags: BareMachine.touchable), size: size)
+        #expect(Touch.fill(0xAA, at: file.map.address, count: size) == 0)
+        try guest.machine.addSlot(1, guestAddress: BareMachine.data, size: size, file: file, offset: 0)
+        #expect(try guest.holds(0xAA, at: BareMachine.data, count: size))
+        #expect(try !guest.holds(0xAB, at: BareMachine.data, count: size))
+        try guest.fill(0xFF, at: BareMachine.data, count: size)
+        #expect(Touch.holds(0xFF, at: file.map.address, count: size))
+        let again = try file.mapAgain(length: size)
+        #expect(Touch.holds(0xFF, at: again.address, count: size))
+    }
+
+    // MARK: Calls that the back end never makes
+
+    private func status(of file: borrowing OwnedDescriptor) throws -> stat {
+        var status = stat()
+        guard unsafe fstat(file.rawValue, &status) == 0 else { throw Errno(rawValue: errno) }
+        return status
+    }
+
+    /// What the kernel says against mapping the first page.
+    private func map(_ file: borrowing OwnedDescriptor, _ flags: Int32) -> Errno? {
+        let address = unsafe mmap(nil, 4096, PROT_READ | PROT_WRITE, flags, file.rawValue, 0)
+        guard let address = unsafe address, unsafe address != MAP_FAILED else { return Errno(rawValue: errno) }
+        return unsafe objection(Int(munmap(address, 4096)))
+    }
+
+    private func advise(_ address: UInt, _ length: UInt, _ advice: Int32) -> Errno? {
+        unsafe objection(Int(madvise(UnsafeMutableRawPointer(bitPattern: address), Int(length), advice)))
+    }
+}

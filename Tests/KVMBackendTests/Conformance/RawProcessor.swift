@@ -1,0 +1,86 @@
+import CKVM
+import Custody
+import Testing
+
+@testable import KVMBackend
+
+/// A virtual processor that the case enters itself, and whose exits it sees as they are.
+final class RawProcessor: Sendable {
+    private let descriptor: ProcessorDescriptor
+    private let gate = QuiesceGate()
+    private let exits = Monitor<[Result<ProcessorExit, any Error>]>([])
+
+    /// Makes the first processor of a machine, as it comes out of its reset.
+    init(of machine: borrowing VirtualMachine) throws { descriptor = try machine.makeProcessor(0) }
+
+    /// Takes it out of the guest for good. To be called where it may still be inside.
+    func stop() { gate.shut() }
+
+    /// The exit of a program that is idle.
+    static let doorbell = ProcessorExit.io(port: UInt16(CKVM_PORT_DOORBELL), isOutput: true, size: 1, count: 1)
+
+    /// Has it run the guest program from its first instruction.
+    ///
+    /// - Parameter interrupts: where its table of interrupt handlers is.
+    func startProgram(in boot: BootMemory, interrupts: UInt64? = nil) throws {
+        // An access that no memory answered is completed by the next entry, which would change the registers again.
+        for _ in 0..<16 {
+            guard gate.enter(0, runAddress: descriptor.runAddress, completingOnly: true) else { break }
+            defer { gate.leave(0) }
+            guard case .mmio = try descriptor.enter() else { break }
+        }
+        var special = try descriptor.specialRegisters()
+        LongMode.configure(&special, pageTable: boot.pageTable)
+        if let interrupts {
+            special.idt.base = interrupts
+            special.idt.limit = 4095
+        }
+        try descriptor.set(special)
+        try descriptor.set(LongMode.start(at: boot.program, mailbox: boot.mailboxAddress(of: 0)))
+    }
+
+    /// Lets it run until it comes out by itself. In a thread of its own, for ``nextExit()`` to wait for.
+    func run() throws {
+        try Thread.start { [self] in runThread() }
+    }
+
+    /// The exit that the last ``run()`` ends with.
+    func nextExit() throws -> ProcessorExit {
+        let exit = exits.wait(for: .seconds(20)) { $0.isEmpty ? nil : $0.removeFirst() }
+        guard let exit else {
+            stop()
+            throw Unexpected.outcome
+        }
+        return try exit.get()
+    }
+
+    /// Gives the idle program a command and lets it run until it comes out by itself.
+    func runToExit(_ command: GuestCommand, in boot: BootMemory) throws -> ProcessorExit {
+        try run(command, in: boot)
+        return try nextExit()
+    }
+
+    /// Gives the idle program a command and lets it run.
+    func run(_ command: GuestCommand, in boot: BootMemory) throws {
+        try #require(boot.mailbox(of: 0)).put(command)
+        try run()
+    }
+
+    /// Lets it run until it comes out by itself.
+    func runToExit() throws -> ProcessorExit {
+        try run()
+        return try nextExit()
+    }
+
+    private func runThread() {
+        _ = ckvm_kick_admit()
+        var result: Result<ProcessorExit, any Error>
+        repeat {
+            guard gate.enter(0, runAddress: descriptor.runAddress, completingOnly: false) else { return }
+            do { result = .success(try descriptor.enter()) } catch { result = .failure(error) }
+            gate.leave(0)
+        } while (try? result.get()) == .interrupted
+        let exit = result
+        exits.update { $0.append(exit) }
+    }
+}

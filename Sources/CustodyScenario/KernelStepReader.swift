@@ -8,7 +8,8 @@ enum KernelStepReader {
         let address = try ScenarioReader.address(&section)
         let size = try section.byteCount("size")?.rawValue ?? PageSize.base.bytes
         guard size.isMultiple(of: PageSize.base.bytes) else {
-            throw ConfigurationError("‘size’ must be a multiple of \(ByteCount(PageSize.base.bytes))", at: section.location)
+            let unit = ByteCount(PageSize.base.bytes)
+            throw ConfigurationError("‘size’ must be a multiple of \(unit)", at: section.location)
         }
         let callers: KeyValuePairs<String, CustodyProtocols.Operation.CallerBehavior> = [
             "uses-outcome": .usesOutcome, "believes-registered": .believesRegistered, "asks-again": .asksAgain,

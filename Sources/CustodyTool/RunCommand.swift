@@ -33,7 +33,10 @@ struct RunCommand: ParsableCommand {
     @Flag(help: "Let everybody at work in the simulated kernel go on by chance, rather than the caller first.")
     var interleave = false
 
-    @Option(name: .customLong("repeat"), help: "Play so often, each time with the next seed where there is one; show the first that is not right.")
+    @Option(
+        name: .customLong("repeat"),
+        help: "Play so often, each time with the next seed where there is one; show the first that is not right."
+    )
     var repetitions: Int = 1
 
     @Flag(help: "Also print every step that the controller took.")

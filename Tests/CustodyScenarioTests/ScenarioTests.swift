@@ -132,7 +132,7 @@ import Testing
         ("  - {kernel: pin, at: 0, size: 6KiB}\n", "s.yaml:3:5: error: ‘size’ must be a multiple of 4 KiB"),
         (
             "  - {kernel: pin, at: 0, expect: [0]}\n",
-            "s.yaml:3:32: error: ‘expect’ must be one of 0, -EAGAIN, -ENOENT, -EINVAL, -ENOMEM, -EFAULT, -EHWPOISON, SIGBUS, -EINPROGRESS, not a list"
+            "s.yaml:3:34: error: ‘expect’ must be one of 0, -EAGAIN, -ENOENT, -EINVAL, -ENOMEM, -EFAULT, -EHWPOISON, SIGBUS, -EINPROGRESS, not a list"
         ),
         ("  x: 1\n", "s.yaml:3:3: error: ‘steps’ must be a list, not a mapping"),
         (

@@ -1,7 +1,7 @@
 /// Where the work is done that must not be done where it arises.
 ///
 /// The last release of a lease happens on whatever thread held it, perhaps one that must not sleep. What follows from
-/// it, a conversion with its system calls and listeners, is handed over to an executor. A simulation has one with
+/// it, a conversion with its system calls and observers, is handed over to an executor. A simulation has one with
 /// virtual time that runs work when it is told to; everything else uses ``ThreadExecutor``.
 public protocol CompletionExecutor: Sendable {
     /// The time now.

@@ -201,9 +201,8 @@ struct Exploration {
     func successor(of state: SystemState, _ index: Int, _ broken: inout Violations) -> PackedState? {
         var next = state
         let transition = step(&next, index)
-        let after = next
-        judge(transition, index, before: state, after: after, &broken)
-        return transition.isBlocked ? nil : codec.pack(after)
+        judge(transition, index, before: state, after: next, &broken)
+        return transition.isBlocked ? nil : codec.pack(&next)
     }
 
     /// An actor whose next step commutes with everything that the others can do before it.

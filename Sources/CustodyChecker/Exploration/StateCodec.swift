@@ -41,14 +41,20 @@ struct StateCodec: Sendable {
     /// How many words a state takes.
     var stride: Int { actorCount + (worldBits + 63) / 64 }
 
-    /// Packs a state.
-    func pack(_ state: SystemState) -> PackedState {
-        guard isSymmetric, !isSorted(state) else { return packInOrder(state) }
-        var sorted = state
-        sortEqualActors(&sorted)
-        return packInOrder(sorted)
+    /// Packs a state, and puts equal actors into their order.
+    @inline(__always)
+    func pack(_ state: inout SystemState) -> PackedState {
+        if isSymmetric, !isSorted(state) { sortEqualActors(&state) }
+        return packInOrder(state)
     }
 
+    /// Packs a state.
+    func pack(_ state: SystemState) -> PackedState {
+        var sorted = state
+        return pack(&sorted)
+    }
+
+    @inline(__always)
     private func packInOrder(_ state: SystemState) -> PackedState {
         var packed = PackedState()
         for index in 0..<actorCount { packed.words[index] = word(state.actors[index], index) }
@@ -160,6 +166,7 @@ struct StateCodec: Sendable {
     }
 
     /// Whether equal actors are in their order.
+    @inline(__always)
     private func isSorted(_ state: SystemState) -> Bool {
         for index in 1..<actorCount where firstEqual[index] == firstEqual[index &- 1] {
             if isBefore(index, index &- 1, state) { return false }
@@ -179,6 +186,7 @@ struct StateCodec: Sendable {
     }
 
     /// Whether one actor comes before another: by registers, then by the locks it holds.
+    @inline(__always)
     private func isBefore(_ left: Int, _ right: Int, _ state: SystemState) -> Bool {
         let (one, two) = (word(state.actors[left], left), word(state.actors[right], right))
         return one != two ? one < two : locks(left, state) < locks(right, state)

@@ -5,6 +5,7 @@ extension Exploration {
     /// The way to a violation. States are representatives of those that differ by equal actors; the way is walked
     /// again from the beginning, so that every actor keeps its column.
     func counterexample(_ property: Property, _ finding: Finding) -> Counterexample {
+        var codec = codec
         var path: [UInt32] = []
         var number = finding.state
         while number != .max {

@@ -13,7 +13,7 @@ struct Exploration {
     let configuration: Configuration
     let operations: [Operation]
     let machine: Machine
-    let codec: StateCodec
+    var codec: StateCodec
     /// The steps that are taken first and alone.
     let independent: IndependentSteps
     /// Whether the ways between states are kept: to look for a state without a way out.
@@ -149,7 +149,7 @@ struct Exploration {
         var head = 0
         var levelEnd = 1
         while head < table.count {
-            if table.count > maximumStates { return false }
+            if table.count > maximumStates || codec.actors.isFull { return false }
             if findings.count != known {
                 known = findings.count
                 if hasReached(goal) { return false }
@@ -198,30 +198,24 @@ struct Exploration {
 
     /// The state after one step of an actor, packed, with what the step breaks; nil if it waits.
     @inline(__always)
-    func successor(of state: SystemState, _ index: Int, _ broken: inout Violations) -> PackedState? {
-        var next = state
+    mutating func successor(of state: borrowing SystemState, _ index: Int, _ broken: inout Violations) -> PackedState? {
+        var next = copy state
         let transition = step(&next, index)
-        let after = next
-        judge(transition, index, before: state, after: after, &broken)
-        return transition.isBlocked ? nil : codec.pack(after)
+        judge(transition, index, before: state, after: next, &broken)
+        return transition.isBlocked ? nil : codec.pack(&next)
     }
 
     /// An actor whose next step commutes with everything that the others can do before it.
     @inline(__always)
-    func independentActor(_ state: SystemState) -> Int? {
-        for index in 0..<operations.count where independent.contains(state.actors[index].step) { return index }
+    func independentActor(_ state: borrowing SystemState) -> Int? {
+        let actors = state.actors.span
+        for index in 0..<operations.count where independent.contains(actors[index].step) { return index }
         return nil
     }
 
     /// The worlds of the states from which nothing is explored, packed, without their actors.
     var endWorlds: Set<PackedState> {
-        Set(
-            ends.map { number in
-                var state = codec.unpack(table.state(number))
-                for index in 0..<operations.count { state.actors[index] = Actor(step: .done, remaining: 0) }
-                return codec.pack(state)
-            }
-        )
+        Set(ends.map { codec.pack(codec.unpack(table.state($0)).world) })
     }
 
     /// The violation that was found first.

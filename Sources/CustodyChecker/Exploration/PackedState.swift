@@ -1,19 +1,19 @@
-/// A state of a configuration, packed: a word for every actor, then the words of the world; the rest are zero.
+/// A state of a configuration, packed: a number for every actor, then the world; the rest is zero.
 struct PackedState: Hashable, Sendable {
-    /// The most words a state can have: eight actors, and 256 bits of world.
-    static let maximumWords = 12
+    /// The most words a state can have: eight numbers, and 256 bits of world.
+    static let maximumWords = 6
 
-    var words: InlineArray<12, UInt64>
+    var words: InlineArray<6, UInt64>
 
     init() { words = InlineArray(repeating: 0) }
 
     static func == (left: PackedState, right: PackedState) -> Bool {
         var difference: UInt64 = 0
-        for index in 0..<12 { difference |= left.words[index] ^ right.words[index] }
+        for index in 0..<6 { difference |= left.words[index] ^ right.words[index] }
         return difference == 0
     }
 
-    func hash(into hasher: inout Hasher) { hasher.combine(hash(12)) }
+    func hash(into hasher: inout Hasher) { hasher.combine(hash(6)) }
 
     /// A well mixed hash of the first `count` words.
     @inline(__always)
@@ -39,9 +39,9 @@ struct BitWriter {
         let word = position &>> 6
         let shift = UInt64(truncatingIfNeeded: position & 63)
         let field = value & ((1 &<< UInt64(truncatingIfNeeded: bits)) &- 1)
-        guard word < 12 else { return }
+        guard word < 6 else { return }
         state.words[word] |= field &<< shift
-        if (position & 63) &+ bits > 64, word < 11 { state.words[word &+ 1] |= field &>> (64 &- shift) }
+        if (position & 63) &+ bits > 64, word < 5 { state.words[word &+ 1] |= field &>> (64 &- shift) }
         position &+= bits
     }
 }
@@ -56,9 +56,9 @@ struct BitReader {
     mutating func take(_ bits: Int) -> UInt64 {
         let word = position &>> 6
         let shift = UInt64(truncatingIfNeeded: position & 63)
-        guard word < 12 else { return 0 }
+        guard word < 6 else { return 0 }
         var field = state.words[word] &>> shift
-        if (position & 63) &+ bits > 64, word < 11 { field |= state.words[word &+ 1] &<< (64 &- shift) }
+        if (position & 63) &+ bits > 64, word < 5 { field |= state.words[word &+ 1] &<< (64 &- shift) }
         position &+= bits
         return field & ((1 &<< UInt64(truncatingIfNeeded: bits)) &- 1)
     }

@@ -12,6 +12,8 @@ struct StateCodec: Sendable {
     /// For every actor, the first actor with the same operation.
     let firstEqual: [Int]
     let isSymmetric: Bool
+    /// The actors that were met.
+    private(set) var actors = ActorTable()
     /// Whether some actor compares the count of invalidations.
     private let countsInvalidations: Bool
     /// For every actor, whether its result, and what that means, are read after it has ended.
@@ -36,32 +38,55 @@ struct StateCodec: Sendable {
     }
 
     /// How many bits a state takes.
-    var bits: Int { actorCount * 64 + worldBits }
+    var bits: Int { actorCount * ActorTable.bits + worldBits }
 
     /// How many words a state takes.
-    var stride: Int { actorCount + (worldBits + 63) / 64 }
+    var stride: Int { (bits + 63) / 64 }
 
-    /// Packs a state.
-    func pack(_ state: SystemState) -> PackedState {
-        guard isSymmetric, !isSorted(state) else { return packInOrder(state) }
-        var sorted = state
-        sortEqualActors(&sorted)
-        return packInOrder(sorted)
+    /// Packs a state, and puts equal actors into their order.
+    @inline(__always)
+    mutating func pack(_ state: inout SystemState) -> PackedState {
+        if isSymmetric, !isSorted(state) { sortEqualActors(&state) }
+        return packInOrder(state)
     }
 
-    private func packInOrder(_ state: SystemState) -> PackedState {
-        var packed = PackedState()
-        for index in 0..<actorCount { packed.words[index] = word(state.actors[index], index) }
-        var writer = BitWriter(state: packed, position: actorCount &* 64)
+    /// Packs a state.
+    mutating func pack(_ state: SystemState) -> PackedState {
+        var sorted = state
+        return pack(&sorted)
+    }
+
+    @inline(__always)
+    private mutating func packInOrder(_ state: borrowing SystemState) -> PackedState {
+        var writer = BitWriter(state: PackedState(), position: 0)
+        // Through spans: a subscript of a stored inline array copies the whole of it.
+        let all = state.actors.span
+        for index in 0..<actorCount { writer.put(actors.number(word(all[index], index)), ActorTable.bits) }
+        put(state.world, &writer)
+        return writer.state
+    }
+
+    /// Packs a world alone.
+    func pack(_ world: SmallWorld) -> PackedState {
+        var writer = BitWriter(state: PackedState(), position: 0)
+        put(world, &writer)
+        return writer.state
+    }
+
+    @inline(__always)
+    private func put(_ world: borrowing SmallWorld, _ writer: inout BitWriter) {
+        let pages = world.pages.span
+        let cache = world.cache.span
+        let folios = world.folios.span
         for index in 0..<Int(truncatingIfNeeded: world.pageCount) {
-            let page = state.world.pages[index]
+            let page = pages[index]
             writer.put(UInt64(page.mappability.rawValue), 2)
             writer.put(page.isGuestMapped ? 1 : 0, 1)
             writer.put(UInt64(page.hostMappings), spaces)
         }
-        for index in 0..<placeCount { writer.put(UInt64(state.world.cache[index]), 3) }
+        for index in 0..<placeCount { writer.put(UInt64(cache[index]), 3) }
         for index in 0..<world.folioCount {
-            let folio = state.world.folios[index]
+            let folio = folios[index]
             var field = UInt64(truncatingIfNeeded: folio.references &+ 8) & 63
             field |= (UInt64(folio.mappings) & 15) &<< 6
             field |= (UInt64(folio.lockOwner) & 15) &<< 10
@@ -69,14 +94,13 @@ struct StateCodec: Sendable {
             field |= (folio.index.rawValue & 7) &<< 20
             writer.put(field, 23)
         }
-        writer.put(UInt64(state.world.invalidateLock.writer), 4)
-        writer.put(state.world.invalidateLock.readers, actorCount)
-        writer.put(UInt64(state.world.offsetsLock.writer), 4)
-        writer.put(state.world.offsetsLock.readers, actorCount)
-        writer.put(countsInvalidations ? UInt64(state.world.invalidateSequence) : 0, 4)
-        writer.put(UInt64(state.world.invalidationsInProgress), 2)
-        writer.put(state.world.hasInode ? 1 : 0, 1)
-        return writer.state
+        writer.put(UInt64(world.invalidateLock.writer), 4)
+        writer.put(world.invalidateLock.readers, actorCount)
+        writer.put(UInt64(world.offsetsLock.writer), 4)
+        writer.put(world.offsetsLock.readers, actorCount)
+        writer.put(countsInvalidations ? UInt64(world.invalidateSequence) : 0, 4)
+        writer.put(UInt64(world.invalidationsInProgress), 2)
+        writer.put(world.hasInode ? 1 : 0, 1)
     }
 
     /// The word of an actor.
@@ -106,7 +130,7 @@ struct StateCodec: Sendable {
 
     /// Unpacks a state.
     func unpack(_ packed: PackedState) -> SystemState {
-        var reader = BitReader(state: packed, position: actorCount &* 64)
+        var reader = BitReader(state: packed, position: actorCount &* ActorTable.bits)
         var world = world
         for index in 0..<Int(truncatingIfNeeded: world.pageCount) {
             world.pages[index] = PageState(
@@ -134,7 +158,8 @@ struct StateCodec: Sendable {
         world.invalidationsInProgress = UInt8(truncatingIfNeeded: reader.take(2))
         world.hasInode = reader.take(1) == 1
         var state = SystemState(world: world, actors: InlineArray(repeating: Actor(step: .done, remaining: 0)))
-        for index in 0..<actorCount { state.actors[index] = actor(packed.words[index]) }
+        var numbers = BitReader(state: packed, position: 0)
+        for index in 0..<actorCount { state.actors[index] = actor(actors.word(numbers.take(ActorTable.bits))) }
         return state
     }
 
@@ -160,7 +185,8 @@ struct StateCodec: Sendable {
     }
 
     /// Whether equal actors are in their order.
-    private func isSorted(_ state: SystemState) -> Bool {
+    @inline(__always)
+    private func isSorted(_ state: borrowing SystemState) -> Bool {
         for index in 1..<actorCount where firstEqual[index] == firstEqual[index &- 1] {
             if isBefore(index, index &- 1, state) { return false }
         }
@@ -179,13 +205,15 @@ struct StateCodec: Sendable {
     }
 
     /// Whether one actor comes before another: by registers, then by the locks it holds.
-    private func isBefore(_ left: Int, _ right: Int, _ state: SystemState) -> Bool {
-        let (one, two) = (word(state.actors[left], left), word(state.actors[right], right))
+    @inline(__always)
+    private func isBefore(_ left: Int, _ right: Int, _ state: borrowing SystemState) -> Bool {
+        let all = state.actors.span
+        let (one, two) = (word(all[left], left), word(all[right], right))
         return one != two ? one < two : locks(left, state) < locks(right, state)
     }
 
     /// The locks that an actor holds.
-    private func locks(_ index: Int, _ state: SystemState) -> UInt64 {
+    private func locks(_ index: Int, _ state: borrowing SystemState) -> UInt64 {
         let owner = UInt8(truncatingIfNeeded: index &+ 1)
         var locks: UInt64 = state.world.invalidateLock.writer == owner ? 1 : 0
         locks |= state.world.offsetsLock.writer == owner ? 2 : 0

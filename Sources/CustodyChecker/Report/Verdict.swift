@@ -20,7 +20,7 @@ public enum Verdict: Sendable {
         public var text: String {
             switch self {
             case .states(let count): "stopped after \(count) states"
-            case .size(let bits): "not explored: a state takes \(bits) bits and 768 is the limit"
+            case .size(let bits): "not explored: a state takes \(bits) bits and 384 is the limit"
             case .actors(let count): "not explored: \(count) actors, the completer included, and 8 is the limit"
             }
         }

@@ -1,0 +1,109 @@
+import CKVM
+import Custody
+import Testing
+
+@testable import KVMBackend
+
+/// A guest of the mode `dual` without a back end: its pages are bound to the one or the other file, and nothing is ever
+/// dropped from either.
+final class RebindingGuest: Sendable {
+    /// The guest's RAM.
+    let window: PageRange
+    private let machine: GuestMachine
+    private let gate = QuiesceGate()
+    private let processor: VirtualProcessor
+    private let slots: Monitor<SlotMap>
+
+    init(pages: UInt64) throws {
+        let bare = try BareMachine()
+        window = try Guests.range(0, pages)
+        let layout = try GuestMemoryLayout(regions: [window])
+        var map = SlotMap(bounds: layout.bounds, firstNumber: GuestMachine.bootSlot + 1)
+        machine = try GuestMachine.make(
+            bare.device,
+            features: try KVMFeatures(of: bare.device),
+            mode: .dual,
+            layout: layout,
+            boot: try BootMemory.placement(beside: layout, processors: 1),
+            slots: &map,
+            kernel: LinuxKernel()
+        )
+        slots = Monitor(map)
+        processor = try VirtualProcessor(0, of: machine.virtualMachine, boot: machine.boot, gate: gate)
+    }
+
+    deinit {
+        processor.end(because: BackendError(.guestFailed, "the case is over"))
+        gate.shut()
+        processor.waitForEnd()
+    }
+
+    /// Binds the pages to a file.
+    func rebind(_ range: PageRange, to backing: Backing) throws {
+        let result: Result<Void, any Error> = try gate.withProcessorsOut {
+            slots.update { slots in
+                Result {
+                    let steps = try #require(slots.steps(for: range, to: backing))
+                    for step in steps {
+                        let number = try #require(slots.number(for: step))
+                        switch step {
+                        case .add(let part, let backing):
+                            try machine.ram.bind(
+                                number,
+                                to: part,
+                                offset: offset(of: part.start),
+                                backing,
+                                in: machine.virtualMachine
+                            )
+                        case .remove: try machine.virtualMachine.removeSlot(number)
+                        case .protect: throw Unexpected.outcome
+                        }
+                        slots.record(step)
+                    }
+                    slots.settle(range, to: backing, growth: SlotMap.growth(of: steps))
+                }
+            }
+        }
+        try result.get()
+    }
+
+    /// Whether the guest finds one byte everywhere in some pages.
+    func holds(_ byte: UInt8, _ range: PageRange) throws -> Bool {
+        try perform(.compare(byte: byte, address: range.address.rawValue, count: range.byteCount))
+            == .done(value: range.byteCount, address: 0, bytes: [])
+    }
+
+    /// Has the guest fill pages with one byte.
+    func fill(_ byte: UInt8, _ range: PageRange) throws {
+        let command = GuestCommand.fill(
+            pattern: UInt64(byte) &* 0x0101_0101_0101_0101,
+            address: range.address.rawValue,
+            count: range.byteCount
+        )
+        guard case .done = try perform(command) else { throw Unexpected.outcome }
+    }
+
+    /// Whether the host finds one byte everywhere in pages of the shared file.
+    func hostHolds(_ byte: UInt8, _ range: PageRange) -> Bool {
+        Touch.holds(byte, at: machine.ram.windows.shared + UInt(offset(of: range.start)), count: range.byteCount)
+    }
+
+    /// Fills pages of the shared file, whatever the guest is bound to.
+    func hostFill(_ byte: UInt8, _ range: PageRange) {
+        let start = machine.ram.windows.shared + UInt(offset(of: range.start))
+        #expect(Touch.fill(byte, at: start, count: range.byteCount) == 0)
+    }
+
+    /// What stops the host from a page of the private file.
+    func privateSignal(_ page: PageNumber) -> Int32 {
+        Touch.read(1, at: machine.ram.windows.private + UInt(offset(of: page))).signal
+    }
+
+    private func offset(of page: PageNumber) -> UInt64 { (page.rawValue - window.start.rawValue) * 4096 }
+
+    private func perform(_ command: GuestCommand) throws -> GuestCommandResult {
+        try processor.withTurn { () throws(BackendError) in
+            try processor.perform(command, answeringTo: Refusing())
+        }
+    }
+}

@@ -97,6 +97,9 @@ public struct Configuration: Sendable {
         limits.pendingHandovers = try section.integer("pending", in: 0...65536) ?? limits.pendingHandovers
         limits.runsPerGuestRequest =
             try section.integer("runs-per-request", in: 1...65536) ?? limits.runsPerGuestRequest
+        if let size = try section.byteCount("bytes-per-request") {
+            limits.pagesPerGuestRequest = size.rawValue / PageSize.base.bytes
+        }
         limits.guestDeadline = try section.duration("guest-deadline")
         try section.finish()
         return limits

@@ -108,6 +108,16 @@ import Testing
         #expect(fixture.map == String(repeating: "P", count: 64))
     }
 
+    @Test func thePagesForOneRequestAreBounded() throws {
+        let limits = ControllerLimits(pagesPerGuestRequest: 10)
+        let fixture = try ControllerFixture(pages: 0..<64, limits: limits)
+        #expect(ask(fixture, 0, 64 * 4096) == .retry(from: GuestPhysicalAddress(10 * 4096)))
+        #expect(fixture.map == String(repeating: "P", count: 10) + String(repeating: "S", count: 54))
+        // What is private already costs nothing: the next round gets ten pages further.
+        #expect(ask(fixture, 0, 64 * 4096) == .retry(from: GuestPhysicalAddress(20 * 4096)))
+        #expect(ask(fixture, 60 * 4096, 4 * 4096) == .done)
+    }
+
     @Test func aRunThatFailsLaterLeavesThePrefix() throws {
         let fixture = try ControllerFixture(pages: 0..<8)
         try fixture.convert(2..<4, to: .private)

@@ -240,9 +240,11 @@ public final class KVMBackend: MemoryBackend {
         }
     }
 
-    /// Takes all processors out of the guest and ends their threads.
+    /// Takes all processors out of the guest and ends their threads; further changes are refused.
     public func shutDown() {
-        let error = BackendError(.guestFailed, "the guest has been shut down")
+        let message = "the guest has been shut down"
+        ledger.withLock { if $0.lost == nil { $0.lost = BackendError(.lost, message) } }
+        let error = BackendError(.guestFailed, message)
         for processor in processors { processor.end(because: error) }
         gate.shut()
         for processor in processors { processor.waitForEnd() }

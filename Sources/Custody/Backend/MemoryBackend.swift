@@ -63,6 +63,7 @@ public protocol MemoryBackend: AnyObject, HostMemory {
     /// - Throws: ``BackendError``; the contents are then as they were.
     func discardContents(of range: PageRange) throws(BackendError)
 
-    /// Ends the guest's run and waits until none of its processors runs. Further calls are harmless.
+    /// Ends the guest's run and waits until none of its processors runs. Further changes are refused with
+    /// ``BackendError/Code/lost``; ending once more is harmless.
     func shutDown()
 }

@@ -38,7 +38,7 @@ extension MemoryController {
         }
         switch request.extent {
         case .all: return try transact(request, request.range)
-        case .prefix(let maximumRuns): return try transactPrefix(request, maximumRuns)
+        case .prefix(let runs, let pages): return try transactPrefix(request, runs, pages)
         }
     }
 
@@ -87,20 +87,27 @@ extension MemoryController {
     /// Converts run by run, so that what is done stays done when a later run stops.
     func transactPrefix(
         _ request: ConversionRequest,
-        _ maximumRuns: Int
+        _ maximumRuns: Int,
+        _ maximumPages: UInt64
     ) throws(ConversionError) -> ConversionOutcome {
+        let unit = layout.granularity.pages
+        var pagesLeft = max(unit, maximumPages / unit * unit)
         var page = request.range.start
         var changed: UInt64 = 0
         var contents: ContentsEffect?
         var runs = 0
         while let rest = request.range.suffix(from: page) {
-            guard runs < maximumRuns else {
-                let reason = "one request may cover \(maximumRuns) runs of pages"
+            guard runs < maximumRuns, pagesLeft > 0 else {
+                let reason = "one request may cover \(maximumRuns) runs and \(maximumPages) pages"
                 return outcome(.deferred(reason: reason), request.range, stoppedAt: page, changed, contents)
             }
             runs += 1
             let run = state.withLock { $0.ownership.run(containing: page) }
-            let part = run?.range.intersection(rest) ?? rest
+            var part = run?.range.intersection(rest) ?? rest
+            if run?.state != request.target {
+                part = part.prefix(before: PageNumber(part.start.rawValue &+ pagesLeft)) ?? part
+                pagesLeft -= part.count
+            }
             page = PageNumber(part.end)
             guard run?.state != request.target else { continue }
             let step: ConversionOutcome

@@ -15,7 +15,10 @@ extension MemoryController: GuestRequestHandler {
             to: request.target,
             by: .guest(processor: request.processor),
             whenHeld: .handOver(deadline: limits.guestDeadline),
-            extent: .prefix(maximumRuns: limits.runsPerGuestRequest)
+            extent: .prefix(
+                maximumRuns: limits.runsPerGuestRequest,
+                maximumPages: limits.pagesPerGuestRequest
+            )
         )
         do {
             let outcome = try convert(conversion)

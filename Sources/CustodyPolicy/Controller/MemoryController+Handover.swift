@@ -256,7 +256,8 @@ extension MemoryController: BackendObserver {
     func take(_ reference: BackendHandover, orKeep end: EarlyEnd) -> Handover? {
         state.withLock { state in
             guard let index = state.claims.firstIndex(where: { $0.phase == .awaiting(reference) }) else {
-                state.early[reference] = end
+                // What comes after a loss is waited for by nobody.
+                if state.lost == nil { state.early[reference] = end }
                 return nil
             }
             state.claims[index].phase = .running
@@ -266,9 +267,13 @@ extension MemoryController: BackendObserver {
 
     /// Ends every hand-over; no request succeeds any more.
     public func backendLost(_ error: BackendError) {
+        // Dropped after the lock: the end of a change that was committed calls the back end.
+        var early: [BackendHandover: EarlyEnd] = [:]
+        defer { early = [:] }
         let waiting: [Handover]? = state.withLock { state in
             guard state.lost == nil else { return nil }
             state.lost = error
+            swap(&early, &state.early)
             return state.claims.indices.compactMap { index in
                 guard state.claims[index].phase != .running, state.claims[index].phase != .ending else { return nil }
                 state.claims[index].phase = .ending

@@ -14,8 +14,8 @@ public struct ConversionRequest: Sendable, Hashable {
     public enum Extent: Sendable, Hashable {
         /// All pages or none.
         case all
-        /// As many pages from the start as can be had; at most `maximumRuns` runs are changed in one go.
-        case prefix(maximumRuns: Int)
+        /// As many runs of pages from the start as can be had; one request covers at most so many runs and pages.
+        case prefix(maximumRuns: Int, maximumPages: UInt64 = .max)
     }
 
     /// What the requester needs of the bytes.

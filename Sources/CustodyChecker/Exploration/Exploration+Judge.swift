@@ -6,8 +6,9 @@ extension Exploration {
     func judge(
         _ transition: Transition,
         _ index: Int,
-        before: SystemState,
-        after: SystemState,
+        before: borrowing SystemState,
+        actor: Actor,
+        world: borrowing SmallWorld,
         _ broken: inout Violations
     ) {
         let events = transition.events
@@ -24,32 +25,39 @@ extension Exploration {
             if events.contains(.leftTarget) { broken.insert(.privateStaysPrivate) }
             if events.contains(.staleContents) { broken.insert(.noStaleContents) }
             if events.contains(.warned) { broken.insert(.noWarning) }
-            if events.contains(.freed) { judgeFree(index, before, &broken) }
-            if events.contains(.ended) { judgeAnswer(index, after, &broken) }
+            if events.contains(.freed) { judgeFree(index, copy before, &broken) }
+            if events.contains(.ended) { judgeAnswer(index, actor, copy world, &broken) }
         }
         if transition.step == .faultMap || transition.step == .guestMap, !transition.isBlocked {
-            judgeFault(index, before, after, &broken)
+            judgeFault(index, copy before, copy world, &broken)
         }
-        for page in 0..<Int(codec.world.pageCount) where after.world.pages[page].mappability == .guest {
-            if after.world.pages[page].hostMappings != 0 { broken.insert(.neverPrivateWhileHostMapped) }
-            if before.world.pages[page].mappability != .guest { judgePrivate(page, after, &broken) }
+        let pages = world.pages.span
+        let old = before.world.pages.span
+        for page in 0..<Int(truncatingIfNeeded: codec.world.pageCount) where pages[page].mappability == .guest {
+            if pages[page].hostMappings != 0 { broken.insert(.neverPrivateWhileHostMapped) }
+            if old[page].mappability != .guest {
+                var after = copy before
+                after.world = copy world
+                after.actors[index] = actor
+                judgePrivate(page, after, &broken)
+            }
         }
     }
 
     /// A fault may have mapped a page: was the party allowed to?
-    func judgeFault(_ index: Int, _ before: SystemState, _ after: SystemState, _ broken: inout Violations) {
+    func judgeFault(_ index: Int, _ before: SystemState, _ world: SmallWorld, _ broken: inout Violations) {
         let offset = PageOffset(operations[index].start.rawValue + UInt64(before.actors[index].cursor))
-        let (old, new) = (before.world.page(offset), after.world.page(offset))
+        let (old, new) = (before.world.page(offset), world.page(offset))
         if new.hostMappings != old.hostMappings, new.mappability != .all { broken.insert(.faultsObeyState) }
         if new.isGuestMapped, !old.isGuestMapped, !new.mappability.isGuestMappable { broken.insert(.faultsObeyState) }
     }
 
     /// An operation has ended: does its answer name the first page that did not get there? What the pages say about it
     /// is judged only where no other operation converts or discards them.
-    func judgeAnswer(_ index: Int, _ after: SystemState, _ broken: inout Violations) {
+    func judgeAnswer(_ index: Int, _ actor: Actor, _ world: SmallWorld, _ broken: inout Violations) {
         let operation = operations[index]
         guard operation.kind == .convertToPrivate || operation.kind == .convertToShared else { return }
-        let answer = after.actors[index].answer(to: operation)
+        let answer = actor.answer(to: operation)
         guard let stop = answer.firstStop else {
             if answer.outcome != .completed { broken.insert(.answerNamesBlocker) }
             return
@@ -61,10 +69,10 @@ extension Exploration {
         }
         guard isAlone, answer.outcome.isBlocked else { return }
         let target: Mappability = operation.kind == .convertToShared ? .all : .guest
-        if after.world.page(stop).mappability == target { broken.insert(.answerNamesBlocker) }
+        if world.page(stop).mappability == target { broken.insert(.answerNamesBlocker) }
         guard !machine.isInPlace else { return }
         for page in operation.start.rawValue..<stop.rawValue
-        where after.world.page(PageOffset(page)).mappability != target { broken.insert(.answerNamesBlocker) }
+        where world.page(PageOffset(page)).mappability != target { broken.insert(.answerNamesBlocker) }
     }
 
     /// A folio was freed: does anybody still refer to it?

@@ -30,7 +30,7 @@ extension Exploration {
                 var next = state
                 let transition = step(&next, index)
                 var broken = Violations()
-                judge(transition, index, before: state, after: next, &broken)
+                judge(transition, index, before: state, actor: next.actors[index], world: next.world, &broken)
                 if broken.contains(property) {
                     entries.append(Counterexample.Entry(actor: index, transition: transition, pages: pages(next)))
                     state = next

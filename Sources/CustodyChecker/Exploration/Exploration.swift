@@ -81,55 +81,61 @@ struct Exploration {
     }
 
     /// Takes one step of one actor.
-    @inline(__always)
     func step(_ state: inout SystemState, _ index: Int) -> Transition {
+        step(&state.actors[index], &state.world, index)
+    }
+
+    /// Takes one step of one actor.
+    @inline(__always)
+    func step(_ actor: inout Actor, _ world: inout SmallWorld, _ index: Int) -> Transition {
+        guard let mutation = configuration.mutation else {
+            let id = ActorID(UInt8(truncatingIfNeeded: index))
+            return machine.step(&actor, operations[index], id: id, in: &world)
+        }
+        return step(&actor, &world, index, with: mutation)
+    }
+
+    /// Takes one step of one actor, spoiled by a defect where it is the step that the defect is in.
+    private func step(
+        _ actor: inout Actor,
+        _ world: inout SmallWorld,
+        _ index: Int,
+        with mutation: Mutation
+    ) -> Transition {
         let id = ActorID(UInt8(truncatingIfNeeded: index))
-        switch configuration.mutation {
-        case .losesEffect(let step) where state.actors[index].step == step:
-            return stepWithoutEffect(&state, index)
-        case .goesOn(let from, let to) where state.actors[index].step == from:
-            var transition = machine.step(&state.actors[index], operations[index], id: id, in: &state.world)
-            transition.wait = .none
-            state.actors[index].step = to
+        switch mutation {
+        case .losesEffect(let step) where actor.step == step:
+            // The step happens in a world of its own, where every lock is free, and that world is thrown away.
+            var elsewhere = world
+            elsewhere.invalidateLock = LockState()
+            elsewhere.offsetsLock = LockState()
+            for folio in 0..<elsewhere.folioCount { elsewhere.folios[folio].lockOwner = 0 }
+            var transition = machine.step(&actor, operations[index], id: id, in: &elsewhere)
+            transition.events.remove([.unlocked, .freed, .completed, .cancelled, .registered])
             return transition
-        case .miscounts(let after, let by) where state.actors[index].step == after:
-            let folio = state.actors[index].folio
-            let transition = machine.step(&state.actors[index], operations[index], id: id, in: &state.world)
-            if !transition.isBlocked, let folio = state.actors[index].folio ?? folio {
-                state.world.folios[Int(folio.rawValue)].references &+= by
+        case .goesOn(let from, let to) where actor.step == from:
+            var transition = machine.step(&actor, operations[index], id: id, in: &world)
+            transition.wait = .none
+            actor.step = to
+            return transition
+        case .miscounts(let after, let by) where actor.step == after:
+            let folio = actor.folio
+            let transition = machine.step(&actor, operations[index], id: id, in: &world)
+            if !transition.isBlocked, let folio = actor.folio ?? folio {
+                world.folios[Int(folio.rawValue)].references &+= by
             }
             return transition
-        case .swaps(let first, let second, _) where state.actors[index].step == first:
-            return step(&state, index, second, then: second)
-        case .swaps(let first, let second, let then) where state.actors[index].step == second:
-            return step(&state, index, first, then: then)
+        case .swaps(let first, let second, let then) where actor.step == first || actor.step == second:
+            let own = actor.step
+            let next = own == first ? second : then
+            actor.step = own == first ? second : first
+            let transition = machine.step(&actor, operations[index], id: id, in: &world)
+            actor.step = transition.isBlocked ? own : next
+            if next == .putDrop { actor.afterPut = .completerTake }
+            return transition
         default:
-            return machine.step(&state.actors[index], operations[index], id: id, in: &state.world)
+            return machine.step(&actor, operations[index], id: id, in: &world)
         }
-    }
-
-    /// Takes another step than the actor is at, and goes on to `next`.
-    func step(_ state: inout SystemState, _ index: Int, _ other: Step, then next: Step) -> Transition {
-        let id = ActorID(UInt8(truncatingIfNeeded: index))
-        let own = state.actors[index].step
-        state.actors[index].step = other
-        let transition = machine.step(&state.actors[index], operations[index], id: id, in: &state.world)
-        state.actors[index].step = transition.isBlocked ? own : next
-        if next == .putDrop { state.actors[index].afterPut = .completerTake }
-        return transition
-    }
-
-    /// Takes one step of one actor whose effect is lost.
-    func stepWithoutEffect(_ state: inout SystemState, _ index: Int) -> Transition {
-        let id = ActorID(UInt8(truncatingIfNeeded: index))
-        // The step happens in a world of its own, where every lock is free, and that world is thrown away.
-        var elsewhere = state.world
-        elsewhere.invalidateLock = LockState()
-        elsewhere.offsetsLock = LockState()
-        for folio in 0..<elsewhere.folioCount { elsewhere.folios[folio].lockOwner = 0 }
-        var transition = machine.step(&state.actors[index], operations[index], id: id, in: &elsewhere)
-        transition.events.remove([.unlocked, .freed, .completed, .cancelled, .registered])
-        return transition
     }
 
     /// Whether everything was found that is to be found.
@@ -169,7 +175,8 @@ struct Exploration {
 
     /// Takes every step that matters from one state.
     mutating func expand(_ number: UInt32) {
-        let state = codec.unpack(table.state(number))
+        let packed = table.state(number)
+        let state = codec.unpack(packed)
         var isBlocked = true
         var first = 0
         var last = operations.count
@@ -179,12 +186,12 @@ struct Exploration {
         }
         for index in first..<last where state.actors[index].step != .done {
             var broken = Violations()
-            let packed = successor(of: state, index, &broken)
+            let next = successor(of: state, packed, index, &broken)
             if !broken.isEmpty { note(broken, number, isTransition: true) }
-            guard let packed else { continue }
+            guard let next else { continue }
             isBlocked = false
             transitions &+= 1
-            let (reached, isNew) = table.insert(packed, from: number)
+            let (reached, isNew) = table.insert(next, from: number)
             if keepsEdges { edges.append(reached) }
             if isNew, broken.isFatal { ends.insert(reached) }
         }
@@ -198,11 +205,22 @@ struct Exploration {
 
     /// The state after one step of an actor, packed, with what the step breaks; nil if it waits.
     @inline(__always)
-    mutating func successor(of state: borrowing SystemState, _ index: Int, _ broken: inout Violations) -> PackedState? {
+    mutating func successor(
+        of state: borrowing SystemState,
+        _ packed: PackedState,
+        _ index: Int,
+        _ broken: inout Violations
+    ) -> PackedState? {
+        var world = state.world
+        var actor = state.actors.span[index]
+        let transition = step(&actor, &world, index)
+        judge(transition, index, before: state, actor: actor, world: world, &broken)
+        if transition.isBlocked { return nil }
+        if let next = codec.pack(packed, index, actor, world) { return next }
         var next = copy state
-        let transition = step(&next, index)
-        judge(transition, index, before: state, after: next, &broken)
-        return transition.isBlocked ? nil : codec.pack(&next)
+        next.world = world
+        next.actors[index] = actor
+        return codec.pack(&next)
     }
 
     /// An actor whose next step commutes with everything that the others can do before it.

@@ -12,6 +12,8 @@ struct StateCodec: Sendable {
     /// For every actor, the first actor with the same operation.
     let firstEqual: [Int]
     let isSymmetric: Bool
+    /// For every actor, whether another one has the same operation.
+    private let hasEqual: [Bool]
     /// The actors that were met.
     private(set) var actors = ActorTable()
     /// Whether some actor compares the count of invalidations.
@@ -25,6 +27,7 @@ struct StateCodec: Sendable {
         actorCount = operations.count
         placeCount = configuration.folios.count
         spaces = max(1, min(4, configuration.addressSpaces))
+        hasEqual = operations.map { operation in operations.filter { $0 == operation }.count > 1 }
         firstEqual = operations.map { operation in operations.firstIndex(of: operation) ?? 0 }
         isSymmetric = symmetric && Set(firstEqual).count < operations.count
         countsInvalidations = operations.contains { $0.kind == .guestAccess }
@@ -63,6 +66,26 @@ struct StateCodec: Sendable {
         let all = state.actors.span
         for index in 0..<actorCount { writer.put(actors.number(word(all[index], index)), ActorTable.bits) }
         put(state.world, &writer)
+        return writer.state
+    }
+
+    /// Packs the state that follows `packed` when one actor has made a step; nil where the order of equal actors may have
+    /// changed.
+    @inline(__always)
+    mutating func pack(
+        _ packed: PackedState,
+        _ index: Int,
+        _ actor: Actor,
+        _ world: borrowing SmallWorld
+    ) -> PackedState? {
+        if isSymmetric, hasEqual[index] { return nil }
+        var writer = BitWriter(state: PackedState(), position: 0)
+        var numbers = BitReader(state: packed, position: 0)
+        for other in 0..<actorCount {
+            let number = numbers.take(ActorTable.bits)
+            writer.put(other == index ? actors.number(word(actor, index)) : number, ActorTable.bits)
+        }
+        put(world, &writer)
         return writer.state
     }
 

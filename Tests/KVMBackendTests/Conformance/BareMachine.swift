@@ -129,12 +129,19 @@ func waits(until condition: () throws -> Bool) rethrows -> Bool {
 
 /// This process's own access to its memory, which survives the signal that stops it.
 enum Touch {
+    /// Stores bytes.
+    ///
+    /// - Returns: the signal that stopped it, or 0.
+    static func put(_ bytes: [UInt8], at address: UInt) -> Int32 {
+        var bytes = bytes
+        return copy(&bytes, at: address, isRead: false)
+    }
+
     /// Fills bytes with one value.
     ///
     /// - Returns: the signal that stopped it, or 0.
     static func fill(_ byte: UInt8, at address: UInt, count: UInt64) -> Int32 {
-        var source = [UInt8](repeating: byte, count: Int(count))
-        return copy(&source, at: address, isRead: false)
+        put([UInt8](repeating: byte, count: Int(count)), at: address)
     }
 
     /// Reads bytes, or says which signal stopped it.

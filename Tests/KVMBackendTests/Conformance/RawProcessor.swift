@@ -20,9 +20,7 @@ final class RawProcessor: Sendable {
     static let doorbell = ProcessorExit.io(port: UInt16(CKVM_PORT_DOORBELL), isOutput: true, size: 1, count: 1)
 
     /// Has it run the guest program from its first instruction.
-    ///
-    /// - Parameter interrupts: where its table of interrupt handlers is.
-    func startProgram(in boot: BootMemory, interrupts: UInt64? = nil) throws {
+    func startProgram(in boot: BootMemory) throws {
         // An access that no memory answered is completed by the next entry, which would change the registers again.
         for _ in 0..<16 {
             guard gate.enter(0, runAddress: descriptor.runAddress, completingOnly: true) else { break }
@@ -31,12 +29,25 @@ final class RawProcessor: Sendable {
         }
         var special = try descriptor.specialRegisters()
         LongMode.configure(&special, pageTable: boot.pageTable)
-        if let interrupts {
-            special.idt.base = interrupts
-            special.idt.limit = 4095
-        }
         try descriptor.set(special)
         try descriptor.set(LongMode.start(at: boot.program, mailbox: boot.mailboxAddress(of: 0)))
+    }
+
+    /// Has it run from an address below 64 KiB in the mode that it comes out of its reset in.
+    ///
+    /// - Parameter interrupts: where its table of interrupt handlers is.
+    func startInRealMode(at instruction: UInt64, interrupts: UInt64) throws {
+        var special = try descriptor.specialRegisters()
+        special.cs.base = 0
+        special.cs.selector = 0
+        special.idt.base = interrupts
+        special.idt.limit = 0x3FF
+        try descriptor.set(special)
+        var registers = ckvm_regs()
+        registers.rip = instruction
+        registers.rsp = 0x8000
+        registers.rflags = 2
+        try descriptor.set(registers)
     }
 
     /// Lets it run until it comes out by itself. In a thread of its own, for ``nextExit()`` to wait for.

@@ -1,0 +1,46 @@
+import Custody
+import CustodyProtocols
+import Synchronization
+
+// Hand-overs that the protocol completes by itself.
+extension SimulationBackend {
+    func isComplete(_ pending: SimulationState.Pending, _ state: SimulationState) -> Bool {
+        state.kernel.world.isUniform(pending.pages.first, pending.pages.count, .guest)
+    }
+
+    /// Hands the kernel's worker, and the report of what it completes, to the executor.
+    func submitWork() {
+        let delay: Duration? = state.withLock { state in
+            let isDue = state.kernel.hasWork || state.pending.values.contains { isComplete($0, state) }
+            guard isDue, !state.isWorkSubmitted else { return nil }
+            state.isWorkSubmitted = true
+            var delay = Duration.zero
+            for case .delay(let more) in state.faults.count(.complete) { delay += more }
+            return delay
+        }
+        guard let delay else { return }
+        let work: @Sendable () -> Void = { [weak self] in self?.work() }
+        if delay == .zero { clock.submit(work) } else { clock.submit(at: clock.now.advanced(by: delay), work) }
+    }
+
+    func work() {
+        let (completed, observer) = state.withLock { state in
+            state.isWorkSubmitted = false
+            state.kernel.complete()
+            let completed = state.pending.filter { isComplete($0.value, state) }
+                .sorted { $0.key.rawValue < $1.key.rawValue }
+            for (handover, pending) in completed {
+                state.pending.removeValue(forKey: handover)
+                keepStale(pending.change, Reservation(rawValue: handover.rawValue), &state)
+            }
+            return (completed, state.observer)
+        }
+        for (handover, pending) in completed {
+            let reservation = Reservation(rawValue: handover.rawValue)
+            observer?.handoverCompleted(
+                handover,
+                CommittedChange(pending.change, reservation: reservation, of: self)
+            )
+        }
+    }
+}

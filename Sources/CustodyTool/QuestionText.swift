@@ -30,11 +30,23 @@ struct QuestionText {
         guard markdown else {
             var table = TextTable(headings)
             for row in rows { table.add(row) }
-            return "\(question.name)\n\(question.prose)\n\(source)\n\n\(table.lines.joined(separator: "\n"))\n"
+            var lines = table.lines
+            if !question.retries.isEmpty {
+                var again = TextTable(QuestionText.retryHeadings)
+                for row in retries { again.add(row) }
+                lines += [""] + again.lines
+            }
+            return "\(question.name)\n\(question.prose)\n\(source)\n\n\(lines.joined(separator: "\n"))\n"
         }
         var lines = ["### \(question.name)", "", question.prose, "", source, ""]
         for row in [headings, headings.map { _ in "---" }] + rows {
             lines.append("| \(row.joined(separator: " | ")) |")
+        }
+        if !question.retries.isEmpty {
+            lines.append("")
+            for row in [QuestionText.retryHeadings, QuestionText.retryHeadings.map { _ in "---" }] + retries {
+                lines.append("| \(row.joined(separator: " | ")) |")
+            }
         }
         for counterexample in counterexamples {
             let name = "\(counterexample.handover.name), \(counterexample.configuration.name)"
@@ -44,6 +56,19 @@ struct QuestionText {
             ]
         }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    private static let retryHeadings = [
+        "a caller that asks again, against", "is refused for ever while the others do not move",
+        "attempts that suffice, each after a reference was dropped",
+    ]
+
+    /// How often the caller can be refused.
+    private var retries: [[String]] {
+        question.retries.map { configuration in
+            guard let analysis = RetryAnalysis(configuration) else { return [configuration.name, "open", "open"] }
+            return [configuration.name, analysis.starves ? "yes" : "no", "\(analysis.sufficientAttempts)"]
+        }
     }
 
     /// Without blanks at the ends of lines, and without the last line break.

@@ -25,6 +25,19 @@ import Testing
         }
     }
 
+    @Test(arguments: 1...3)
+    func anAttemptForEachHolderAndOneSuffice(_ holders: Int) throws {
+        let caller = Operation(.convertToPrivate, behavior: .asksAgain)
+        let others = [Operation](repeating: Operation(.hold), count: holders)
+        let configuration = Configuration("holders", .version8, operations: [caller] + others)
+        let analysis = try #require(RetryAnalysis(configuration))
+        #expect(analysis.starves && analysis.sufficientAttempts == holders + 1)
+        let bounded = RetryAnalysis(configuration, maximumStates: 3)
+        #expect(bounded == nil)
+        let alone = try #require(RetryAnalysis(Configuration("alone", .version8, operations: [caller])))
+        #expect(!alone.starves && alone.sufficientAttempts == 1)
+    }
+
     @Test func actorsAreReadFromTheirNames() throws {
         let pin = try ActorName.operation("pin@1:twice:reads:space-2", pages: 2)
         #expect(pin == Operation(.pin, start: PageOffset(1), accesses: 2, writes: false, addressSpace: 2))

@@ -317,7 +317,7 @@ extension Question {
                 name: "in-place-retries",
                 prose: """
                     Version 8 registers nothing: -EAGAIN and an offset. Is that free of races with pins that take no \
-                    lock, and can the caller starve?
+                    lock, and can the caller starve? How many attempts suffice?
                     """,
                 source: "lore 20260618-gmem-inplace-conversion-v8-0-9d2959357853",
                 claims: claim(
@@ -349,9 +349,25 @@ extension Question {
                         .noLivelock,
                         .version8,
                         "asks again"
-                    )
+                    ),
+                retries: askingAgain
             ),
         ]
+    }
+
+    /// A caller of version 8 that asks again, against holders that let go.
+    private static var askingAgain: [Configuration] {
+        let caller = Operation(.convertToPrivate, behavior: .asksAgain)
+        let others: [(String, [Operation])] = [
+            ("a holder", [Operation(.hold)]),
+            ("two holders", [Operation(.hold), Operation(.hold)]),
+            ("three holders", [Operation(.hold), Operation(.hold), Operation(.hold)]),
+            ("a speculative reference", [Operation(.speculate)]),
+            ("two speculative references", [Operation(.speculate), Operation(.speculate)]),
+            ("two pins and an unmapper", [Operation(.pin), Operation(.pin), Operation(.hostUnmap)]),
+            ("a holder and a host that faults", [Operation(.hold), Operation(.hostAccess)]),
+        ]
+        return others.map { Configuration($0, .version8, folios: [.mapped], operations: [caller] + $1) }
     }
 
     private static var own: [Question] {

@@ -20,4 +20,6 @@ public struct Question: Sendable {
     public let source: String?
     /// The claims.
     public let claims: [Claim]
+    /// Sets of actors for which it is asked how often the first of them can be refused.
+    public var retries: [Configuration] = []
 }

@@ -4,13 +4,34 @@ import Custody
 /// The leases that the devices of a scenario hold, by device.
 struct LeaseTable: ~Copyable {
     private var leases = UniqueArray<HostLease>()
+    /// When each of them ends by itself, where it does.
+    private var ends: [Timestamp?] = []
 
-    mutating func keep(_ lease: consuming HostLease) { leases.append(lease) }
+    mutating func keep(_ lease: consuming HostLease, until end: Timestamp?) {
+        leases.append(lease)
+        ends.append(end)
+    }
+
+    /// When the next lease ends by itself.
+    var nextEnd: Timestamp? { ends.compactMap(\.self).min() }
+
+    /// Ends the leases whose time has come.
+    mutating func releaseDue(at now: Timestamp) {
+        for index in ends.indices.reversed() {
+            guard let end = ends[index], end <= now else { continue }
+            remove(at: index)
+        }
+    }
+
+    private mutating func remove(at index: Int) {
+        ends.remove(at: index)
+        leases.remove(at: index).release()
+    }
 
     /// Ends the oldest lease of a device; `false` where it has none.
     mutating func release(_ device: String) -> Bool {
         guard let index = index(of: device) else { return false }
-        leases.remove(at: index).release()
+        remove(at: index)
         return true
     }
 

@@ -56,9 +56,10 @@ extension ScenarioAction {
                     + (deadline.map { ["deadline: \(nanoseconds($0))"] } ?? [])
                     + [expect(outcome.rawValue)] + held(by: device)
             case .hostCancels: ["host: cancel"]
-            case .deviceLeases(let holder, let kind, let range, let access):
+            case .deviceLeases(let holder, let kind, let range, let hold, let access):
                 [name(holder.device), "does: \(kind == .mapping ? "map" : "pin")"] + pages(range)
                     + (holder.queue.map { ["queue: \(Scenario.quoted($0))"] } ?? [])
+                    + (hold.map { ["hold: \(nanoseconds($0))"] } ?? [])
                     + (holder.purpose.map { ["purpose: \(Scenario.quoted($0))"] } ?? []) + [expect(access.rawValue)]
             case .deviceWrites(let device, let bytes, let address):
                 [name(device), "does: write", at(address), data(bytes)]

@@ -35,8 +35,8 @@ public enum ScenarioAction: Sendable, Hashable {
     )
     /// The host withdraws the newest pending hand-over.
     case hostCancels
-    /// A device takes a lease, under its name.
-    case deviceLeases(Holder, LeaseKind, PageRange, Access)
+    /// A device takes a lease, under its name. With `hold`, it lets go by itself when so much time has passed.
+    case deviceLeases(Holder, LeaseKind, PageRange, hold: Duration?, Access)
     /// A device stores bytes through its lease.
     case deviceWrites(String, bytes: [UInt8], address: UInt64)
     /// A device loads bytes through its lease and compares them.

@@ -136,6 +136,7 @@ enum ScenarioReader {
                 holder,
                 verb == .map ? .mapping : .pin,
                 try section.range(),
+                hold: try section.duration("hold"),
                 try access(&section, or: .refused)
             )
         }

@@ -72,7 +72,8 @@ public struct ScenarioRunner: ~Copyable {
     }
 
     private mutating func play(_ step: ScenarioStep) -> StepReport {
-        _ = recorder.take()
+        leases.releaseDue(at: backend.executor.now)
+        backend.executor.drain()
         let began = backend.executor.now
         let before = step.action.range.map { describeOwnership($0) }
         var account = perform(step.action)
@@ -158,8 +159,8 @@ public struct ScenarioRunner: ~Copyable {
             account.outcome = newest?.cancel() == true ? "withdrawn" : "too late"
             account.expect("withdrawn", account.outcome)
             return account
-        case .deviceLeases(let holder, let kind, let range, let access):
-            return lease(holder, kind, range, access)
+        case .deviceLeases(let holder, let kind, let range, let hold, let access):
+            return lease(holder, kind, range, hold, access)
         case .deviceWrites(let device, let bytes, let address):
             var account = Account(device, "writes \(bytes.count) B", at: address, bytes.count)
             if let why = leases.write(bytes, to: address, as: device) { account.fail(why) }
@@ -177,7 +178,7 @@ public struct ScenarioRunner: ~Copyable {
             if !leases.release(device) { account.fail("\(device) holds nothing") }
             return account
         case .wait(let duration):
-            backend.executor.pass(duration)
+            pass(duration)
             return Account("time", "passes: \(duration.text)")
         case .check(let ownership, let range):
             var account = Account("check", "is \(ownership)", range)
@@ -397,17 +398,30 @@ public struct ScenarioRunner: ~Copyable {
         return account
     }
 
+    /// Lets time pass, and devices let go when theirs has come.
+    private mutating func pass(_ duration: Duration) {
+        let executor = backend.executor
+        let end = executor.now.advanced(by: duration)
+        while let due = leases.nextEnd, due <= end {
+            executor.pass(due.since(executor.now))
+            leases.releaseDue(at: max(due, executor.now))
+            executor.drain()
+        }
+        executor.pass(end.since(executor.now))
+    }
+
     private mutating func lease(
         _ holder: Holder,
         _ kind: LeaseKind,
         _ range: PageRange,
+        _ hold: Duration?,
         _ access: ScenarioAction.Access
     ) -> Account {
         var account = Account(holder.device, kind == .mapping ? "maps" : "pins", range)
         do {
             let lease = try controller.lease(range, kind, for: holder)
             account.expect(access.rawValue, "reached")
-            leases.keep(lease)
+            leases.keep(lease, until: hold.map { backend.executor.now.advanced(by: $0) })
         } catch {
             refuse(error, access, &account)
         }

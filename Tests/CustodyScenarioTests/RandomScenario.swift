@@ -30,7 +30,7 @@ struct RandomScenario {
         let place = SourceLocation(file: "random", line: 1, column: 1)
         var all = actions
         for device in Self.devices {
-            for case .deviceLeases(let holder, _, _, _) in actions where holder.device == device {
+            for case .deviceLeases(let holder, _, _, nil, _) in actions where holder.device == device {
                 all.append(.deviceReleases(device))
             }
         }
@@ -104,8 +104,10 @@ struct RandomScenario {
                 heldBy: nil
             )
         case 6: return .hostCancels
-        case 7, 14, 15, 16: return .deviceLeases(Holder(device: device), .pin, range, .reached)
-        case 8: return .deviceLeases(Holder(device: device), .mapping, range, .reached)
+        case 7, 14, 15, 16:
+            let hold: Duration? = Bool.random(using: &random) ? .microseconds(40) : nil
+            return .deviceLeases(Holder(device: device), .pin, range, hold: hold, .reached)
+        case 8: return .deviceLeases(Holder(device: device), .mapping, range, hold: nil, .reached)
         case 9: return .deviceReleases(device)
         case 10: return .wait(.microseconds(Int.random(in: 1...80, using: &random)))
         case 11: return .hostDiscards(range, .reached)

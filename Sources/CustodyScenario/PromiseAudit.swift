@@ -68,7 +68,9 @@ struct PromiseAudit {
             let lease = Lease(kind: kind, range: range, holder: holder)
             guard let index = leases.firstIndex(of: lease) else { return "\(holder) released what it did not hold" }
             leases.remove(at: index)
-        case .malformed, .decided, .prepared, .committed, .finished, .failed, .leaseRefused, .lost: break
+        case .malformed, .decided, .prepared, .committed, .finished, .failed, .leaseRefused, .vetoed, .discarded,
+            .marked, .lost:
+            break
         }
         return nil
     }

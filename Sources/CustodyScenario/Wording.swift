@@ -32,7 +32,7 @@ extension ConversionOutcome {
         case .completed: changedPages == 0 ? "completed, was so already" : "completed, contents \(contents.rawValue)"
         case .blocked: "blocked"
         case .pending(let ticket, _): "pending as hand-over \(ticket.id)"
-        case .deferred(let reason): "deferred: \(reason)"
+        case .deferred(_, let reason): "deferred: \(reason)"
         case .stopped(let error): "refused: \(error.message)"
         }
     }
@@ -63,6 +63,7 @@ extension TicketResult {
         case .cancelled: "cancelled"
         case .expired: "expired"
         case .failed: "failed"
+        case .vetoed: "vetoed"
         }
     }
 }

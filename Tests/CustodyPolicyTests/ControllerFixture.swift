@@ -116,7 +116,7 @@ final class ControllerFixture: Sendable {
     }
 }
 
-/// A policy that counts how often it is asked.
+/// A policy that counts the requests that it is asked about.
 final class CountingPolicy: Policy {
     private let policy: any Policy
     private let count = Atomic<Int>(0)
@@ -125,9 +125,13 @@ final class CountingPolicy: Policy {
 
     var asked: Int { count.load(ordering: .sequentiallyConsistent) }
 
-    func decide(_ request: ConversionRequest, in view: OwnershipView) -> PolicyDecision {
-        count.add(1, ordering: .sequentiallyConsistent)
-        return policy.decide(request, in: view)
+    func decide(
+        _ request: ConversionRequest,
+        in view: PolicyView,
+        remembering memory: inout PolicyMemory
+    ) -> PolicyDecision {
+        if !view.isContinuation { count.add(1, ordering: .sequentiallyConsistent) }
+        return policy.decide(request, in: view, remembering: &memory)
     }
 }
 
@@ -135,7 +139,11 @@ final class CountingPolicy: Policy {
 struct FixedPolicy: Policy {
     let decision: PolicyDecision
 
-    func decide(_ request: ConversionRequest, in view: OwnershipView) -> PolicyDecision { decision }
+    func decide(
+        _ request: ConversionRequest,
+        in view: PolicyView,
+        remembering memory: inout PolicyMemory
+    ) -> PolicyDecision { decision }
 }
 
 /// All that a controller did.

@@ -43,6 +43,7 @@ extension TicketResult {
         case .cancelled: "cancelled"
         case .expired: "expired"
         case .failed: "failed"
+        case .vetoed: "vetoed"
         }
     }
 }

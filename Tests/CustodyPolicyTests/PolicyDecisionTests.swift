@@ -22,7 +22,7 @@ import Testing
     }
 
     @Test func denied() throws {
-        let fixture = try ControllerFixture(policy: FixedPolicy(decision: .deny(reason: "not you")))
+        let fixture = try ControllerFixture(policy: FixedPolicy(decision: .denied("not you")))
         #expect(try fixture.refusal(0..<4, to: .private) == .denied)
         #expect(fixture.backend.calls.isEmpty)
         #expect(!fixture.map.contains("P"))
@@ -34,7 +34,7 @@ import Testing
     }
 
     @Test func later() throws {
-        let fixture = try ControllerFixture(policy: FixedPolicy(decision: .later(reason: "busy hour")))
+        let fixture = try ControllerFixture(policy: FixedPolicy(decision: .laterOn("busy hour")))
         let outcome = try fixture.convert(0..<4, to: .private)
         #expect(outcome.isDeferred && outcome.stoppedAt == PageNumber(0) && outcome.changedPages == 0)
         #expect(fixture.backend.calls.isEmpty)
@@ -45,17 +45,17 @@ import Testing
     }
 
     @Test func theStricterDecisionCounts() {
-        let all: [PolicyDecision] = [.allow, .later(reason: "l"), .deny(reason: "d")]
+        let all: [PolicyDecision] = [.allow, .laterOn("l"), .denied("d")]
         for (i, one) in all.enumerated() {
             for (j, other) in all.enumerated() { #expect(one.combined(with: other) == all[max(i, j)]) }
         }
-        #expect(PolicyDecision.deny(reason: "a").combined(with: .deny(reason: "b")) == .deny(reason: "a"))
+        #expect(PolicyDecision.denied("a").combined(with: .denied("b")) == .denied("a"))
     }
 
     @Test func allOfIsTheStrictest() throws {
         let allow = AllowAll()
-        let later = FixedPolicy(decision: .later(reason: "l"))
-        let deny = FixedPolicy(decision: .deny(reason: "d"))
+        let later = FixedPolicy(decision: .laterOn("l"))
+        let deny = FixedPolicy(decision: .denied("d"))
         #expect(try ControllerFixture(policy: AllOf([])).refusal(0..<1, to: .private) == nil)
         #expect(try ControllerFixture(policy: AllOf([allow])).refusal(0..<1, to: .private) == nil)
         #expect(try ControllerFixture(policy: AllOf([allow, deny, later])).refusal(0..<1, to: .private) == .denied)
@@ -87,11 +87,15 @@ import Testing
 
     @Test func aPolicySeesWhoHoldsWhat() throws {
         struct NobodyHolds: Policy {
-            func decide(_ request: ConversionRequest, in view: OwnershipView) -> PolicyDecision {
-                guard view.holders(of: request.range).isEmpty else { return .deny(reason: "held") }
-                guard view.ownership(of: request.range.start) == .shared else { return .deny(reason: "not shared") }
+            func decide(
+                _ request: ConversionRequest,
+                in view: PolicyView,
+                remembering memory: inout PolicyMemory
+            ) -> PolicyDecision {
+                guard view.holders(of: request.range).isEmpty else { return .denied("held") }
+                guard view.ownership(of: request.range.start) == .shared else { return .denied("not shared") }
                 let isAll = view.pageCount(of: .shared, in: request.range) == request.range.count
-                return isAll ? .allow : .deny(reason: "mixed")
+                return isAll ? .allow : .denied("mixed")
             }
         }
         let fixture = try ControllerFixture(policy: NobodyHolds())
@@ -100,4 +104,9 @@ import Testing
         #expect(try fixture.refusal(0..<3, to: .private) == nil)
         lease.release()
     }
+}
+
+extension PolicyDecision {
+    fileprivate static func laterOn(_ text: String) -> PolicyDecision { .defer(PolicyReason(rule: "test", text)) }
+    fileprivate static func denied(_ text: String) -> PolicyDecision { .deny(PolicyReason(rule: "test", text)) }
 }

@@ -89,7 +89,7 @@ import Testing
     }
 
     @Test func promise3ARangeInTheTargetStateIsANoOpWhateverItsReferences() throws {
-        let fixture = try ControllerFixture(policy: FixedPolicy(decision: .deny(reason: "no")))
+        let fixture = try ControllerFixture(policy: FixedPolicy(decision: .deny(PolicyReason(rule: "test", "no"))))
         let mapping = try fixture.lease(0..<4, .mapping)
         let pin = try fixture.lease(2..<6, .pin)
         let preserving = ConversionRequest(
@@ -222,7 +222,11 @@ import Testing
     }
 
     private struct LookingPolicy: Policy {
-        func decide(_ request: ConversionRequest, in view: OwnershipView) -> PolicyDecision {
+        func decide(
+            _ request: ConversionRequest,
+            in view: PolicyView,
+            remembering memory: inout PolicyMemory
+        ) -> PolicyDecision {
             _ = view.pageCount(of: .shared, in: request.range)
             return .allow
         }

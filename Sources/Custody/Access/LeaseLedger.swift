@@ -76,6 +76,15 @@ public struct LeaseLedger: Sendable {
             }
     }
 
+    /// The leases that hold pages of `range`, each with those pages, by age.
+    ///
+    /// - Complexity: as ``blockers(of:)``.
+    public func leases(meeting range: PageRange) -> [(lease: LeaseID, range: PageRange)] {
+        guard isLeased(range) else { return [] }
+        return entries.compactMap { id, entry in entry.range.intersection(range).map { (id, $0) } }
+            .sorted { $0.0 < $1.0 }
+    }
+
     private mutating func count(_ range: PageRange, _ change: (UInt32) -> UInt32) {
         // A lease of one run, the common case, is one update; the copy below shares storage and is read only.
         if let run = counts.run(containing: range.start), run.range.contains(range) {

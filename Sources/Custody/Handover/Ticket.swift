@@ -15,21 +15,26 @@ public final class Ticket: Sendable {
 
     private struct State {
         var result: TicketResult?
+        var attempts = 0
+        var callbacks: [@Sendable (TicketResult) -> Void] = []
         var waiters: [UInt64: CheckedContinuation<TicketResult?, Never>] = [:]
         var nextWaiter: UInt64 = 0
     }
 
     private let state = Monitor(State())
     private let withdraw: @Sendable (TicketID) -> Bool
+    private let holders: @Sendable (PageRange) -> [Blocker]
 
-    /// For controllers: a ticket that `withdraw` takes back, returning whether it still could.
+    /// For controllers: a ticket that `withdraw` takes back, returning whether it still could, and whose pages those
+    /// that `blockers` tells of hold.
     package init(
         id: TicketID,
         range: PageRange,
         target: Ownership,
         since: Timestamp,
         deadline: Timestamp?,
-        withdraw: @escaping @Sendable (TicketID) -> Bool
+        withdraw: @escaping @Sendable (TicketID) -> Bool,
+        blockers: @escaping @Sendable (PageRange) -> [Blocker]
     ) {
         self.id = id
         self.range = range
@@ -37,10 +42,27 @@ public final class Ticket: Sendable {
         self.since = since
         self.deadline = deadline
         self.withdraw = withdraw
+        holders = blockers
     }
 
     /// How the hand-over ended, or `nil` while it is pending.
     public var result: TicketResult? { state.update { $0.result } }
+
+    /// Who of the host holds pages of it now, as far as the ledger knows; nobody once it has ended.
+    public var blockers: [Blocker] { result == nil ? holders(range) : [] }
+
+    /// How often the back end has been asked to carry it out.
+    public var attempts: Int { state.update { $0.attempts } }
+
+    /// Calls `body` when the hand-over has ended, at once where it has; on the thread that ends it, so that it must not
+    /// wait.
+    public func whenEnded(_ body: @escaping @Sendable (TicketResult) -> Void) {
+        let result = state.update { state in
+            if state.result == nil { state.callbacks.append(body) }
+            return state.result
+        }
+        if let result { body(result) }
+    }
 
     /// How the hand-over ends.
     ///
@@ -80,14 +102,21 @@ public final class Ticket: Sendable {
     @discardableResult
     public func cancel() -> Bool { withdraw(id) }
 
+    /// For controllers: counts one more attempt.
+    package func noteAttempt() { state.update { $0.attempts += 1 } }
+
     /// For controllers: ends the ticket and wakes everybody who waits. A second call is ignored.
     package func settle(_ result: TicketResult) {
-        let waiters: [CheckedContinuation<TicketResult?, Never>] = state.update { state in
-            guard state.result == nil else { return [] }
+        let (waiters, callbacks) = state.update { state in
+            guard state.result == nil else { return ([CheckedContinuation<TicketResult?, Never>](), state.callbacks) }
             state.result = result
-            defer { state.waiters = [:] }
-            return Array(state.waiters.values)
+            defer {
+                state.waiters = [:]
+                state.callbacks = []
+            }
+            return (Array(state.waiters.values), state.callbacks)
         }
         for waiter in waiters { waiter.resume(returning: result) }
+        for callback in callbacks { callback(result) }
     }
 }

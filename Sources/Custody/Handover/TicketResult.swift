@@ -8,6 +8,8 @@ public enum TicketResult: Sendable {
     case expired
     /// It could not be carried out; the pages are in the ownership before, unless the back end is lost.
     case failed(BackendError)
+    /// A listener refused it, by its name; the pages are in the ownership before.
+    case vetoed(by: String, reason: String)
 }
 
 extension TicketResult: CustomStringConvertible {
@@ -18,6 +20,7 @@ extension TicketResult: CustomStringConvertible {
         case .cancelled: "cancelled"
         case .expired: "expired"
         case .failed(let error): "failed: \(error)"
+        case .vetoed(let listener, let reason): "vetoed by \(listener): \(reason)"
         }
     }
 }

@@ -45,12 +45,7 @@ public struct GuestMemoryLayout: Sendable, Equatable {
     ///
     /// - Complexity: O(log *n*) in the number of regions.
     public func region(containing page: PageNumber) -> PageRange? {
-        var low = 0
-        var high = regions.count
-        while low < high {
-            let middle = (low + high) / 2
-            if regions[middle].end <= page.rawValue { low = middle + 1 } else { high = middle }
-        }
+        let low = index(endingAfter: page)
         return low < regions.count && regions[low].contains(page) ? regions[low] : nil
     }
 
@@ -58,5 +53,43 @@ public struct GuestMemoryLayout: Sendable, Equatable {
     public func firstHole(in range: PageRange) -> PageNumber? {
         guard let region = region(containing: range.start) else { return range.start }
         return region.contains(range) ? nil : PageNumber(region.end)
+    }
+
+    /// The pieces of `range` that are RAM, from low to high.
+    ///
+    /// - Complexity: O(log *n* + *k*) for *k* pieces; nothing is allocated, however large the holes are.
+    public func memory(in range: PageRange) -> Pieces { Pieces(self, range) }
+
+    /// The index of the first region that ends after `page`.
+    private func index(endingAfter page: PageNumber) -> Int {
+        var low = 0
+        var high = regions.count
+        while low < high {
+            let middle = (low + high) / 2
+            if regions[middle].end <= page.rawValue { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}
+
+extension GuestMemoryLayout {
+    /// The pieces of a range that are RAM.
+    public struct Pieces: Sequence, IteratorProtocol, Sendable {
+        private let layout: GuestMemoryLayout
+        private let range: PageRange
+        private var index: Int
+
+        fileprivate init(_ layout: GuestMemoryLayout, _ range: PageRange) {
+            self.layout = layout
+            self.range = range
+            index = layout.index(endingAfter: range.start)
+        }
+
+        /// The next piece, or `nil` after the last.
+        public mutating func next() -> PageRange? {
+            guard index < layout.regions.count else { return nil }
+            defer { index += 1 }
+            return layout.regions[index].intersection(range)
+        }
     }
 }

@@ -100,6 +100,48 @@ public struct PageRange: Sendable, Hashable {
         return low < end ? PageRange(uncheckedStart: low, count: end - low) : nil
     }
 
+    /// At most so many leading pages, at least one: cut at the last 1 GiB or else 2 MiB boundary where there is one, so
+    /// that what remains can still be changed in large pages.
+    public func leading(atMost pages: UInt64) -> PageRange {
+        guard pages < count else { return self }
+        let end = start.rawValue + max(1, pages)
+        for size in [PageSize.huge, .large] {
+            let boundary = end - end % size.pages
+            if boundary > start.rawValue {
+                return PageRange(uncheckedStart: start.rawValue, count: boundary - start.rawValue)
+            }
+        }
+        return PageRange(uncheckedStart: start.rawValue, count: end - start.rawValue)
+    }
+
+    /// The largest aligned pieces of the range, from low to high: base pages up to a 2 MiB boundary, large pages up to a
+    /// 1 GiB boundary, huge pages, and the same down again. At most five.
+    public var alignedPieces: [(range: PageRange, size: PageSize)] {
+        var pieces: [(range: PageRange, size: PageSize)] = []
+        split(into: .huge, &pieces)
+        return pieces
+    }
+
+    private func split(into size: PageSize, _ pieces: inout [(range: PageRange, size: PageSize)]) {
+        let smaller: PageSize
+        switch size {
+        case .base: return pieces.append((self, size))
+        case .large: smaller = .base
+        case .huge: smaller = .large
+        }
+        let low = (start.rawValue + (size.pages - 1)) / size.pages * size.pages
+        let high = end / size.pages * size.pages
+        guard low < high else { return split(into: smaller, &pieces) }
+        prefix(before: PageNumber(low))?.split(into: smaller, &pieces)
+        pieces.append((PageRange(uncheckedStart: low, count: high - low), size))
+        suffix(from: PageNumber(high))?.split(into: smaller, &pieces)
+    }
+
+    /// This range and the one that begins where it ends.
+    package func joined(with next: PageRange) -> PageRange {
+        PageRange(uncheckedStart: start.rawValue, count: count + next.count)
+    }
+
     /// Whether both ends of the range lie on a boundary of `size`.
     public func isAligned(to size: PageSize) -> Bool {
         start.rawValue % size.pages == 0 && count % size.pages == 0

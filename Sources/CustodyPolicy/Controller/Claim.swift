@@ -14,11 +14,16 @@ struct Claim: Sendable {
         case ending
     }
 
-    let id: UInt64
-    let changes: Changes
+    let work: Work
     var phase: Phase
     /// There once the change is a pending hand-over.
     var handover: Handover?
+    /// The last listener that is told of this change as it goes; `nil` before it has begun. Listeners that join later
+    /// learn what became of the pages when it is over.
+    var lastListener: ListenerID?
+
+    var changes: Changes { work.changes }
 
     func covers(_ page: PageNumber) -> Bool { changes.contains { $0.range.contains(page) } }
+    func overlaps(_ range: PageRange) -> Bool { changes.contains { $0.range.overlaps(range) } }
 }

@@ -4,18 +4,16 @@ import Synchronization
 /// A hand-over that is pending: what it is to change, and how far it has got.
 final class Handover: Sendable {
     let ticket: Ticket
-    let request: ConversionRequest
-    let changes: Changes
+    let work: Work
 
     /// The changes so far. Taken out by whoever works on them, so that no lock is held across a call of the back end.
     private let transaction: Mutex<Transaction?>
 
     private let timer = Mutex<TimerID?>(nil)
 
-    init(_ ticket: Ticket, _ request: ConversionRequest, _ changes: Changes) {
+    init(_ ticket: Ticket, _ work: Work) {
         self.ticket = ticket
-        self.request = request
-        self.changes = changes
+        self.work = work
         transaction = Mutex(nil)
     }
 

@@ -5,12 +5,19 @@ import Synchronization
 extension MemoryController {
     /// Gives the host a right to touch pages until the lease is released.
     ///
+    /// - Parameter drain: Called on the executor whenever somebody wants pages of the lease, so that the holder can let
+    ///   go of it. It is a wish: what becomes of it is the holder's to decide.
     /// - Throws: ``AccessError`` for the first page that the host may not have.
     /// - Complexity: O(log *n* + *k*) for *k* runs in the range.
-    public func lease(_ range: PageRange, _ kind: LeaseKind, for holder: Holder) throws(AccessError) -> HostLease {
+    public func lease(
+        _ range: PageRange,
+        _ kind: LeaseKind,
+        for holder: Holder,
+        onDrain drain: (@Sendable (DrainRequest) -> Void)? = nil
+    ) throws(AccessError) -> HostLease {
         let id: LeaseID
         do {
-            id = try enter(range, kind, holder)
+            id = try enter(range, kind, holder, drain)
         } catch {
             emit(.leaseRefused(kind, range, holder, error))
             throw error
@@ -59,7 +66,12 @@ extension MemoryController {
         return try lease(range, .access, for: holder)
     }
 
-    func enter(_ range: PageRange, _ kind: LeaseKind, _ holder: Holder) throws(AccessError) -> LeaseID {
+    func enter(
+        _ range: PageRange,
+        _ kind: LeaseKind,
+        _ holder: Holder,
+        _ drain: (@Sendable (DrainRequest) -> Void)?
+    ) throws(AccessError) -> LeaseID {
         if let hole = layout.firstHole(in: range) { throw .hole(hole) }
         let now = executor.now
         return try state.withLock { state throws(AccessError) -> LeaseID in
@@ -69,7 +81,9 @@ extension MemoryController {
                 guard run.state == .inTransit else { throw .notOwned(page, run.state) }
                 throw .inTransit(page, state.claims.first { $0.covers(page) }?.handover?.ticket.id)
             }
-            return state.ledger.enter(LeaseLedger.Entry(range: range, kind: kind, holder: holder, since: now))
+            let id = state.ledger.enter(LeaseLedger.Entry(range: range, kind: kind, holder: holder, since: now))
+            if let drain { state.drains[id] = drain }
+            return id
         }
     }
 }
@@ -79,8 +93,9 @@ extension MemoryController: LeaseOwner {
     public func release(_ lease: LeaseID) {
         let (entry, ready) = state.withLock { state in
             let entry = state.ledger.remove(lease)
+            if !state.drains.isEmpty { state.drains[lease] = nil }
             guard let entry, !state.claims.isEmpty else { return (entry, [Handover]()) }
-            let ready = state.takeReady { $0.changes.contains { $0.range.overlaps(entry.range) } }
+            let ready = state.takeReady { $0.overlaps(entry.range) }
             return (entry, ready)
         }
         if let entry { emit(.released(entry.kind, entry.range, entry.holder)) }

@@ -21,23 +21,8 @@ extension MemoryController {
 
     func perform(_ request: ConversionRequest) throws(ConversionError) -> ConversionOutcome {
         try checkShape(of: request)
-        let first = try state.withLock { state throws(ConversionError) -> PageNumber? in
-            if let lost = state.lost { throw ConversionError(.backend, "the back end is lost", cause: lost) }
-            let run = state.ownership.run(containing: request.range.start)
-            guard let run, run.state == request.target else { return request.range.start }
-            return run.range.contains(request.range) ? nil : PageNumber(run.range.end)
-        }
-        guard let first else { return outcome(.completed, request.range) }
-        try checkAbility(for: request)
-        let decision = policy.decide(request, in: OwnershipView(self))
-        emit(.decided(request, decision))
-        switch decision {
-        case .allow: break
-        case .deny(let reason): throw ConversionError(.denied, reason, range: request.range)
-        case .later(let reason): return outcome(.deferred(reason: reason), request.range, stoppedAt: first)
-        }
         switch request.extent {
-        case .all: return try transact(request, request.range)
+        case .all: return try transact(request, request.range, isContinuation: false)
         case .prefix(let runs, let pages): return try transactPrefix(request, runs, pages)
         }
     }
@@ -51,16 +36,28 @@ extension MemoryController {
                 range: range
             )
         }
-        if let hole = layout.firstHole(in: range) {
-            throw ConversionError(.hole, "there is no memory at \(hole.address)", range: range)
-        }
+        try checkHoles(in: range)
         guard request.target != .inTransit else {
             throw ConversionError(.illegal, "nobody can ask for pages to be in transit", range: range)
         }
     }
 
+    func checkHoles(in range: PageRange) throws(ConversionError) {
+        guard limits.holes != .ignore, let hole = layout.firstHole(in: range) else { return }
+        if case .limit(let pages) = limits.holes {
+            let missing = layout.memory(in: range).reduce(range.count) { $0 - $1.count }
+            guard missing > pages else { return }
+            throw ConversionError(
+                .hole,
+                "\(missing) pages are no memory, and at most \(pages) are passed over",
+                range: range
+            )
+        }
+        throw ConversionError(.hole, "there is no memory at \(hole.address)", range: range)
+    }
+
     /// Whether the back end can do what is asked for. Where nothing changes, nobody has to be able to.
-    func checkAbility(for request: ConversionRequest) throws(ConversionError) {
+    func checkAbility(for request: ConversionRequest) -> ConversionError? {
         let range = request.range
         let target = request.target
         if target == .host {
@@ -71,17 +68,22 @@ extension MemoryController {
                 case .askingGuest: true
                 }
             guard isPossible else {
-                throw ConversionError(.unsupported, "the back end cannot take memory back from the guest", range: range)
+                return ConversionError(
+                    .unsupported,
+                    "the back end cannot take memory back from the guest",
+                    range: range
+                )
             }
         }
         let effect = capabilities.contentsEffect(of: target)
         guard request.contents == .any || request.contents.rawValue == effect.rawValue else {
-            throw ConversionError(
+            return ConversionError(
                 .unsupported,
                 "the contents must be \(request.contents.rawValue), and the back end leaves them \(effect.rawValue)",
                 range: range
             )
         }
+        return nil
     }
 
     /// Converts run by run, so that what is done stays done when a later run stops.
@@ -90,170 +92,114 @@ extension MemoryController {
         _ maximumRuns: Int,
         _ maximumPages: UInt64
     ) throws(ConversionError) -> ConversionOutcome {
+        let admitted: PageRange
+        var clamp: PolicyReason?
+        switch try admit(request) {
+        case .unchanged: return outcome(.completed, request.range)
+        case .stopped(let answer): return answer
+        case .admitted(let range, let reason): (admitted, clamp) = (range, reason)
+        }
         let unit = layout.granularity.pages
         var pagesLeft = max(unit, maximumPages / unit * unit)
-        var page = request.range.start
         var changed: UInt64 = 0
         var contents: ContentsEffect?
         var runs = 0
-        while let rest = request.range.suffix(from: page) {
-            guard runs < maximumRuns, pagesLeft > 0 else {
-                let reason = "one request may cover \(maximumRuns) runs and \(maximumPages) pages"
-                return outcome(.deferred(reason: reason), request.range, stoppedAt: page, changed, contents)
-            }
-            runs += 1
-            let run = state.withLock { $0.ownership.run(containing: page) }
-            var part = run?.range.intersection(rest) ?? rest
-            if run?.state != request.target {
-                part = part.prefix(before: PageNumber(part.start.rawValue &+ pagesLeft)) ?? part
-                pagesLeft -= part.count
-            }
-            page = PageNumber(part.end)
-            guard run?.state != request.target else { continue }
-            let step: ConversionOutcome
-            do {
-                step = try transact(request, part)
-            } catch {
-                guard part.start != request.range.start else { throw error }
-                return outcome(.stopped(by: error), request.range, stoppedAt: part.start, changed, contents)
-            }
-            changed += step.changedPages
-            if step.changedPages > 0 {
-                contents = contents == nil || contents == step.contents ? step.contents : .unspecified
-            }
-            if let stop = step.stoppedAt {
-                return outcome(step.status, request.range, stoppedAt: stop, changed, contents)
+        for piece in layout.memory(in: admitted) {
+            var page = piece.start
+            while let rest = piece.suffix(from: page) {
+                guard runs < maximumRuns, pagesLeft > 0 else {
+                    let reason = "one request may cover \(maximumRuns) runs and \(maximumPages) pages"
+                    return outcome(
+                        .deferred(until: nil, reason: reason),
+                        request.range,
+                        stoppedAt: page,
+                        changed,
+                        contents
+                    )
+                }
+                runs += 1
+                let run = state.withLock { $0.ownership.run(containing: page) }
+                var part = run?.range.intersection(rest) ?? rest
+                if run?.state != request.target {
+                    part = part.leading(atMost: pagesLeft)
+                    pagesLeft -= part.count
+                }
+                page = PageNumber(part.end)
+                guard run?.state != request.target else { continue }
+                let step: ConversionOutcome
+                do {
+                    step = try transact(request, part, isContinuation: true)
+                } catch {
+                    guard changed > 0 || part.start != request.range.start else { throw error }
+                    return outcome(.stopped(by: error), request.range, stoppedAt: part.start, changed, contents)
+                }
+                changed += step.changedPages
+                if step.changedPages > 0 {
+                    contents = contents == nil || contents == step.contents ? step.contents : .unspecified
+                }
+                if let stop = step.stoppedAt {
+                    return outcome(step.status, request.range, stoppedAt: stop, changed, contents)
+                }
             }
         }
-        return outcome(.completed, request.range, changed, contents)
+        guard let clamp, let stop = state.withLock({ firstOff(request, admitted.end, $0) }) else {
+            return outcome(.completed, request.range, changed, contents)
+        }
+        return outcome(
+            .deferred(until: nil, reason: "\(clamp)"),
+            request.range,
+            stoppedAt: stop,
+            changed,
+            contents
+        )
     }
 
     /// Converts all pages of `range` or none.
     func transact(
         _ request: ConversionRequest,
-        _ range: PageRange
+        _ range: PageRange,
+        isContinuation: Bool
     ) throws(ConversionError) -> ConversionOutcome {
         // What was withdrawn can be followed by something new: three rounds, then the range is called busy.
-        for _ in 0..<3 {
-            switch try claim(request, range) {
+        for round in 0..<3 {
+            let (result, decision) = claim(request, range, isContinuation: isContinuation || round > 0)
+            if let decision { emit(.decided(request, decision)) }
+            switch result {
             case .unchanged:
                 return outcome(.completed, range)
-            case .running(let id, let changes):
-                return try carryOut(id, request, changes, range)
-            case .registered(let handover, let blockers):
+            case .running(let work):
+                return try carryOut(work)
+            case .registered(let handover, let blockers, let drains):
+                drain(drains)
                 watch(handover)
                 return pending(handover, blockers, range)
             case .joined(let handover):
-                return pending(handover, holding(handover), range)
-            case .blocked(let blockers, let first):
+                return pending(handover, handover.ticket.blockers, range)
+            case .blocked(let blockers, let first, let drains):
+                drain(drains)
                 return outcome(.blocked(by: blockers), range, stoppedAt: first)
             case .withdraw(let handovers):
                 for handover in handovers { end(handover, .cancelled) }
+            case .later(let time, let reason, let first):
+                return outcome(.deferred(until: time, reason: reason), range, stoppedAt: first)
+            case .refused(let error):
+                throw error
             }
         }
         throw ConversionError(.busy, "another conversion of these pages is under way", range: range)
     }
 
-    enum ClaimResult {
-        case unchanged
-        case running(UInt64, Changes)
-        case registered(Handover, [Blocker])
-        case joined(Handover)
-        /// The page is the first one that is not in the ownership asked for.
-        case blocked([Blocker], PageNumber)
-        case withdraw([Handover])
-    }
-
-    /// Finds out what has to change and keeps everybody else away from it, in one step.
-    func claim(_ request: ConversionRequest, _ range: PageRange) throws(ConversionError) -> ClaimResult {
-        let now = executor.now
-        return try state.withLock { state throws(ConversionError) -> ClaimResult in
-            var changes = Changes()
-            var blockers: [Blocker] = []
-            for run in state.ownership.runs(in: range) {
-                let change = OwnershipChange(
-                    range: run.range,
-                    from: run.state,
-                    to: request.target,
-                    initiator: request.requester.party
-                )
-                switch change.move {
-                case .stay: continue
-                case .illegal:
-                    throw ConversionError(
-                        .illegal,
-                        "\(run.state) pages cannot become \(request.target)",
-                        range: run.range
-                    )
-                case .askTicket: return try MemoryController.ask(state, request, range)
-                case .give: break
-                case .handOver(from: .host, _):
-                    if state.ledger.isLeased(run.range) { blockers += state.ledger.blockers(of: run.range) }
-                case .handOver(from: .guest, _): break
-                }
-                changes.append(change)
-            }
-            guard !changes.isEmpty else { return .unchanged }
-            let id = state.nextClaim
-            guard !blockers.isEmpty else {
-                state.nextClaim += 1
-                state.add(Claim(id: id, changes: changes, phase: .running))
-                return .running(id, changes)
-            }
-            guard case .handOver(let deadline) = request.whenHeld, !blockers.contains(where: { $0.kind == .mapping })
-            else { return .blocked(blockers, changes[0].range.start) }
-            guard mayPend(request, state) else { throw tooManyPending(range) }
-            state.nextClaim += 1
-            let ticket = makeTicket(range, request.target, now, deadline, &state)
-            let handover = Handover(ticket, request, changes)
-            state.add(Claim(id: id, changes: changes, phase: .draining, handover: handover))
-            return .registered(handover, blockers)
-        }
-    }
-
-    /// What the changes under way mean for a request of some of their pages.
-    static func ask(
-        _ state: ControllerState,
-        _ request: ConversionRequest,
-        _ range: PageRange
-    ) throws(ConversionError) -> ClaimResult {
-        let met = state.claims.filter { $0.changes.contains { $0.range.overlaps(range) } }
-        let handovers = met.compactMap(\.handover)
-        // Joined, where all that is missing is in one hand-over; withdrawn, where the request takes all of them back.
-        let isRestDone = !state.ownership.runs(in: range).contains {
-            $0.state != .inTransit && $0.state != request.target
-        }
-        if met.count == 1, let only = handovers.first, only.ticket.target == request.target, isRestDone {
-            return .joined(only)
-        }
-        let takesBack = met.allSatisfy { claim in
-            claim.handover != nil && claim.phase != .running
-                && !claim.changes.contains { $0.from != request.target || !range.contains($0.range) }
-        }
-        if takesBack { return .withdraw(handovers) }
-        throw ConversionError(
-            .busy,
-            handovers.first.map { "the pages are in hand-over \($0.ticket.id)" }
-                ?? "another conversion of these pages is under way",
-            range: range,
-            ticket: handovers.first?.ticket.id
-        )
-    }
-
-    func makeTicket(
-        _ range: PageRange,
-        _ target: Ownership,
-        _ now: Timestamp,
-        _ deadline: Duration?,
-        _ state: inout ControllerState
-    ) -> Ticket {
-        defer { state.nextTicket += 1 }
-        return Ticket(
-            id: TicketID(rawValue: state.nextTicket),
+    func makeTicket(_ range: PageRange, _ target: Ownership, _ deadline: Duration?, _ now: Timestamp, _ number: UInt64)
+        -> Ticket
+    {
+        Ticket(
+            id: TicketID(rawValue: number),
             range: range,
             target: target,
             since: now,
-            deadline: deadline.map { now.advanced(by: $0) }
-        ) { [weak self] id in self?.cancel(id) ?? false }
+            deadline: deadline.map { now.advanced(by: $0) },
+            withdraw: { [weak self] id in self?.cancel(id) ?? false },
+            blockers: { [weak self] range in self?.blockers(of: range) ?? [] }
+        )
     }
 }

@@ -5,49 +5,44 @@ import Synchronization
 extension MemoryController {
     /// Makes a claim a pending hand-over because the back end completes it by itself.
     func register(
-        _ id: UInt64,
-        _ request: ConversionRequest,
-        _ changes: Changes,
-        _ range: PageRange,
+        _ work: Work,
         _ transaction: consuming Transaction,
         _ reference: BackendHandover,
         _ blockers: [Blocker]
     ) throws(ConversionError) -> ConversionOutcome {
         var transaction = consume transaction
-        var deadline: Duration?
-        var mayWait = false
-        if case .handOver(let given) = request.whenHeld { (mayWait, deadline) = (true, given) }
         let now = executor.now
         var registered: Handover? = state.withLock { state in
-            guard mayWait, mayPend(request, state) else { return nil }
-            return attach(id, request, changes, range, now, deadline, &state)
+            guard let deadline = work.patience, mayPend(work.request, state) else { return nil }
+            return attach(work, now, deadline, &state)
         }
-        if registered == nil {
-            registered = try takeBack(id, request, changes, range, &transaction, reference, now)
-        }
+        if registered == nil { registered = try takeBack(work, &transaction, reference, now) }
         guard let handover = registered else {
-            guard mayWait else { return outcome(.blocked(by: blockers), range, stoppedAt: changes[0].range.start) }
-            throw tooManyPending(range)
+            guard work.patience != nil else {
+                return outcome(.blocked(by: blockers), work.range, stoppedAt: work.changes[0].range.start)
+            }
+            throw tooManyPending(work.range)
         }
         handover.keep(transaction)
-        expect(reference, of: handover, id)
+        expect(reference, of: handover)
         watch(handover)
-        return pending(handover, blockers, range)
+        return pending(handover, blockers, work.range)
     }
 
     /// Makes the claim of a change a hand-over.
     func attach(
-        _ id: UInt64,
-        _ request: ConversionRequest,
-        _ changes: Changes,
-        _ range: PageRange,
+        _ work: Work,
         _ now: Timestamp,
         _ deadline: Duration?,
         _ state: inout ControllerState
     ) -> Handover {
-        let ticket = makeTicket(range, request.target, now, deadline, &state)
-        let handover = Handover(ticket, request, changes)
-        if let index = state.claims.firstIndex(where: { $0.id == id }) { state.claims[index].handover = handover }
+        let ticket = makeTicket(work.range, work.request.target, deadline, now, state.nextTicket)
+        state.nextTicket += 1
+        ticket.noteAttempt()
+        let handover = Handover(ticket, work)
+        if let index = state.claims.firstIndex(where: { $0.work.id == work.id }) {
+            state.claims[index].handover = handover
+        }
         return handover
     }
 
@@ -55,44 +50,42 @@ extension MemoryController {
     ///
     /// - Returns: `nil` when it is taken back, or a hand-over all the same where it had completed in the meantime.
     func takeBack(
-        _ id: UInt64,
-        _ request: ConversionRequest,
-        _ changes: Changes,
-        _ range: PageRange,
+        _ work: Work,
         _ transaction: inout Transaction,
         _ reference: BackendHandover,
         _ now: Timestamp
     ) throws(ConversionError) -> Handover? {
         guard backend.withdraw(reference) else {
-            return state.withLock { attach(id, request, changes, range, now, nil, &$0) }
+            return state.withLock { attach(work, now, nil, &$0) }
         }
         do {
             try transaction.undo()
         } catch {
-            conclude(id, changes, isChanged: false)
+            conclude(work, isChanged: false)
             backendLost(error)
-            throw ConversionError(.backend, "the back end could not take it back", range: range, cause: error)
+            throw ConversionError(.backend, "the back end could not take it back", range: work.range, cause: error)
         }
-        conclude(id, changes, isChanged: false)
+        conclude(work, isChanged: false)
         return nil
     }
 
     /// Whether one more hand-over may be pending for the requester: what bounds the guest does not bound the host.
     func mayPend(_ request: ConversionRequest, _ state: ControllerState) -> Bool {
+        guard state.pendingCount < limits.pendingInTotal else { return false }
         let party = request.requester.party
         return party == .host || state.pendingCount(for: party) < limits.pendingHandovers
     }
 
     /// Lets the back end complete a hand-over, which it may have done already.
-    func expect(_ reference: BackendHandover, of handover: Handover, _ id: UInt64) {
+    func expect(_ reference: BackendHandover, of handover: Handover) {
         let early: EarlyEnd? = state.withLock { state in
-            guard let index = state.claims.firstIndex(where: { $0.id == id }) else { return nil }
+            guard let index = state.index(of: handover) else { return nil }
             let early = state.early.removeValue(forKey: reference) ?? state.lost.map { EarlyEnd(failed: $0) }
             state.claims[index].phase = early == nil ? .awaiting(reference) : .running
             return early
         }
         guard let early else { return }
-        if let error = early.error { return giveUp(handover, error) }
+        if let error = early.error { return giveUp(handover, .backend(error)) }
         if let change = early.take() { proceed(handover, with: change) }
     }
 
@@ -108,8 +101,9 @@ extension MemoryController {
 
     /// Carries a hand-over out whose leases are gone. Its phase is `running`.
     func run(_ handover: Handover) {
+        handover.ticket.noteAttempt()
         do {
-            let transaction = try prepare(handover.changes)
+            let transaction = try prepare(handover.work)
             drive(handover, consume transaction)
         } catch {
             fail(handover, error)
@@ -137,50 +131,51 @@ extension MemoryController {
             settle(handover, .completed(contents), isChanged: true)
         case .pending(let reference, _):
             handover.keep(consume transaction)
-            guard let id = claimID(of: handover) else { return }
-            expect(reference, of: handover, id)
+            expect(reference, of: handover)
         case .blocked:
             // References that only the back end sees, and that it will not report the end of: ask again later.
-            move(handover, to: .draining)
-            let now = executor.now
-            let wait = max(.milliseconds(1), min(now.since(handover.ticket.since), .milliseconds(100)))
-            _ = executor.submit(at: now.advanced(by: wait)) { [weak self] in self?.resume { $0.handover === handover } }
+            let retry = handover.work.terms.retry ?? .standard
+            guard let wait = retry.wait(afterAttempts: handover.ticket.attempts) else {
+                let error = BackendError(
+                    .resourcesExhausted,
+                    "given up after \(handover.ticket.attempts) attempts: the pages are still referenced",
+                    range: handover.ticket.range
+                )
+                return fail(handover, .backend(error))
+            }
+            whenAllKnow(handover.work, isChanged: false) { state in
+                guard let index = state.index(of: handover) else { return }
+                state.claims[index].phase = .draining
+                state.claims[index].lastListener = nil
+            }
+            _ = executor.submit(at: executor.now.advanced(by: wait)) { [weak self] in
+                self?.resume { $0.handover === handover }
+            }
         }
     }
 
-    func fail(_ handover: Handover, _ error: BackendError) {
-        settle(handover, .failed(error), isChanged: false)
-        if error.code == .lost { backendLost(error) }
+    func fail(_ handover: Handover, _ refusal: Refusal) {
+        settle(handover, refusal.result, isChanged: false)
+        refused(refusal)
     }
 
     /// Takes back what has been done for a hand-over that the back end does not complete. Its phase is `running`.
-    func giveUp(_ handover: Handover, _ error: BackendError) {
-        guard var transaction = handover.takeTransaction() else { return fail(handover, error) }
+    func giveUp(_ handover: Handover, _ refusal: Refusal) {
+        guard var transaction = handover.takeTransaction() else { return fail(handover, refusal) }
         do {
             try transaction.undo()
-            fail(handover, error)
+            fail(handover, refusal)
         } catch {
-            fail(handover, error)
+            fail(handover, .backend(error))
         }
     }
 
     func settle(_ handover: Handover, _ result: TicketResult, isChanged: Bool) {
-        guard let id = claimID(of: handover) else { return }
-        conclude(id, handover.changes, isChanged: isChanged)
+        guard state.withLock({ $0.index(of: handover) }) != nil else { return }
+        conclude(handover.work, isChanged: isChanged)
         if let timer = handover.takeTimer() { executor.withdraw(timer) }
         emit(.settled(handover.ticket, result))
         handover.ticket.settle(result)
-    }
-
-    func claimID(of handover: Handover) -> UInt64? {
-        state.withLock { $0.claims.first { $0.handover === handover }?.id }
-    }
-
-    func move(_ handover: Handover, to phase: Claim.Phase) {
-        state.withLock { state in
-            guard let index = state.index(of: handover) else { return }
-            state.claims[index].phase = phase
-        }
     }
 
     /// Carries out the draining hand-overs among those asked for whose pages nobody holds any more.
@@ -206,14 +201,14 @@ extension MemoryController {
         }
         guard let phase else { return false }
         if case .awaiting(let reference) = phase, !backend.withdraw(reference) {
-            if let id = claimID(of: handover) { expect(reference, of: handover, id) }
+            expect(reference, of: handover)
             return false
         }
         if var transaction = handover.takeTransaction() {
             do {
                 try transaction.undo()
             } catch {
-                fail(handover, error)
+                fail(handover, .backend(error))
                 return false
             }
         }
@@ -222,20 +217,12 @@ extension MemoryController {
     }
 
     func tooManyPending(_ range: PageRange) -> ConversionError {
-        ConversionError(.tooManyPending, "\(limits.pendingHandovers) hand-overs are pending already", range: range)
-    }
-
-    func holding(_ handover: Handover) -> [Blocker] {
-        state.withLock { state in
-            var blockers: [Blocker] = []
-            handover.changes.forEach { blockers += state.ledger.blockers(of: $0.range) }
-            return blockers
-        }
+        ConversionError(.tooManyPending, "as many hand-overs are pending as the limits allow", range: range)
     }
 
     func pending(_ handover: Handover, _ blockers: [Blocker], _ range: PageRange) -> ConversionOutcome {
         var first: PageNumber?
-        handover.changes.forEach { first = first ?? $0.range.intersection(range)?.start }
+        handover.work.changes.forEach { first = first ?? $0.range.intersection(range)?.start }
         return outcome(.pending(handover.ticket, blockers: blockers), range, stoppedAt: first ?? range.start)
     }
 }
@@ -249,7 +236,7 @@ extension MemoryController: BackendObserver {
 
     /// Ends the hand-over that a change belongs to.
     public func handoverFailed(_ reference: BackendHandover, _ error: BackendError) {
-        if let handover = take(reference, orKeep: EarlyEnd(failed: error)) { giveUp(handover, error) }
+        if let handover = take(reference, orKeep: EarlyEnd(failed: error)) { giveUp(handover, .backend(error)) }
     }
 
     /// The hand-over that waits for `reference`, from now on `running`; where none does yet, `end` is kept for it.

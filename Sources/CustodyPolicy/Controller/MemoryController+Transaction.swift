@@ -10,42 +10,42 @@ extension MemoryController {
     }
 
     /// Carries a claim out that waits for nobody.
-    func carryOut(
-        _ id: UInt64,
-        _ request: ConversionRequest,
-        _ changes: Changes,
-        _ range: PageRange
+    func carryOut(_ work: Work) throws(ConversionError) -> ConversionOutcome {
+        let transaction: Transaction
+        do { transaction = try prepare(work) } catch { throw refuse(work, error) }
+        return try drive(work, consume transaction)
+    }
+
+    private func drive(
+        _ work: Work,
+        _ transaction: consuming Transaction
     ) throws(ConversionError) -> ConversionOutcome {
-        do {
-            var transaction = try prepare(changes)
-            switch try advance(&transaction) {
-            case .done(let contents):
-                conclude(id, changes, isChanged: true)
-                return outcome(.completed, range, changes.pageCount, contents)
-            case .blocked(let blockers):
-                conclude(id, changes, isChanged: false)
-                return outcome(.blocked(by: blockers), range, stoppedAt: changes[0].range.start)
-            case .pending(let reference, let blockers):
-                return try register(id, request, changes, range, consume transaction, reference, blockers)
-            }
-        } catch let error as BackendError {
-            conclude(id, changes, isChanged: false)
-            if error.code == .lost { backendLost(error) }
-            throw ConversionError(.backend, "the back end could not do it", range: range, cause: error)
-        } catch let error as ConversionError {
-            throw error
-        } catch {
-            throw ConversionError(.backend, "\(error)", range: range)
+        var transaction = consume transaction
+        let progress: Progress
+        do { progress = try advance(&transaction) } catch { throw refuse(work, error) }
+        switch progress {
+        case .done(let contents):
+            conclude(work, isChanged: true)
+            return outcome(.completed, work.range, work.changes.pageCount, contents)
+        case .blocked(let blockers):
+            conclude(work, isChanged: false)
+            return outcome(.blocked(by: blockers), work.range, stoppedAt: work.changes[0].range.start)
+        case .pending(let reference, let blockers):
+            return try register(work, consume transaction, reference, blockers)
         }
     }
 
-    func prepare(_ changes: Changes) throws(BackendError) -> Transaction {
-        let transaction = try Transaction(changes, on: backend)
-        changes.forEach { emit(.prepared($0)) }
+    func prepare(_ work: Work) throws(Refusal) -> Transaction {
+        let listeners = state.withLock { state in
+            state.listeners.isEmpty
+                ? [] : state.listeners(upTo: state.claims.first { $0.work.id == work.id }?.lastListener)
+        }
+        let transaction = try Transaction(work.changes, on: backend, listeners: listeners)
+        work.changes.forEach { emit(.prepared($0)) }
         return transaction
     }
 
-    func advance(_ transaction: inout Transaction) throws(BackendError) -> Progress {
+    func advance(_ transaction: inout Transaction) throws(Refusal) -> Progress {
         while true {
             switch try transaction.advance() {
             case .committed(let change): emit(.committed(change))
@@ -57,7 +57,63 @@ extension MemoryController {
     }
 
     /// Ends a claim: its pages are in the new ownership, or in the one before.
-    func conclude(_ id: UInt64, _ changes: Changes, isChanged: Bool) {
-        state.withLock { $0.conclude(id, changes, isChanged: isChanged) }
+    func conclude(_ work: Work, isChanged: Bool) {
+        var box: UInt64?
+        whenAllKnow(work, isChanged: isChanged) { state in
+            state.conclude(work, isChanged: isChanged)
+            if isChanged, work.request.target == .shared, work.terms.returnsAfter != nil {
+                box = state.timeBoxes.open(work.changes)
+            }
+        }
+        if let pool { work.changes.forEach { giveBack($0, isChanged, to: pool) } }
+        if let box, let duration = work.terms.returnsAfter { watch(box, duration) }
+    }
+
+    private func giveBack(_ change: OwnershipChange, _ isChanged: Bool, to pool: SharedPool) {
+        if (isChanged ? change.from : change.to) == .shared { pool.giveBack(change.range.count) }
+    }
+
+    /// Does the last step of a claim, once the listeners that joined meanwhile know what they need to.
+    func whenAllKnow(_ work: Work, isChanged: Bool, _ body: (inout ControllerState) -> Void) {
+        while true {
+            let late: [ListenerPort] = state.withLock { state in
+                guard !state.listeners.isEmpty, let index = state.claims.firstIndex(where: { $0.work.id == work.id }),
+                    let last = state.claims[index].lastListener, last < state.lastListener
+                else {
+                    body(&state)
+                    return []
+                }
+                state.claims[index].lastListener = state.lastListener
+                return state.listeners.filter { $0.id > last }
+            }
+            guard !late.isEmpty else { return }
+            for port in late { port.offer(work.changes, isChanged: isChanged) }
+        }
+    }
+
+    private func refuse(_ work: Work, _ refusal: Refusal) -> ConversionError {
+        conclude(work, isChanged: false)
+        refused(refusal)
+        return refusal.error(for: work.range)
+    }
+
+    func refused(_ refusal: Refusal) {
+        switch refusal {
+        case .backend(let error): if error.code == .lost { backendLost(error) }
+        case .vetoed(let listener, let veto): emit(.vetoed(listener, veto))
+        }
+    }
+
+    /// Has the pages of a time box become private when their time is over.
+    func watch(_ box: UInt64, _ duration: Duration) {
+        _ = executor.submit(at: executor.now.advanced(by: duration)) { [weak self] in
+            guard let self else { return }
+            for range in self.state.withLock({ $0.timeBoxes.ranges(of: box) }) {
+                // What comes of it is an event; what is still shared then is asked for again.
+                _ = try? self.convert(ConversionRequest(range, to: .private, by: .host("time-box")))
+            }
+            let isOver = self.state.withLock { $0.lost != nil || $0.timeBoxes.ranges(of: box).isEmpty }
+            if !isOver { self.watch(box, max(duration, .milliseconds(1))) }
+        }
     }
 }

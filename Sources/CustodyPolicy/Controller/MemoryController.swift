@@ -19,13 +19,17 @@ public final class MemoryController: Sendable {
     let limits: ControllerLimits
     let observer: (any ControllerObserver)?
     let executor: any CompletionExecutor
+    let pool: SharedPool?
     let state: Mutex<ControllerState>
 
     /// A controller of the back end's guest. A back end has one controller for life.
+    ///
+    /// - Parameter pool: What this guest shares with others of the bound on shared pages, where there is one.
     public init(
         backend: any MemoryBackend,
         policy: any Policy,
         limits: ControllerLimits = ControllerLimits(),
+        pool: SharedPool? = nil,
         observer: (any ControllerObserver)? = nil
     ) {
         self.backend = backend
@@ -35,12 +39,10 @@ public final class MemoryController: Sendable {
         layout = backend.layout
         capabilities = backend.capabilities
         executor = backend.executor
-        state = Mutex(
-            ControllerState(
-                ownership: backend.initialOwnership,
-                ledger: LeaseLedger(bounds: layout.bounds)
-            )
-        )
+        self.pool = pool
+        let state = ControllerState(ownership: backend.initialOwnership, layout: layout)
+        pool?.charge(state.tally.exposed)
+        self.state = Mutex(state)
         backend.report(to: self)
     }
 
@@ -52,6 +54,7 @@ public final class MemoryController: Sendable {
             if var transaction = handover.takeTransaction() { try? transaction.undo() }
             handover.ticket.settle(.cancelled)
         }
+        pool?.giveBack(state.withLock { $0.tally.exposed })
     }
 
     /// The ownership of a page, or `nil` where there is no RAM.
@@ -72,6 +75,16 @@ public final class MemoryController: Sendable {
 
     /// Who of the host holds pages of `range`.
     public func blockers(of range: PageRange) -> [Blocker] { state.withLock { $0.ledger.blockers(of: range) } }
+
+    /// The number of base pages of RAM by ownership.
+    public var tally: OwnershipTally { state.withLock { $0.tally } }
+
+    /// Notes that something has happened, now, for rules that ask for it: for example that the guest is launched.
+    public func mark(_ name: String) {
+        let now = executor.now
+        state.withLock { $0.memory[name] = now }
+        emit(.marked(name))
+    }
 
     /// The hand-overs that are pending, the oldest first.
     public var pendingTickets: [Ticket] {

@@ -1,6 +1,6 @@
 import Custody
 
-/// Several changes that are made together or not at all.
+/// Several changes that are made together or not at all, by the back end and by the listeners.
 ///
 /// Dropping one cancels what is only prepared; what is committed has been finished or undone by then.
 struct Transaction: ~Copyable, Sendable {
@@ -16,38 +16,60 @@ struct Transaction: ~Copyable, Sendable {
         case pending(BackendHandover, [Blocker])
     }
 
+    private let changes: Changes
     private let backend: any MemoryBackend
+    private let listeners: [ListenerPort]
     /// The next one on top.
     private var prepared = UniqueStack<PreparedChange>()
     private var committed = UniqueStack<CommittedChange>()
+    /// What listeners have prepared for, in their order: before the back end where the host loses pages, else after it.
+    private var told: [(port: ListenerPort, changes: [HostAccessChange])] = []
 
-    /// Prepares every change; where one cannot be, none is.
-    init(_ changes: Changes, on backend: any MemoryBackend) throws(BackendError) {
+    /// Prepares every change, and the listeners where the host loses pages; where one cannot be, none is.
+    init(_ changes: Changes, on backend: any MemoryBackend, listeners: [ListenerPort]) throws(Refusal) {
+        self.changes = changes
         self.backend = backend
+        self.listeners = listeners
         var index = changes.count
         while index > 0 {
             index -= 1
-            prepared.push(try backend.prepare(changes[index]))
+            do { prepared.push(try backend.prepare(changes[index])) } catch { throw .backend(error) }
         }
+        // Whoever joined last may stand on those before.
+        if !listeners.isEmpty, !isGiving { try tell(listeners.reversed()) }
     }
 
+    /// Whether the host may touch the pages afterwards. All changes have one target.
+    private var isGiving: Bool { changes[0].to.allows(.host) }
+
     /// Commits the next change. An error undoes the ones before.
-    mutating func advance() throws(BackendError) -> Step {
-        guard let next = prepared.pop() else { return .done }
+    mutating func advance() throws(Refusal) -> Step {
+        guard let next = prepared.pop() else {
+            guard !listeners.isEmpty, isGiving, told.isEmpty else { return .done }
+            do {
+                try tell(listeners)
+            } catch {
+                let veto = error
+                do { try undo() } catch { throw .backend(error) }
+                throw veto
+            }
+            return .done
+        }
         let change = next.change
         let outcome: CommitOutcome
         do {
             outcome = try backend.commit(next)
         } catch {
-            try undo()
-            throw error
+            let failure = error
+            do { try undo() } catch { throw .backend(error) }
+            throw .backend(failure)
         }
         switch consume outcome {
         case .completed(let done):
             committed.push(done)
             return .committed(change)
         case .blocked(let blockers):
-            try undo()
+            do { try undo() } catch { throw .backend(error) }
             return .blocked(blockers)
         case .pending(let handover, let blockers):
             return .pending(handover, blockers)
@@ -66,21 +88,42 @@ struct Transaction: ~Copyable, Sendable {
             report(change, effect)
             combined = combined == nil || combined == effect ? effect : .unspecified
         }
+        for (port, changes) in told { port.commit(changes) }
+        told = []
         return combined
     }
 
-    /// Takes everything back: what is committed, the last one first, and what is prepared.
+    /// Takes everything back, in the opposite order: the listeners where the host gained pages, what is committed, what
+    /// is prepared, the listeners where the host lost pages.
     ///
-    /// - Throws: ``BackendError`` with ``BackendError/Code/lost`` where a change could not be taken back; the ones before
-    ///   it have been nevertheless.
+    /// - Throws: `BackendError` with the code `lost` where a change could not be taken back; everything else has been
+    ///   nevertheless.
     mutating func undo() throws(BackendError) {
-        while let next = prepared.pop() { next.cancel() }
+        if isGiving { takeBackWord() }
         var failure: BackendError?
         while let next = committed.pop() {
             do { try backend.undo(next) } catch { failure = failure ?? error }
         }
+        while let next = prepared.pop() { next.cancel() }
+        takeBackWord()
         guard let failure else { return }
         if failure.code == .lost { throw failure }
         throw BackendError(.lost, "a change could not be taken back", range: failure.range, cause: failure)
+    }
+
+    /// Has the listeners prepare; a veto takes back what those before it did.
+    private mutating func tell(_ ports: [ListenerPort]) throws(Refusal) {
+        for port in ports {
+            do {
+                told.append((port, try port.prepare(changes)))
+            } catch {
+                takeBackWord()
+                throw .vetoed(by: port.listener.name, error)
+            }
+        }
+    }
+
+    private mutating func takeBackWord() {
+        while let (port, changes) = told.popLast() { port.rollBack(changes) }
     }
 }

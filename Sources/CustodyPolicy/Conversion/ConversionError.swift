@@ -18,6 +18,8 @@ public struct ConversionError: Error, Sendable {
         public static let illegal = Code(rawValue: "illegal")
         /// The policy said no.
         public static let denied = Code(rawValue: "denied")
+        /// A listener refused.
+        public static let vetoed = Code(rawValue: "vetoed")
         /// Another change of some of the pages is under way.
         public static let busy = Code(rawValue: "busy")
         /// As many hand-overs are pending as the limits allow.

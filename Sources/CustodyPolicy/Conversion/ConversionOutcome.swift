@@ -10,8 +10,9 @@ public struct ConversionOutcome: Sendable {
         case blocked(by: [Blocker])
         /// Registered: the hand-over completes by itself.
         case pending(Ticket, blockers: [Blocker])
-        /// The policy wants it later, or the work allowed for one request is used up. Nothing is registered.
-        case deferred(reason: String)
+        /// The policy wants it later, or the work allowed for one request is used up. Nothing is registered. Asking
+        /// again before `until` is in vain, where a time is known.
+        case deferred(until: Timestamp?, reason: String)
         /// The pages before ``ConversionOutcome/stoppedAt`` are done; this stopped the rest. Only where a prefix was
         /// asked for.
         case stopped(by: ConversionError)

@@ -6,12 +6,14 @@ public enum Requester: Sendable, Hashable {
     case guest(processor: Int)
     /// The virtual machine monitor, or a component of it.
     case host(String)
+    /// A device of the virtual machine monitor, on its own behalf.
+    case device(String)
 
     /// The side that the requester is on.
     public var party: Party {
         switch self {
         case .guest: .guest
-        case .host: .host
+        case .host, .device: .host
         }
     }
 }
@@ -22,6 +24,7 @@ extension Requester: CustomStringConvertible {
         switch self {
         case .guest(let processor): "guest/vcpu\(processor)"
         case .host(let name): name
+        case .device(let name): "device/\(name)"
         }
     }
 }

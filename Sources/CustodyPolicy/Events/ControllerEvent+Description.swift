@@ -9,9 +9,7 @@ extension ControllerEvent.Kind: CustomStringConvertible {
                 + "\(GuestPhysicalAddress(request.address)) to \(request.target), \(error)"
         case .requested(let request):
             "requested by \(request.requester): \(request.range) to \(request.target)"
-        case .decided(_, .allow): "policy: allowed"
-        case .decided(_, .later(let reason)): "policy: later, \(reason)"
-        case .decided(_, .deny(let reason)): "policy: denied, \(reason)"
+        case .decided(_, let decision): "policy: \(decision)"
         case .prepared(let change): "prepared: \(change)"
         case .committed(let change): "committed: \(change)"
         case .finished(let change, let contents): "finished: \(change), contents \(contents.rawValue)"
@@ -22,6 +20,10 @@ extension ControllerEvent.Kind: CustomStringConvertible {
         case .leaseRefused(let kind, let range, let holder, let error):
             "lease refused: \(kind.rawValue) of \(range) to \(holder), \(error)"
         case .released(let kind, let range, let holder): "released: \(kind.rawValue) of \(range) by \(holder)"
+        case .vetoed(let listener, let veto): "vetoed by \(listener): \(veto.reason)"
+        case .discarded(let range, let error):
+            error.map { "not discarded: contents of \(range), \($0)" } ?? "discarded: contents of \(range)"
+        case .marked(let name): "marked: \(name)"
         case .lost(let error): "back end lost: \(error)"
         }
     }
@@ -36,7 +38,7 @@ extension ConversionOutcome: CustomStringConvertible {
         case .blocked(let blockers): return "blocked\(stop) by \(ConversionOutcome.list(blockers))"
         case .pending(let ticket, let blockers):
             return "pending as \(ticket.id)\(stop), held by \(ConversionOutcome.list(blockers))"
-        case .deferred(let reason): return "deferred\(stop): \(reason)"
+        case .deferred(_, let reason): return "deferred\(stop): \(reason)"
         case .stopped(let error): return "stopped\(stop): \(error.message)"
         }
     }

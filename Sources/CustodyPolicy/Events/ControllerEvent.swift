@@ -28,6 +28,12 @@ public struct ControllerEvent: Sendable {
         case leaseRefused(LeaseKind, PageRange, Holder, AccessError)
         /// The host has given a lease up.
         case released(LeaseKind, PageRange, Holder)
+        /// A listener has refused a change, by its name.
+        case vetoed(String, ListenerVeto)
+        /// Contents have been discarded, or could not be.
+        case discarded(PageRange, BackendError?)
+        /// The host has set a mark for the policy.
+        case marked(String)
         /// The back end is gone.
         case lost(BackendError)
     }

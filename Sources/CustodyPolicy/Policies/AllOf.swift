@@ -5,8 +5,16 @@ public struct AllOf: Policy {
     /// The policies; none of them is the policy that allows everything.
     public init(_ policies: [any Policy]) { self.policies = policies }
 
-    /// The strictest decision of all.
-    public func decide(_ request: ConversionRequest, in view: OwnershipView) -> PolicyDecision {
-        policies.reduce(.allow) { $0.combined(with: $1.decide(request, in: view)) }
+    /// The strictest decision of all. Every policy is asked, so that each remembers what it has to.
+    public func decide(
+        _ request: ConversionRequest,
+        in view: PolicyView,
+        remembering memory: inout PolicyMemory
+    ) -> PolicyDecision {
+        var decision = PolicyDecision.allow
+        for policy in policies {
+            decision = decision.combined(with: policy.decide(request, in: view, remembering: &memory))
+        }
+        return decision
     }
 }

@@ -4,5 +4,9 @@ public struct AllowAll: Policy {
     public init() {}
 
     /// Allows the request.
-    public func decide(_ request: ConversionRequest, in view: OwnershipView) -> PolicyDecision { .allow }
+    public func decide(
+        _ request: ConversionRequest,
+        in view: PolicyView,
+        remembering memory: inout PolicyMemory
+    ) -> PolicyDecision { .allow }
 }

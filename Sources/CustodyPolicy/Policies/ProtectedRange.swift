@@ -1,6 +1,6 @@
 public import Custody
 
-/// Pages that keep their ownership once they have it: firmware, a guest's page tables, a lock-down after launch.
+/// Pages that keep their ownership once they have it: firmware, a guest's page tables.
 public struct ProtectedRange: Policy {
     /// The pages.
     public let range: PageRange
@@ -14,8 +14,12 @@ public struct ProtectedRange: Policy {
     }
 
     /// Denies a request that would move a page of the range to a forbidden ownership.
-    public func decide(_ request: ConversionRequest, in view: OwnershipView) -> PolicyDecision {
+    public func decide(
+        _ request: ConversionRequest,
+        in view: PolicyView,
+        remembering memory: inout PolicyMemory
+    ) -> PolicyDecision {
         guard forbidden.contains(request.target), request.range.overlaps(range) else { return .allow }
-        return .deny(reason: "\(range) never becomes \(request.target)")
+        return .deny(PolicyReason(rule: "protect", "\(range) never becomes \(request.target)"))
     }
 }

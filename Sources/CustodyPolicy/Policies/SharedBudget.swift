@@ -2,8 +2,7 @@ import Custody
 
 /// An upper bound on what the guest shares with the host, against a guest that makes the host map all of it.
 ///
-/// Pages in transit count as shared: they are again when their hand-over is withdrawn. A policy decides before anything is
-/// claimed, so two requests that are decided at the same moment may together exceed the budget by the smaller of them.
+/// Pages in transit to or from being shared count: they may be shared again when their hand-over is over.
 public struct SharedBudget: Policy {
     /// The largest number of shared pages.
     public let pages: UInt64
@@ -13,15 +12,22 @@ public struct SharedBudget: Policy {
 
     /// Delays a request to share that would exceed the budget: it may succeed once others are private again.
     ///
-    /// - Complexity: O(*k*) in the number of runs of the ownership map.
-    public func decide(_ request: ConversionRequest, in view: OwnershipView) -> PolicyDecision {
+    /// - Complexity: O(log *n* + *k*) for *k* runs in the range asked for.
+    public func decide(
+        _ request: ConversionRequest,
+        in view: PolicyView,
+        remembering memory: inout PolicyMemory
+    ) -> PolicyDecision {
         guard request.target == .shared else { return .allow }
-        func count(_ range: PageRange) -> UInt64 {
-            view.pageCount(of: .shared, in: range) + view.pageCount(of: .inTransit, in: range)
-        }
-        let shared = view.layout.regions.reduce(0) { $0 + count($1) }
-        let added = request.range.count - count(request.range)
-        guard shared + added > pages else { return .allow }
-        return .later(reason: "\(shared) pages are shared, and \(added) more would exceed the budget of \(pages)")
+        let exposed = view.tally.exposed
+        let added =
+            view.pageCount(of: .private, in: request.range) + view.pageCount(of: .host, in: request.range)
+        guard added > 0, added > pages || exposed > pages - added else { return .allow }
+        return .defer(
+            PolicyReason(
+                rule: "shared-budget",
+                "\(exposed) pages are shared, and \(added) more would exceed the budget of \(pages)"
+            )
+        )
     }
 }

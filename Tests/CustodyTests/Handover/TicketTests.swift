@@ -10,7 +10,8 @@ import Testing
             target: .private,
             since: .zero,
             deadline: nil,
-            withdraw: withdraw
+            withdraw: withdraw,
+            blockers: { _ in [] }
         )
     }
 

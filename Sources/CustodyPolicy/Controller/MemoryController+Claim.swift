@@ -1,0 +1,245 @@
+import Custody
+import Synchronization
+
+// Claims: what a request is decided upon and what it gets are one step, under the lock.
+extension MemoryController {
+    enum Admission {
+        case unchanged
+        /// The pages that may be converted now, and the rule that put the others off.
+        case admitted(PageRange, PolicyReason?)
+        case stopped(ConversionOutcome)
+    }
+
+    enum ClaimResult {
+        case unchanged
+        case running(Work)
+        case registered(Handover, [Blocker], Drains)
+        case joined(Handover)
+        /// The page is the first one that is not in the ownership asked for.
+        case blocked([Blocker], PageNumber, Drains)
+        case withdraw([Handover])
+        case later(until: Timestamp?, reason: String, PageNumber)
+        case refused(ConversionError)
+    }
+
+    typealias Drains = [(DrainRequest, @Sendable (DrainRequest) -> Void)]
+
+    enum Ruling {
+        /// These pages may be converted, on the decision's terms.
+        case allowed(PageRange, PolicyDecision)
+        case stopped(ClaimResult, PolicyDecision?)
+    }
+
+    /// Decides about a request that is going to be carried out part by part.
+    func admit(_ request: ConversionRequest) throws(ConversionError) -> Admission {
+        let now = executor.now
+        let ruling = state.withLock { rule(&$0, request, request.range, now, isContinuation: false) }
+        switch ruling {
+        case .allowed(let range, let decision):
+            emit(.decided(request, decision))
+            return .admitted(range, range == request.range ? nil : decision.reason)
+        case .stopped(let result, let decision):
+            if let decision { emit(.decided(request, decision)) }
+            switch result {
+            case .refused(let error): throw error
+            case .later(let time, let reason, let first):
+                return .stopped(outcome(.deferred(until: time, reason: reason), request.range, stoppedAt: first))
+            default: return .unchanged
+            }
+        }
+    }
+
+    /// Whether there is anything to do, the back end can do it, and the policy lets it.
+    func rule(
+        _ state: inout ControllerState,
+        _ request: ConversionRequest,
+        _ range: PageRange,
+        _ now: Timestamp,
+        isContinuation: Bool
+    ) -> Ruling {
+        if let lost = state.lost {
+            return .stopped(.refused(ConversionError(.backend, "the back end is lost", cause: lost)), nil)
+        }
+        guard let first = firstOff(request, range.start.rawValue, state, until: range.end) else {
+            return .stopped(.unchanged, nil)
+        }
+        if let error = checkAbility(for: request) { return .stopped(.refused(error), nil) }
+        var part = request
+        part.range = range
+        let decision = decide(part, &state, now, isContinuation: isContinuation)
+        switch decision.verdict {
+        case .allow:
+            return .allowed(range, decision)
+        case .deny:
+            let text = decision.reason?.text ?? "the policy denies it"
+            return .stopped(.refused(ConversionError(.denied, text, range: range)), decision)
+        case .deferUntil(let time):
+            return .stopped(.later(until: time, reason: decision.reason?.text ?? "later", first), decision)
+        case .clampTo(let clamp):
+            let isPartEnough = if case .prefix = request.extent { true } else { false }
+            let isAll = firstOff(request, clamp.end, state, until: range.end) == nil
+            guard clamp.contains(first), isAll || isPartEnough, let prefix = range.prefix(before: PageNumber(clamp.end))
+            else {
+                return .stopped(.later(until: nil, reason: decision.reason?.text ?? "not all", first), decision)
+            }
+            return .allowed(isAll ? range : prefix, decision)
+        }
+    }
+
+    /// Asks the policy. The view is gone when it has answered, so that what follows changes the map in place.
+    private func decide(
+        _ request: ConversionRequest,
+        _ state: inout ControllerState,
+        _ now: Timestamp,
+        isContinuation: Bool
+    ) -> PolicyDecision {
+        let view = PolicyView(
+            ownership: state.ownership,
+            layout: layout,
+            capabilities: capabilities,
+            tally: state.tally,
+            ledger: state.ledger,
+            now: now,
+            pendingHandovers: state.pendingCount,
+            isContinuation: isContinuation
+        )
+        return policy.decide(request, in: view, remembering: &state.memory)
+    }
+
+    /// The first page of RAM from `page` on, within the request, that is not in the ownership asked for.
+    func firstOff(
+        _ request: ConversionRequest,
+        _ page: UInt64,
+        _ state: ControllerState,
+        until end: UInt64 = .max
+    ) -> PageNumber? {
+        guard let range = request.range.suffix(from: PageNumber(page))?.prefix(before: PageNumber(end)) else {
+            return nil
+        }
+        for piece in layout.memory(in: range) {
+            for run in state.ownership.runs(in: piece) where run.state != request.target { return run.range.start }
+        }
+        return nil
+    }
+
+    /// Finds out what has to change, whether it may, and keeps everybody else away from it, in one step.
+    ///
+    /// - Returns: what came of it, and the policy's decision where it is worth telling.
+    func claim(
+        _ request: ConversionRequest,
+        _ range: PageRange,
+        isContinuation: Bool
+    ) -> (ClaimResult, PolicyDecision?) {
+        let now = executor.now
+        return state.withLock { state in
+            switch rule(&state, request, range, now, isContinuation: isContinuation) {
+            case .stopped(let result, let decision): return (result, decision)
+            case .allowed(let allowed, let decision):
+                let result = claim(&state, request, allowed, decision.terms, now)
+                return (result, isContinuation && decision.verdict == .allow ? nil : decision)
+            }
+        }
+    }
+
+    private func claim(
+        _ state: inout ControllerState,
+        _ request: ConversionRequest,
+        _ range: PageRange,
+        _ terms: PolicyTerms,
+        _ now: Timestamp
+    ) -> ClaimResult {
+        if state.isBeingDiscarded(range) {
+            return .refused(ConversionError(.busy, "contents of these pages are being discarded", range: range))
+        }
+        var changes = Changes()
+        var blockers: [Blocker] = []
+        var exposed: UInt64 = 0
+        for piece in layout.memory(in: range) {
+            for run in state.ownership.runs(in: piece) {
+                let change = OwnershipChange(
+                    range: run.range,
+                    from: run.state,
+                    to: request.target,
+                    initiator: request.requester.party
+                )
+                switch change.move {
+                case .stay: continue
+                case .illegal:
+                    let text = "\(run.state) pages cannot become \(request.target)"
+                    return .refused(ConversionError(.illegal, text, range: run.range))
+                case .askTicket: return ask(state, request, range)
+                case .give, .handOver(from: .guest, _): break
+                case .handOver(from: .host, _):
+                    if state.ledger.isLeased(run.range) { blockers += state.ledger.blockers(of: run.range) }
+                }
+                if request.target == .shared { exposed += run.range.count }
+                changes.append(change)
+            }
+        }
+        guard !changes.isEmpty else { return .unchanged }
+        guard pool?.take(exposed) ?? true else {
+            let reason = "the guests together may not share \(exposed) more pages"
+            return .later(until: nil, reason: reason, changes[0].range.start)
+        }
+        let work = Work(id: state.nextClaim, request: request, range: range, changes: changes, terms: terms)
+        state.nextClaim += 1
+        guard !blockers.isEmpty else {
+            state.add(Claim(work: work, phase: .running, lastListener: state.lastListener))
+            return .running(work)
+        }
+        guard let deadline = work.patience, !blockers.contains(where: { $0.kind == .mapping }) else {
+            return .blocked(blockers, changes[0].range.start, drains(of: changes, in: state, for: nil))
+        }
+        guard mayPend(request, state) else { return .refused(tooManyPending(range)) }
+        let ticket = makeTicket(range, request.target, deadline, now, state.nextTicket)
+        state.nextTicket += 1
+        let handover = Handover(ticket, work)
+        state.add(Claim(work: work, phase: .draining, handover: handover))
+        return .registered(handover, blockers, drains(of: changes, in: state, for: ticket.id))
+    }
+
+    /// What the changes under way mean for a request of some of their pages.
+    private func ask(_ state: ControllerState, _ request: ConversionRequest, _ range: PageRange) -> ClaimResult {
+        let met = state.claims.filter { $0.overlaps(range) }
+        let handovers = met.compactMap(\.handover)
+        // Joined, where all that is missing is in one hand-over; withdrawn, where the request takes all of them back.
+        let isRestDone = !layout.memory(in: range).contains { piece in
+            state.ownership.runs(in: piece).contains { $0.state != .inTransit && $0.state != request.target }
+        }
+        if met.count == 1, let only = handovers.first, only.ticket.target == request.target, isRestDone {
+            return .joined(only)
+        }
+        let takesBack = met.allSatisfy { claim in
+            claim.handover != nil && claim.phase != .running
+                && !claim.changes.contains { $0.from != request.target || !range.contains($0.range) }
+        }
+        if takesBack { return .withdraw(handovers) }
+        return .refused(
+            ConversionError(
+                .busy,
+                handovers.first.map { "the pages are in hand-over \($0.ticket.id)" }
+                    ?? "another conversion of these pages is under way",
+                range: range,
+                ticket: handovers.first?.ticket.id
+            )
+        )
+    }
+
+    /// The holders who asked to be asked, and what for.
+    private func drains(of changes: Changes, in state: ControllerState, for ticket: TicketID?) -> Drains {
+        guard !state.drains.isEmpty else { return [] }
+        var drains: Drains = []
+        changes.forEach { change in
+            for (lease, range) in state.ledger.leases(meeting: change.range) {
+                guard let drain = state.drains[lease] else { continue }
+                drains.append((DrainRequest(lease: lease, range: range, target: change.to, ticket: ticket), drain))
+            }
+        }
+        return drains
+    }
+
+    /// Asks holders to let go, on the executor: they may well do so at once.
+    func drain(_ drains: Drains) {
+        for (request, drain) in drains { executor.submit { drain(request) } }
+    }
+}

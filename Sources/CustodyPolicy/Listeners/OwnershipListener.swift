@@ -1,0 +1,24 @@
+/// Whoever must follow what the host may touch: an IOMMU's map, a vhost-user back end, a cache, a dirty tracker.
+///
+/// It is told in two phases, so that it can refuse while everything can still be undone. The order follows the
+/// direction: where the host loses pages, it prepares before the back end changes anything; where the host gains pages,
+/// after. Each maximal run of pages is one call, never one a page, and only what differs from what the listener was
+/// told before. It is called on the thread that carries the change out, under no lock of the controller, perhaps on
+/// several threads at once for pages that do not overlap. It must not wait for a conversion.
+public protocol OwnershipListener: AnyObject, Sendable {
+    /// The name by which events and errors call it.
+    var name: String { get }
+
+    /// Gets ready for a change. Where the host loses the pages, no access of the listener's goes on when it returns;
+    /// where the host gains them, the listener can reach them.
+    ///
+    /// - Throws: ``ListenerVeto`` to refuse; all that was done for the change is undone then, and this listener is not
+    ///   told of it again.
+    func prepare(_ change: HostAccessChange) throws(ListenerVeto)
+
+    /// The change that it prepared for is final.
+    func commit(_ change: HostAccessChange)
+
+    /// The change that it prepared for does not take place: the listener goes back to where it was.
+    func rollBack(_ change: HostAccessChange)
+}

@@ -110,6 +110,17 @@ long ckvm_punch_hole(int fd, uint64_t offset, uint64_t length) {
     RETURN_OR_ERRNO(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length));
 }
 
+long ckvm_allocate(int fd, uint64_t offset, uint64_t length) {
+    RETURN_OR_ERRNO(fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length));
+}
+
+long ckvm_seek_data(int fd, uint64_t offset) { RETURN_OR_ERRNO(lseek(fd, (off_t)offset, SEEK_DATA)); }
+
+long ckvm_populate(uintptr_t address, uint64_t length) {
+    /* MADV_POPULATE_WRITE, Linux 5.14: newer than the oldest supported header. */
+    RETURN_OR_ERRNO(madvise((void *)address, length, 23));
+}
+
 static void kicked(int signal) { (void)signal; }
 static pthread_mutex_t kick_lock = PTHREAD_MUTEX_INITIALIZER;
 static int kick_signal;

@@ -34,7 +34,7 @@ import Testing
                     let removed = inKernel.removeValue(forKey: number)
                     let slot = try #require(removed)
                     #expect(slot.0 == range && slot.1 == backing)
-                case .protect: Issue.record("a window has no slot")
+                case .convert: Issue.record("a window has no slot")
                 }
                 map.record(step)
             }

@@ -1,26 +1,25 @@
 import Custody
 
 extension Capabilities {
-    /// What a mode can do with a kernel's features.
+    /// What a mode can do with a kernel's features, for a guest whose ownership changes in units of `granularity`.
     ///
-    /// No released kernel has the two modes of memory attributes for this back end; for them this says what their
-    /// interface promises.
-    init(_ mode: KVMMode, _ features: KVMFeatures?) {
-        let contents: ContentsEffects =
-            switch mode {
-            case .dual: ContentsEffects(toPrivate: .zeroed, toShared: .zeroed, toHost: .unspecified)
-            case .revoked: ContentsEffects(toPrivate: .preserved, toShared: .preserved, toHost: .preserved)
-            case .attributes: ContentsEffects(toPrivate: .discarded, toShared: .discarded, toHost: .unspecified)
-            case .inPlace: ContentsEffects(toPrivate: .unspecified, toShared: .unspecified, toHost: .unspecified)
-            }
+    /// No kernel that was at hand has the two modes of memory attributes; for them this is what their interface promises.
+    init(_ mode: KVMMode, _ features: KVMFeatures?, granularity: PageSize = .base) {
+        let effect = mode.conversionEffect
         self.init(
-            granularity: .base,
+            granularity: granularity,
             enforcement: mode == .revoked ? .process : .kernel,
-            contents: contents,
+            contents: ContentsEffects(
+                toPrivate: effect,
+                toShared: effect,
+                // A shared page keeps its bytes on the way to the host; a private one is converted on it.
+                toHost: effect == .preserved ? .preserved : .unspecified
+            ),
             pendingHandovers: mode == .inPlace ? .ledgerAndBackend : .ledger,
             transitAccess: .asBefore,
             reclaim: .offeredByGuest,
             maximumProcessors: max(1, min(features?[.maximumProcessors] ?? 1, 256)),
+            populate: true,
             maximumGuestBytes: BootMemory.maximumReach
         )
     }

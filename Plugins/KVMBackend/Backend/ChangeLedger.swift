@@ -4,7 +4,7 @@ import Custody
 struct ChangeLedger: Sendable {
     /// A part of a file that ought to be empty, but whose pages the kernel did not drop.
     struct Residue: Sendable, Hashable {
-        let backing: Backing
+        let visibility: Visibility
         let range: PageRange
     }
 

@@ -11,11 +11,14 @@ struct ChangePlan: Sendable {
     /// The slots held: for the commit until then, for an undo afterwards.
     var slots: Int
 
+    /// Whether the pages are converted: made private, or shared again.
+    var isConversion: Bool { before.visibility != after.visibility }
+
     /// Where a page is, for either side.
     struct Placement: Sendable, Hashable {
         /// What the guest finds.
         let backing: Backing
-        /// Whether the host is kept from it.
-        let isPrivate: Bool
+        /// Whether the host finds it.
+        let visibility: Visibility
     }
 }

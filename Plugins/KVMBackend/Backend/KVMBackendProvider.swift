@@ -2,8 +2,9 @@ public import Custody
 
 /// The back end ‘kvm’, for a registry.
 ///
-/// Its section of a configuration has two keys, both optional: `mode` (`dual`, the default, or `revoked`) and
-/// `processors`, which takes precedence over the guest's.
+/// Its section of a configuration has two keys, both optional: `mode` (`dual`, the default, `revoked`, `attributes`,
+/// `in-place`, or `auto` for the first of dual, attributes, in-place, revoked that the machine has) and `processors`, which
+/// takes precedence over the guest's. Ownership changes in units of the guest's own `granularity`.
 public struct KVMBackendProvider: BackendProvider {
     private let kernel: any Kernel
 
@@ -21,27 +22,22 @@ public struct KVMBackendProvider: BackendProvider {
 
     /// Looks at `/dev/kvm`, once for each mode.
     public func probe() -> [BackendProbe] {
-        let features: KVMFeatures
-        do throws(BackendError) { features = try lookAtFeatures() } catch {
-            return KVMMode.allCases.map { mode in
-                BackendProbe(
-                    backend: name,
-                    mode: mode.rawValue,
-                    unavailable: error,
-                    capabilities: Capabilities(mode, nil),
-                    remarks: remarks(mode)
-                )
-            }
+        do throws(BackendError) { return try probes(of: openDevice()) } catch {
+            return KVMMode.allCases.map { probe($0, nil, unavailable: error) }
         }
-        return KVMMode.allCases.map { mode in
-            BackendProbe(
-                backend: name,
-                mode: mode.rawValue,
-                unavailable: features.obstacle(to: mode).map { BackendError(.unavailable, $0) },
-                capabilities: Capabilities(mode, features),
-                remarks: remarks(mode)
-            )
+    }
+
+    private func probes(of device: borrowing KVMDevice) throws(BackendError) -> [BackendProbe] {
+        let features = try KVMBackendProvider.features(of: device)
+        var probes: [BackendProbe] = []
+        for mode in KVMMode.allCases {
+            var unavailable: BackendError?
+            do throws(KVMError) {
+                unavailable = try features.obstacle(to: mode, on: device).map { BackendError(.unavailable, $0) }
+            } catch { unavailable = KVMBackend.unavailable(error) }
+            probes.append(probe(mode, features, unavailable: unavailable))
         }
+        return probes
     }
 
     /// Reads the options.
@@ -57,15 +53,42 @@ public struct KVMBackendProvider: BackendProvider {
         var guest = guest
         guest.processors = settings.processors ?? guest.processors
         do throws(BackendError) {
-            return try KVMBackend(guest, mode: settings.mode, kernel: kernel, slotLimit: nil)
+            let mode = if let named = settings.mode { named } else { try firstMode() }
+            return try KVMBackend(guest, mode: mode, kernel: kernel, slotLimit: nil)
         } catch { throw .backend(error) }
     }
 
-    private func lookAtFeatures() throws(BackendError) -> KVMFeatures {
-        try KVMBackend.checkProcessor()
-        do throws(KVMError) { return try KVMFeatures(of: KVMDevice(kernel: kernel)) } catch {
-            throw KVMBackend.unavailable(error)
+    /// The first mode that this machine has, in the order of ``KVMMode/byPreference``.
+    private func firstMode() throws(BackendError) -> KVMMode {
+        let device = try openDevice()
+        let features = try KVMBackendProvider.features(of: device)
+        var obstacles: [String] = []
+        for mode in KVMMode.byPreference {
+            do throws(KVMError) {
+                guard let obstacle = try features.obstacle(to: mode, on: device) else { return mode }
+                obstacles.append("‘\(mode.rawValue)’: \(obstacle)")
+            } catch { obstacles.append("‘\(mode.rawValue)’: \(error)") }
         }
+        throw BackendError(.unavailable, "this machine has none of the modes. \(obstacles.joined(separator: "; "))")
+    }
+
+    private func openDevice() throws(BackendError) -> KVMDevice {
+        try KVMBackend.checkProcessor()
+        do throws(KVMError) { return try KVMDevice(kernel: kernel) } catch { throw KVMBackend.unavailable(error) }
+    }
+
+    private static func features(of device: borrowing KVMDevice) throws(BackendError) -> KVMFeatures {
+        do throws(KVMError) { return try KVMFeatures(of: device) } catch { throw KVMBackend.unavailable(error) }
+    }
+
+    private func probe(_ mode: KVMMode, _ features: KVMFeatures?, unavailable: BackendError?) -> BackendProbe {
+        BackendProbe(
+            backend: name,
+            mode: mode.rawValue,
+            unavailable: unavailable,
+            capabilities: Capabilities(mode, features),
+            remarks: remarks(mode)
+        )
     }
 
     private func remarks(_ mode: KVMMode) -> [String] {
@@ -76,7 +99,21 @@ public struct KVMBackendProvider: BackendProvider {
                 "each run of pages in one state takes a memory slot",
             ]
         case .revoked: ["another process that has the memory file is not stopped"]
-        case .attributes, .inPlace: ["never run: no kernel that was at hand has it"]
+        case .attributes:
+            [
+                KVMBackendProvider.notExercised,
+                "conversions are KVM_SET_MEMORY_ATTRIBUTES on the virtual machine; a page of the other memory is dropped "
+                    + "and looked for",
+            ]
+        case .inPlace:
+            [
+                KVMBackendProvider.notExercised,
+                "conversions are KVM_SET_MEMORY_ATTRIBUTES2 on the guest_memfd, as the series in-place conversion, "
+                    + "version 8, has it; it is not merged, and its capability has no final number",
+            ]
         }
     }
+
+    private static let notExercised =
+        "not exercised on hardware: no kernel that was at hand has it; it is tested against a model of the documented checks"
 }

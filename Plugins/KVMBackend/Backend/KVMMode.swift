@@ -8,4 +8,8 @@ public enum KVMMode: String, Sendable, Hashable, CaseIterable {
     case attributes
     /// The guest_memfd's own memory attributes (`KVM_SET_MEMORY_ATTRIBUTES2`), in place.
     case inPlace = "in-place"
+
+    /// The modes in the order in which `auto` looks for one: those in which the kernel stops the host come first, and
+    /// among them the one that has met real hardware.
+    static let byPreference: [KVMMode] = [.dual, .attributes, .inPlace, .revoked]
 }

@@ -12,6 +12,9 @@ package enum KVMRequest: String, Sendable, Hashable, CaseIterable {
     case setUserMemoryRegion2 = "KVM_SET_USER_MEMORY_REGION2"
     case setTSSAddress = "KVM_SET_TSS_ADDR"
     case createGuestMemfd = "KVM_CREATE_GUEST_MEMFD"
+    case setMemoryAttributes = "KVM_SET_MEMORY_ATTRIBUTES"
+    case setMemoryAttributes2 = "KVM_SET_MEMORY_ATTRIBUTES2"
+    case preFaultMemory = "KVM_PRE_FAULT_MEMORY"
     case run = "KVM_RUN"
     case getRegisters = "KVM_GET_REGS"
     case setRegisters = "KVM_SET_REGS"
@@ -32,6 +35,9 @@ package enum KVMRequest: String, Sendable, Hashable, CaseIterable {
         case .setUserMemoryRegion2: ckvm_request_set_user_memory_region2
         case .setTSSAddress: ckvm_request_set_tss_addr
         case .createGuestMemfd: ckvm_request_create_guest_memfd
+        case .setMemoryAttributes: ckvm_request_set_memory_attributes
+        case .setMemoryAttributes2: ckvm_request_set_memory_attributes2
+        case .preFaultMemory: ckvm_request_pre_fault_memory
         case .run: ckvm_request_run
         case .getRegisters: ckvm_request_get_regs
         case .setRegisters: ckvm_request_set_regs

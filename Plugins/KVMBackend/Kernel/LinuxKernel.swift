@@ -21,6 +21,9 @@ package struct LinuxKernel: Kernel {
             case .munmap(let address, let length): ckvm_munmap(address, length)
             case .mprotect(let address, let length, let protection): ckvm_mprotect(address, length, protection)
             case .punchHole(let descriptor, let offset, let length): ckvm_punch_hole(descriptor, offset, length)
+            case .allocate(let descriptor, let offset, let length): ckvm_allocate(descriptor, offset, length)
+            case .seekData(let descriptor, let offset): ckvm_seek_data(descriptor, offset)
+            case .populate(let address, let length): ckvm_populate(address, length)
             }
         // The kernel's own convention: the last page of numbers is errors.
         guard result < 0, result >= -4095 else { return result }

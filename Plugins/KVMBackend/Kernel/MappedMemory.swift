@@ -6,12 +6,17 @@ struct MappedMemory: ~Copyable, Sendable {
     let length: UInt64
     private let kernel: any Kernel
 
-    /// Maps a file from its start, or anonymous memory where there is none, for reading and writing.
-    init(_ descriptor: Int32?, length: UInt64, kernel: any Kernel) throws(KVMError) {
+    /// Maps a file from its start, or anonymous memory where there is none.
+    ///
+    /// Without access it is a reserved place: there is nothing, and whoever touches it is stopped.
+    init(
+        _ descriptor: Int32?,
+        length: UInt64,
+        _ protection: HostProtection = .readWrite,
+        kernel: any Kernel
+    ) throws(KVMError) {
         address = UInt(
-            bitPattern: try kernel.call(
-                .mmap(descriptor, length: length, protection: HostProtection.readWrite.rawValue)
-            )
+            bitPattern: try kernel.call(.mmap(descriptor, length: length, protection: protection.rawValue))
         )
         self.length = length
         self.kernel = kernel
@@ -22,5 +27,10 @@ struct MappedMemory: ~Copyable, Sendable {
     /// Changes what this process may do with part of the mapping. In bytes from its start.
     func protect(_ protection: HostProtection, offset: UInt64, length: UInt64) throws(KVMError) {
         try kernel.call(.mprotect(address: address + UInt(offset), length: length, protection: protection.rawValue))
+    }
+
+    /// Gives part of the mapping its memory, as if every page were written to. In bytes from its start.
+    func populate(offset: UInt64, length: UInt64) throws(KVMError) {
+        try kernel.call(.populate(address: address + UInt(offset), length: length))
     }
 }

@@ -18,6 +18,12 @@ package enum SystemCall: Sendable {
     case mprotect(address: UInt, length: UInt64, protection: Int32)
     /// `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE`, in bytes.
     case punchHole(Int32, offset: UInt64, length: UInt64)
+    /// `fallocate(2)` with `FALLOC_FL_KEEP_SIZE` alone, in bytes.
+    case allocate(Int32, offset: UInt64, length: UInt64)
+    /// `lseek(2)` with `SEEK_DATA`, in bytes.
+    case seekData(Int32, offset: UInt64)
+    /// `madvise(2)` with `MADV_POPULATE_WRITE`, in bytes.
+    case populate(address: UInt, length: UInt64)
 
     /// The call's name; an ioctl has its request's.
     package var name: String {
@@ -30,7 +36,9 @@ package enum SystemCall: Sendable {
         case .mmap: "mmap"
         case .munmap: "munmap"
         case .mprotect: "mprotect"
-        case .punchHole: "fallocate"
+        case .punchHole, .allocate: "fallocate"
+        case .seekData: "lseek"
+        case .populate: "madvise"
         }
     }
 
@@ -39,7 +47,8 @@ package enum SystemCall: Sendable {
         switch self {
         case .open(let path, _): path
         case .close(let descriptor): "fd \(descriptor)"
-        case .ioctl(let descriptor, _, let argument): "fd \(descriptor), 0x\(String(argument, radix: 16))"
+        case .ioctl(let descriptor, let request, let argument):
+            "fd \(descriptor), \(request.description(ofArgument: argument))"
         case .memfdCreate(let name): name
         case .ftruncate(let descriptor, let size): "fd \(descriptor), \(size) bytes"
         case .mmap(let descriptor, let length, _):
@@ -47,7 +56,12 @@ package enum SystemCall: Sendable {
         case .munmap(let address, let length), .mprotect(let address, let length, _):
             "0x\(String(address, radix: 16)), \(length) bytes"
         case .punchHole(let descriptor, let offset, let length):
-            "fd \(descriptor), punch hole at 0x\(String(offset, radix: 16)), \(length) bytes"
+            "fd \(descriptor), FALLOC_FL_PUNCH_HOLE|KEEP_SIZE at 0x\(String(offset, radix: 16)), \(length) bytes"
+        case .allocate(let descriptor, let offset, let length):
+            "fd \(descriptor), FALLOC_FL_KEEP_SIZE at 0x\(String(offset, radix: 16)), \(length) bytes"
+        case .seekData(let descriptor, let offset): "fd \(descriptor), SEEK_DATA from 0x\(String(offset, radix: 16))"
+        case .populate(let address, let length):
+            "0x\(String(address, radix: 16)), \(length) bytes, MADV_POPULATE_WRITE"
         }
     }
 }

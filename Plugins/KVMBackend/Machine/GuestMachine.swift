@@ -9,7 +9,7 @@ struct GuestMachine: ~Copyable, Sendable {
     /// The virtual machine.
     let virtualMachine: VirtualMachine
     /// The guest's RAM.
-    let ram: GuestRAM
+    let ram: any GuestRAM
     /// The pages that the host is kept from.
     let privatePages: PageBits
     /// The guest program's memory.
@@ -27,7 +27,7 @@ struct GuestMachine: ~Copyable, Sendable {
         slots: inout SlotMap,
         kernel: any Kernel
     ) throws(KVMError) -> GuestMachine {
-        let machine = try device.makeVirtualMachine()
+        let machine = try device.makeVirtualMachine(mode.virtualMachine)
         if features[.setTSSAddress] != 0 { try machine.setTaskStateSegment() }
         let boot = try BootMemory(placement, kernel: kernel)
         try machine.addSlot(
@@ -36,10 +36,7 @@ struct GuestMachine: ~Copyable, Sendable {
             size: placement.size,
             hostAddress: boot.map.address
         )
-        let size = layout.bounds.byteCount
-        let ram =
-            mode == .dual
-            ? try GuestRAM.dual(size: size, machine: machine) : try GuestRAM.revoked(size: size, machine: machine)
+        let ram = try mode.makeRAM(size: layout.bounds.byteCount, machine: machine)
         for region in layout.regions {
             let step = SlotStep.add(region, .shared)
             let number = slots.number(for: step) ?? 0

@@ -26,10 +26,13 @@ struct KVMDevice: ~Copyable, Sendable {
         try descriptor.request(.checkExtension, UInt(capability.rawValue))
     }
 
-    /// Makes a virtual machine of the default type.
-    func makeVirtualMachine() throws(KVMError) -> VirtualMachine {
+    /// Makes a virtual machine.
+    func makeVirtualMachine(_ type: VirtualMachine.Kind = .default) throws(KVMError) -> VirtualMachine {
         try VirtualMachine(
-            descriptor: OwnedDescriptor(.ioctl(descriptor.rawValue, .createVM, argument: 0), of: descriptor.kernel),
+            descriptor: OwnedDescriptor(
+                .ioctl(descriptor.rawValue, .createVM, argument: type.rawValue),
+                of: descriptor.kernel
+            ),
             processorMapSize: UInt64(clamping: try descriptor.request(.getVCPUMapSize)),
             processorIdentification: supportedIdentification()
         )

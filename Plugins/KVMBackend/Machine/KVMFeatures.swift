@@ -16,27 +16,44 @@ package struct KVMFeatures: Sendable, Hashable {
     package subscript(capability: KVMCapability) -> Int { values[capability] ?? 0 }
 
     /// Why a mode cannot be used with this kernel, or `nil` where it can.
-    package func obstacle(to mode: KVMMode) -> String? {
+    ///
+    /// For ``KVMMode/inPlace`` the answer takes more than numbers: the kernel's behaviour is looked at, on a virtual
+    /// machine that is gone afterwards.
+    func obstacle(to mode: KVMMode, on device: borrowing KVMDevice) throws(KVMError) -> String? {
         switch mode {
         case .dual:
-            let needed = Int(CKVM_GUEST_MEMFD_MMAP | CKVM_GUEST_MEMFD_INIT_SHARED)
-            if self[.guestMemfdFlags] & needed != needed {
-                return
-                    "KVM_CAP_GUEST_MEMFD_FLAGS is \(self[.guestMemfdFlags]), not \(needed): a guest_memfd that can be mapped "
-                    + "needs Linux 6.18"
-            }
-            return self[.userMemory2] == 0 ? "KVM_CAP_USER_MEMORY2 is absent: it needs Linux 6.8" : nil
+            return obstacleToMapping
+                ?? (self[.userMemory2] == 0 ? "KVM_CAP_USER_MEMORY2 is absent: it needs Linux 6.8" : nil)
         case .revoked:
             return self[.immediateExit] == 0 ? "KVM_CAP_IMMEDIATE_EXIT is absent: it needs Linux 4.13" : nil
-        case .attributes:
-            if self[.memoryAttributes] & Int(CKVM_MEMORY_ATTRIBUTE_PRIVATE) == 0 {
-                return "KVM_CAP_MEMORY_ATTRIBUTES is \(self[.memoryAttributes]): KVM_SET_MEMORY_ATTRIBUTES answers "
-                    + "ENOTTY, because no type of virtual machine here has private memory"
-            }
-            return "this kernel has it, but this version does not drive it: use ‘dual’ or ‘revoked’"
+        case .attributes: return obstacleToAttributes
         case .inPlace:
-            return "KVM_SET_MEMORY_ATTRIBUTES2 on a guest_memfd answers ENOTTY in every released kernel; the series "
-                + "20260618-gmem-inplace-conversion-v8 that adds it is not merged"
+            if let obstacle = obstacleToProtection ?? obstacleToMapping { return obstacle }
+            return try InPlaceInterface.look(at: device).obstacle
         }
+    }
+
+    private var obstacleToMapping: String? {
+        let needed = Int(CKVM_GUEST_MEMFD_MMAP | CKVM_GUEST_MEMFD_INIT_SHARED)
+        guard self[.guestMemfdFlags] & needed != needed else { return nil }
+        return "KVM_CAP_GUEST_MEMFD_FLAGS is \(self[.guestMemfdFlags]), not \(needed): a guest_memfd that can be "
+            + "mapped needs Linux 6.18"
+    }
+
+    private var obstacleToProtection: String? {
+        guard self[.virtualMachineTypes] & 1 << Int(VirtualMachine.Kind.softwareProtected.rawValue) == 0 else {
+            return nil
+        }
+        return "KVM_CAP_VM_TYPES is \(self[.virtualMachineTypes]): there is no KVM_X86_SW_PROTECTED_VM, and so no "
+            + "virtual machine with private memory (KVM on hardware with CONFIG_KVM_SW_PROTECTED_VM has it)"
+    }
+
+    private var obstacleToAttributes: String? {
+        if self[.memoryAttributes] & Int(CKVM_MEMORY_ATTRIBUTE_PRIVATE) == 0 {
+            return "KVM_CAP_MEMORY_ATTRIBUTES is \(self[.memoryAttributes]): KVM_SET_MEMORY_ATTRIBUTES answers ENOTTY, "
+                + "because no type of virtual machine here has private memory"
+        }
+        if self[.guestMemfd] == 0 { return "KVM_CAP_GUEST_MEMFD is absent: it needs Linux 6.8" }
+        return obstacleToProtection
     }
 }

@@ -3,6 +3,14 @@ import SystemPackage
 
 /// A virtual machine's descriptor, with what its processors and memory are made with.
 struct VirtualMachine: ~Copyable, Sendable {
+    /// The type of a virtual machine, by the kernel's number.
+    enum Kind: UInt, Sendable, Hashable {
+        /// `KVM_X86_DEFAULT_VM`.
+        case `default` = 0
+        /// `KVM_X86_SW_PROTECTED_VM`: it has private memory, without hardware that encrypts it.
+        case softwareProtected = 1
+    }
+
     /// The descriptor.
     let descriptor: OwnedDescriptor
     private let processorMapSize: UInt64
@@ -55,28 +63,25 @@ struct VirtualMachine: ~Copyable, Sendable {
         try descriptor.request(.setUserMemoryRegion, &region)
     }
 
-    /// Puts memory into the guest's address space: part of a file from `offset` on. In bytes.
+    /// Puts memory into the guest's address space: memory of this process at `hostAddress`, and where there is a
+    /// guest_memfd, its part from `offset` on too. In bytes.
     func addSlot(
         _ slot: UInt32,
         guestAddress: UInt64,
         size: UInt64,
-        file: borrowing GuestMemoryFile,
+        hostAddress: UInt,
+        guestMemfd file: GuestMemoryFile?,
         offset: UInt64
     ) throws(KVMError) {
-        guard case .guestMemfd = file.kind else {
-            return try addSlot(
-                slot,
-                guestAddress: guestAddress,
-                size: size,
-                hostAddress: file.map.address + UInt(offset)
-            )
+        guard let file else {
+            return try addSlot(slot, guestAddress: guestAddress, size: size, hostAddress: hostAddress)
         }
         var region = ckvm_userspace_memory_region2()
         region.slot = slot
         region.flags = UInt32(CKVM_MEM_GUEST_MEMFD)
         region.guest_phys_addr = guestAddress
         region.memory_size = size
-        region.userspace_addr = UInt64(file.map.address) + offset
+        region.userspace_addr = UInt64(hostAddress)
         region.guest_memfd = UInt32(bitPattern: file.descriptor.rawValue)
         region.guest_memfd_offset = offset
         try descriptor.request(.setUserMemoryRegion2, &region)

@@ -25,6 +25,11 @@ struct ProcessorDescriptor: ~Copyable, Sendable {
         }
     }
 
+    /// Fills the guest's page tables for some memory; what is left of it is in the request then.
+    func preFault(_ request: inout ckvm_pre_fault_memory) throws(KVMError) {
+        try descriptor.request(.preFaultMemory, &request)
+    }
+
     /// The segment, control and descriptor-table registers.
     func specialRegisters() throws(KVMError) -> ckvm_sregs {
         var registers = ckvm_sregs()

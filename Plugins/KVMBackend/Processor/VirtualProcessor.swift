@@ -102,6 +102,9 @@ final class VirtualProcessor: Sendable {
         return try outcome.get()
     }
 
+    /// Fills the guest's page tables for some memory. To be called while the processor is out of the guest.
+    func preFault(_ request: inout ckvm_pre_fault_memory) throws(KVMError) { try descriptor.preFault(&request) }
+
     /// Ends the processor's run: its thread comes out of the guest and ends. Does not wait.
     func end(because error: BackendError) {
         state.update { state in if state.end == nil { state.end = error } }
@@ -166,8 +169,10 @@ final class VirtualProcessor: Sendable {
     ///
     /// - Returns: `nil`, or the guest-physical address of an access that was stopped: the program starts again then.
     private func runToDoorbell(_ handler: any GuestRequestHandler) throws(BackendError) -> UInt64? {
+        var implied = 0
         while true {
             let exit = try enter()
+            if case .memoryFault = exit { implied += 1 } else { implied = 0 }
             switch exit {
             case .interrupted: continue
             case .io(let port, isOutput: true, size: _, count: _) where port == CKVM_PORT_DOORBELL: return nil
@@ -179,7 +184,11 @@ final class VirtualProcessor: Sendable {
                 try completeStoppedAccess()
                 try restart()
                 return address
-            case .memoryFault(let address, size: _, isPrivate: _):
+            case .memoryFault(let address, let size, let isPrivate):
+                // Asked for again and again without getting on: there is no memory to convert.
+                if implied < 16, try convertImplicitly(address, size, isPrivate ? .private : .shared, handler) {
+                    continue
+                }
                 try restart()
                 return address
             case .io, .hypercall, .halt, .shutdown, .failedEntry, .internalError, .systemEvent, .unknown:
@@ -195,6 +204,30 @@ final class VirtualProcessor: Sendable {
         return handler.handle(
             GuestRequest(processor: index, address: address, byteCount: count, target: target)
         )
+    }
+
+    /// Asks for what the guest's access implies: that a page becomes what it took the page for.
+    ///
+    /// - Returns: whether the guest may try its access again.
+    private func convertImplicitly(
+        _ address: UInt64,
+        _ size: UInt64,
+        _ target: Ownership,
+        _ handler: any GuestRequestHandler
+    ) throws(BackendError) -> Bool {
+        let request = GuestRequest(processor: index, address: address, byteCount: size, target: target)
+        var delay = Duration.microseconds(50)
+        while delay < .seconds(2) {
+            switch handler.handle(request) {
+            case .done: return true
+            case .refused: return false
+            case .retry:
+                // Somebody still holds the page. The guest cannot go on without it.
+                if let end = state.wait(for: delay, { $0.end }) { throw end }
+                delay *= 2
+            }
+        }
+        return false
     }
 
     /// Lets KVM finish an access that no memory answered, without running the guest on.

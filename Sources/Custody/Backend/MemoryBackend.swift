@@ -26,6 +26,9 @@ public protocol MemoryBackend: AnyObject, HostMemory {
     /// The guest's side, where the back end can drive it from a script.
     var guestAgent: (any GuestAgent)? { get }
 
+    /// Gives pages their memory ahead of their first use, where the back end can.
+    var populator: (any MemoryPopulator)? { get }
+
     /// Names the one receiver of what this back end reports; it is held weakly. Called once, before the first change.
     func report(to observer: any BackendObserver)
 
@@ -66,4 +69,9 @@ public protocol MemoryBackend: AnyObject, HostMemory {
     /// Ends the guest's run and waits until none of its processors runs. Further changes are refused with
     /// ``BackendError/Code/lost``; ending once more is harmless.
     func shutDown()
+}
+
+extension MemoryBackend {
+    /// None.
+    public var populator: (any MemoryPopulator)? { nil }
 }

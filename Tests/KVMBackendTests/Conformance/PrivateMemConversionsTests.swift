@@ -96,7 +96,14 @@ import Testing
             let bare = try BareMachine(kernel: kernel)
             number = bare.machine.descriptor.rawValue
             file = try bare.machine.makeGuestMemoryFile(.guestMemfd(flags: BareMachine.touchable), size: size)
-            try bare.machine.addSlot(0, guestAddress: 0, size: size, file: file, offset: 0)
+            try bare.machine.addSlot(
+                0,
+                guestAddress: 0,
+                size: size,
+                hostAddress: file.map.address,
+                guestMemfd: file,
+                offset: 0
+            )
             #expect(Touch.fill(0xAA, at: file.map.address, count: size) == 0)
         }
         let isClosed = kernel.calls.contains { call in

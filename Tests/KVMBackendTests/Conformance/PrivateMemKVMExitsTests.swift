@@ -20,7 +20,14 @@ import Testing
         let start = BareMachine.data
         try processor.startProgram(in: boot)
         #expect(try processor.runToExit() == RawProcessor.doorbell)
-        try bare.machine.addSlot(1, guestAddress: start, size: size, file: file, offset: 0)
+        try bare.machine.addSlot(
+            1,
+            guestAddress: start,
+            size: size,
+            hostAddress: file.map.address,
+            guestMemfd: file,
+            offset: 0
+        )
         // The host cannot see the guest at work in private memory: that it has been there is seen by a first command.
         let once = GuestCommand.hammer(passes: 3, address: start, count: 8)
         #expect(try processor.runToExit(once, in: boot) == RawProcessor.doorbell)
@@ -37,7 +44,14 @@ import Testing
         // What it wrote is in the file for the slot to come.
         try processor.startProgram(in: boot)
         #expect(try processor.runToExit() == RawProcessor.doorbell)
-        try bare.machine.addSlot(1, guestAddress: start, size: size, file: file, offset: 0)
+        try bare.machine.addSlot(
+            1,
+            guestAddress: start,
+            size: size,
+            hostAddress: file.map.address,
+            guestMemfd: file,
+            offset: 0
+        )
         #expect(try processor.runToExit(.read(count: 8, address: start), in: boot) == RawProcessor.doorbell)
         let mailbox = try #require(boot.mailbox(of: 0))
         #expect(mailbox.data(count: 8).reversed().reduce(0) { $0 << 8 | UInt64($1) } >= 3)

@@ -56,7 +56,7 @@ final class RebindingGuest: Sendable {
                                 in: machine.virtualMachine
                             )
                         case .remove: try machine.virtualMachine.removeSlot(number)
-                        case .protect: throw Unexpected.outcome
+                        case .convert: throw Unexpected.outcome
                         }
                         slots.record(step)
                     }

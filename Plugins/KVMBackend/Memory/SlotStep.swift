@@ -6,15 +6,15 @@ enum SlotStep: Sendable, Hashable {
     case add(PageRange, Backing)
     /// Remove the slot of a run of pages.
     case remove(PageRange, Backing)
-    /// Change what the host's window on a run of pages allows.
-    case protect(PageRange, from: HostProtection, to: HostProtection)
+    /// Make pages private or shared, by the mode's own call.
+    case convert(PageRange, to: Visibility)
 
     /// The step that takes this one back.
     var inverse: SlotStep {
         switch self {
         case .add(let range, let backing): .remove(range, backing)
         case .remove(let range, let backing): .add(range, backing)
-        case .protect(let range, let from, let to): .protect(range, from: to, to: from)
+        case .convert(let range, let target): .convert(range, to: target.opposite)
         }
     }
 }

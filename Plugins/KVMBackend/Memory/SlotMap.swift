@@ -49,7 +49,7 @@ struct SlotMap: Sendable {
             switch step {
             case .add: sum + 1
             case .remove: sum - 1
-            case .protect: sum
+            case .convert: sum
             }
         }
     }
@@ -59,7 +59,7 @@ struct SlotMap: Sendable {
         switch step {
         case .add: free.last ?? next
         case .remove(let range, _): numbers[range.start.rawValue]
-        case .protect: nil
+        case .convert: nil
         }
     }
 
@@ -75,7 +75,7 @@ struct SlotMap: Sendable {
             }
         case .remove(let range, _):
             if let number = numbers.removeValue(forKey: range.start.rawValue) { free.append(number) }
-        case .protect: break
+        case .convert: break
         }
     }
 

@@ -1,0 +1,32 @@
+import Custody
+
+// What each mode is made of: the one place that tells the modes apart.
+extension KVMMode {
+    /// The type of virtual machine that the mode needs.
+    var virtualMachine: VirtualMachine.Kind {
+        switch self {
+        case .dual, .revoked: .default
+        case .attributes, .inPlace: .softwareProtected
+        }
+    }
+
+    /// What a conversion does to the bytes, once it is finished.
+    var conversionEffect: ContentsEffect {
+        switch self {
+        case .dual: .zeroed
+        case .revoked: .preserved
+        case .attributes: .discarded
+        case .inPlace: .unspecified
+        }
+    }
+
+    /// Makes the guest's RAM, all shared. In bytes.
+    func makeRAM(size: UInt64, machine: borrowing VirtualMachine) throws(KVMError) -> any GuestRAM {
+        switch self {
+        case .dual: try DualRAM(size: size, machine: machine)
+        case .revoked: try RevokedRAM(size: size, machine: machine)
+        case .attributes: try AttributesRAM(size: size, machine: machine)
+        case .inPlace: try InPlaceRAM(size: size, machine: machine)
+        }
+    }
+}

@@ -1,0 +1,49 @@
+import CKVM
+
+extension KVMRequest {
+    /// What a request was given, by the names of the kernel's documentation: its structure's fields, or the number.
+    ///
+    /// For a request of memory, `argument` is the address of its structure, as in the request itself.
+    func description(ofArgument argument: UInt) -> String {
+        switch self {
+        case .setUserMemoryRegion:
+            describe(argument) { (region: ckvm_userspace_memory_region) in
+                [
+                    ("slot", UInt64(region.slot)), ("flags", UInt64(region.flags)),
+                    ("guest_phys_addr", region.guest_phys_addr), ("memory_size", region.memory_size),
+                    ("userspace_addr", region.userspace_addr),
+                ]
+            }
+        case .setUserMemoryRegion2:
+            describe(argument) { (region: ckvm_userspace_memory_region2) in
+                [
+                    ("slot", UInt64(region.slot)), ("flags", UInt64(region.flags)),
+                    ("guest_phys_addr", region.guest_phys_addr), ("memory_size", region.memory_size),
+                    ("userspace_addr", region.userspace_addr), ("guest_memfd", UInt64(region.guest_memfd)),
+                    ("guest_memfd_offset", region.guest_memfd_offset),
+                ]
+            }
+        case .createGuestMemfd:
+            describe(argument) { (file: ckvm_create_guest_memfd) in [("size", file.size), ("flags", file.flags)] }
+        case .setMemoryAttributes:
+            describe(argument) { (request: ckvm_memory_attributes) in
+                [("address", request.address), ("size", request.size), ("attributes", request.attributes)]
+            }
+        case .setMemoryAttributes2:
+            describe(argument) { (request: ckvm_memory_attributes2) in
+                [
+                    ("offset", request.offset), ("size", request.size), ("attributes", request.attributes),
+                    ("error_offset", request.error_offset),
+                ]
+            }
+        case .preFaultMemory:
+            describe(argument) { (request: ckvm_pre_fault_memory) in [("gpa", request.gpa), ("size", request.size)] }
+        default: "0x\(String(argument, radix: 16))"
+        }
+    }
+
+    private func describe<Structure>(_ argument: UInt, _ fields: (Structure) -> [(String, UInt64)]) -> String {
+        guard let pointer = unsafe UnsafePointer<Structure>(bitPattern: argument) else { return "no structure" }
+        return unsafe fields(pointer.pointee).map { "\($0) 0x\(String($1, radix: 16))" }.joined(separator: ", ")
+    }
+}

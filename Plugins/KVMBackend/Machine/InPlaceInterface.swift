@@ -1,0 +1,92 @@
+import CKVM
+import SystemPackage
+
+/// Whether a kernel converts pages of a guest_memfd in place, found out by what it says and by what it does.
+///
+/// The series that adds it is not merged, and the number of its capability has changed between its versions. So a number
+/// proves nothing: another capability may have got it. What decides is the ioctl's behaviour on a file of one page.
+enum InPlaceInterface: Sendable, Hashable {
+    /// It does; the number is that of the capability which says so, where one does.
+    case present(capability: UInt32?)
+    /// It does not, because of this.
+    case absent(String)
+
+    /// The numbers that `KVM_CAP_GUEST_MEMFD_MEMORY_ATTRIBUTES` has had: in version 8 and in version 7 of the series.
+    static let candidates: [UInt32] = [250, 249]
+
+    /// Why the mode cannot be used, or `nil`.
+    var obstacle: String? {
+        switch self {
+        case .present: nil
+        case .absent(let reason): reason
+        }
+    }
+
+    /// Looks at a kernel that has virtual machines with private memory, and guest_memfds that can be mapped.
+    static func look(at device: borrowing KVMDevice) throws(KVMError) -> InPlaceInterface {
+        var named: UInt32?
+        for candidate in candidates where named == nil {
+            let mask = try device.descriptor.request(.checkExtension, UInt(candidate))
+            if mask & Int(CKVM_MEMORY_ATTRIBUTE_PRIVATE) != 0 { named = candidate }
+        }
+        guard ckvm_guarded_install() == 0 else { return .absent("the handlers for SIGBUS and SIGSEGV are taken") }
+        let machine = try device.makeVirtualMachine(.softwareProtected)
+        let file: GuestMemoryFile
+        do throws(KVMError) {
+            file = try machine.makeGuestMemoryFile(.guestMemfd(flags: InPlaceRAM.flags), size: page)
+        } catch {
+            guard error.errno == .invalidArgument else { throw error }
+            return .absent(
+                "a virtual machine with private memory may have no guest_memfd whose pages begin shared here: they "
+                    + "would be private for ever"
+            )
+        }
+        guard let surprise = try surprise(of: file) else { return .present(capability: named) }
+        let claim = named.map { "capability \($0) claims it, but " } ?? ""
+        return .absent(claim + surprise)
+    }
+
+    private static let page: UInt64 = 4096
+
+    /// What a file does otherwise than a file with in-place conversion; `nil` for nothing.
+    private static func surprise(of file: GuestMemoryFile) throws(KVMError) -> String? {
+        switch try set(0, flags: 0, file) {
+        case nil: break
+        case .inappropriateIOCTLForDevice?:
+            return
+                "KVM_SET_MEMORY_ATTRIBUTES2 on a guest_memfd answers ENOTTY, as in every released kernel; the series "
+                + "20260618-gmem-inplace-conversion-v8 that adds it is not merged"
+        case let errno?: return "KVM_SET_MEMORY_ATTRIBUTES2 of pages that are shared already answers \(errno)"
+        }
+        guard try set(0, flags: 1 << 63, file) == .invalidArgument else {
+            return "KVM_SET_MEMORY_ATTRIBUTES2 does not refuse a flag that there is not"
+        }
+        guard canTouch(file) else { return "a page that is shared cannot be touched" }
+        if let errno = try set(UInt64(CKVM_MEMORY_ATTRIBUTE_PRIVATE), flags: 0, file) {
+            return "KVM_SET_MEMORY_ATTRIBUTES2 of a page that nobody holds answers \(errno)"
+        }
+        guard !canTouch(file) else { return "a page that was made private can still be touched" }
+        if let errno = try set(0, flags: 0, file) { return "a private page cannot be made shared again: \(errno)" }
+        return canTouch(file) ? nil : "a page that was made shared again cannot be touched"
+    }
+
+    /// Sets the attributes of the one page.
+    ///
+    /// - Returns: the kernel's objection.
+    private static func set(_ attributes: UInt64, flags: UInt64, _ file: GuestMemoryFile) throws(KVMError) -> Errno? {
+        var request = ckvm_memory_attributes2()
+        request.size = page
+        request.attributes = attributes
+        request.flags = flags
+        do throws(KVMError) { try file.descriptor.request(.setMemoryAttributes2, &request) } catch {
+            return error.errno
+        }
+        return nil
+    }
+
+    private static func canTouch(_ file: GuestMemoryFile) -> Bool {
+        guard let start = unsafe UnsafeMutableRawPointer(bitPattern: file.map.address) else { return false }
+        var fault: UInt = 0
+        return unsafe ckvm_guarded_zero(start, 8, &fault) == 0
+    }
+}

@@ -1,0 +1,31 @@
+/// One memory file, with a window of the host's that is closed page by page. KVM has a mapping of its own.
+struct RevokedRAM: GuestRAM {
+    private final class Window: Sendable {
+        let map: MappedMemory
+        init(_ map: consuming MappedMemory) { self.map = map }
+    }
+
+    let sharedFile: GuestMemoryFile
+    private let window: Window
+
+    init(size: UInt64, machine: borrowing VirtualMachine) throws(KVMError) {
+        sharedFile = try machine.makeGuestMemoryFile(.memfd, size: size)
+        window = Window(try sharedFile.mapAgain(length: size))
+    }
+
+    var privateFile: GuestMemoryFile { sharedFile }
+    var windows: (shared: UInt, private: UInt) { (window.map.address, window.map.address) }
+    var privateBacking: Backing { .shared }
+
+    func slotMemory(of backing: Backing) -> (user: GuestMemoryFile, guestMemfd: GuestMemoryFile?) { (sharedFile, nil) }
+
+    /// Closes or opens the window.
+    func convert(
+        _ pages: FilePages,
+        to target: Visibility,
+        in machine: borrowing VirtualMachine
+    ) throws(KVMError) -> ConversionAttempt {
+        try window.map.protect(target == .private ? .none : .readWrite, offset: pages.offset, length: pages.length)
+        return .done
+    }
+}

@@ -78,12 +78,23 @@ let package = Package(
         .systemLibrary(
             name: "CLibvirt",
             path: "Plugins/CLibvirt",
-            pkgConfig: "libvirt",
+            pkgConfig: "libvirt-qemu",
             providers: [.apt(["libvirt-dev"])]
         ),
+        // The library that libvirt itself reads XML with.
+        .systemLibrary(
+            name: "CLibXML2",
+            path: "Plugins/CLibXML2",
+            pkgConfig: "libxml-2.0",
+            providers: [.apt(["libxml2-dev"])]
+        ),
+        .target(name: "CLibvirtGuest", path: "Plugins/CLibvirtGuest"),
         .target(
             name: "LibvirtBackend",
-            dependencies: ["Custody", .target(name: "CLibvirt", condition: libvirt)],
+            dependencies: [
+                "CLibvirtGuest", "Custody", .target(name: "CLibvirt", condition: libvirt),
+                .target(name: "CLibXML2", condition: libvirt),
+            ],
             path: "Plugins/LibvirtBackend",
             swiftSettings: strict
         ),
@@ -124,6 +135,10 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
         "SimulationBackend",
     ],
     "SimulationBackendTests": ["Custody", "CustodyTestSupport", "SimulationBackend"],
+    "LibvirtBackendTests": [
+        "CLibvirtGuest",
+        "Custody", .target(name: "LibvirtBackend", condition: libvirt), .target(name: "CLibvirt", condition: libvirt),
+    ],
     "KVMBackendTests": ["CKVM", "Custody", "KVMBackend", system],
     "EquivalenceTests": ["Custody", "CustodyPolicy", "CustodyScenario", "KVMBackend", "SimulationBackend"],
 ]

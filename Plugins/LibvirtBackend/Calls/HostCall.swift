@@ -1,0 +1,23 @@
+#if Libvirt
+
+/// The system calls that this package makes on the backing of a region, by their names.
+package enum HostCall: String, Sendable, Hashable, CaseIterable {
+    case mkdir
+    case open
+    case truncate = "ftruncate"
+    case allocate = "fallocate"
+    case punchHole = "fallocate (punch hole)"
+    case link
+    case unlink
+    case map = "mmap"
+    case protect = "mprotect"
+    case lease = "fcntl (F_SETLEASE)"
+    case watch = "inotify_add_watch"
+    case deny = "fanotify_mark"
+    case scan = "opendir (/proc)"
+    case write
+    case rename
+    case sync = "fsync"
+}
+
+#endif

@@ -1,0 +1,80 @@
+#if Libvirt
+import Glibc
+
+/// A system call that failed.
+public struct HostError: Error, Sendable, Hashable {
+    /// The call.
+    public let call: String
+    /// The file, or what else it was about.
+    public let subject: String
+    /// What the kernel said: an errno.
+    public let errno: Int32
+}
+
+extension HostError: CustomStringConvertible {
+    /// Call, subject and errno in one line.
+    public var description: String {
+        let text = unsafe strerror(errno).map { unsafe String(cString: $0) } ?? "error"
+        return "\(call)(\(subject)): \(text) (errno \(errno))"
+    }
+}
+
+extension CallGate {
+    /// Makes a system call that returns −1 where it fails; an interrupted one is made again.
+    @discardableResult
+    func host(_ call: HostCall, _ subject: String, _ body: () -> Int) throws(HostError) -> Int {
+        if let code = refusal(of: .host(call)) { throw HostError(call: call.rawValue, subject: subject, errno: code) }
+        var result = body()
+        while result == -1, errno == EINTR { result = body() }
+        guard result != -1 else { throw HostError(call: call.rawValue, subject: subject, errno: errno) }
+        if let code = failure(after: .host(call)) {
+            throw HostError(call: call.rawValue, subject: subject, errno: code)
+        }
+        return result
+    }
+
+    /// Makes a directory that only its owner may enter, and those above it; what is there stays as it is.
+    func makeDirectory(_ path: String, mode: mode_t = 0o700) throws(HostError) {
+        var above = ""
+        for part in path.split(separator: "/") {
+            above += "/" + part
+            let name = above
+            guard unsafe access(name, F_OK) != 0 else { continue }
+            do throws(HostError) {
+                try host(.mkdir, name) { unsafe Int(mkdir(name, mode)) }
+            } catch {
+                guard error.errno == EEXIST else { throw error }
+            }
+        }
+    }
+
+    /// Writes a small file, so that there is either the one before or this one, whole.
+    func replace(_ path: String, with text: String) throws(HostError) {
+        let temporary = "\(path).\(getpid()).new"
+        let descriptor = try OwnedFile(
+            temporary,
+            flags: O_WRONLY | O_CREAT | O_TRUNC,
+            mode: 0o600,
+            gate: self
+        )
+        do throws(HostError) {
+            var bytes = Array(text.utf8)[...]
+            while !bytes.isEmpty {
+                let chunk = Array(bytes)
+                let written = try host(.write, temporary) {
+                    unsafe chunk.withUnsafeBytes {
+                        unsafe write(descriptor.rawValue, $0.baseAddress, $0.count)
+                    }
+                }
+                bytes = bytes.dropFirst(written)
+            }
+            try host(.sync, temporary) { Int(fsync(descriptor.rawValue)) }
+            try host(.rename, path) { unsafe Int(rename(temporary, path)) }
+        } catch {
+            unsafe unlink(temporary)
+            throw error
+        }
+    }
+}
+
+#endif

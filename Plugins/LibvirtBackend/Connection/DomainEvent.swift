@@ -1,0 +1,68 @@
+#if Libvirt
+
+/// Something that happened to a domain, or to the connection to it.
+package struct DomainEvent: Sendable, Hashable {
+    /// What happened.
+    package enum Kind: Sendable, Hashable {
+        /// The domain runs.
+        case started
+        /// The domain does not run any more.
+        case stopped(Stop)
+        /// The virtual processors rest, or run again.
+        case suspended
+        case resumed
+        /// The guest restarted itself.
+        case rebooted
+        /// Another change of its life: libvirt's numbers of the event and its detail.
+        case lifecycle(Int32, Int32)
+        /// The guest has a device more; libvirt's alias of it.
+        case deviceAdded(String)
+        /// The guest has let a device go. QEMU may still have its memory mapped for a moment.
+        case deviceRemoved(String)
+        /// The guest has refused to let a device go.
+        case deviceRemovalFailed(String)
+        /// The guest took or gave memory of a virtio-mem device: alias, and its size now in KiB.
+        case memoryDeviceSized(String, kibibytes: UInt64)
+        /// The guest's balloon left it so much memory, in KiB.
+        case ballooned(kibibytes: UInt64)
+        /// The connection is gone; `virConnectCloseReason`.
+        case disconnected(Int32)
+        /// Events were lost: whoever listens must look at the domain's live description.
+        case reconcile
+    }
+
+    /// Why a domain stopped: `virDomainEventStoppedDetailType`.
+    package enum Stop: Int32, Sendable, Hashable {
+        case shutdown, destroyed, crashed, migrated, saved, failed, fromSnapshot, unknown
+    }
+
+    /// The domain's UUID; `nil` for what concerns the connection.
+    package let domain: String?
+    /// What happened.
+    package let kind: Kind
+
+    package init(domain: String?, _ kind: Kind) {
+        self.domain = domain
+        self.kind = kind
+    }
+}
+
+extension DomainEvent.Kind {
+    /// A `virDomainEventType` with its detail.
+    init(lifecycle event: Int32, _ detail: Int32) {
+        self =
+            switch event {
+            case 2: .started
+            case 3: .suspended
+            case 4: .resumed
+            case 5: .stopped(DomainEvent.Stop(rawValue: detail) ?? .unknown)
+            default: .lifecycle(event, detail)
+            }
+    }
+
+    /// Libvirt 9.0 names a memory device that was added by its back end, `mem` and the alias, and one that was removed by
+    /// the alias alone.
+    static func alias(ofAdded name: String) -> String { name.hasPrefix("mem") ? String(name.dropFirst(3)) : name }
+}
+
+#endif

@@ -1,0 +1,89 @@
+#if Libvirt
+import CLibvirt
+package import Custody
+import Glibc
+
+/// The directory of a QEMU driver that runs inside this process: its configuration, its sockets, what it knows of its
+/// domains, and the memory files of their guests.
+///
+/// Domains live on when the process ends, and the next one that opens the same directory finds them. A process can open
+/// one such directory, and a directory has one process at a time; libvirt refuses the second.
+package struct EmbeddedRoot: Sendable, Hashable {
+    /// The directory.
+    package let path: String
+    /// Where the memory files are: a file system in memory, or one that the guest may use as such.
+    package let memory: String
+
+    /// A directory; by default the memory files are below it.
+    package init(_ path: String, memory: String? = nil) {
+        self.path = path
+        self.memory = memory ?? path + "/memory"
+    }
+
+    /// The URI that opens it.
+    package var uri: String { "qemu:///embed?root=" + EmbeddedRoot.escaped(path) }
+
+    /// The longest path: libvirt's sockets are below it, and the address of one has room for 107 bytes
+    /// (`sockaddr_un`, unix(7)).
+    package static let longestPath = 50
+
+    /// Makes the directories, and the driver's configuration.
+    ///
+    /// As root, libvirt wants the user of its distribution's packages to be there, although nothing runs as that user.
+    ///
+    /// - Throws: `BackendError` with code `unavailable` where that is not so, or a directory cannot be made.
+    package func prepare(gate: any CallGate = OpenGate()) throws(BackendError) {
+        guard path.hasPrefix("/"), path.utf8.count <= EmbeddedRoot.longestPath else {
+            throw BackendError(
+                .invalidArgument,
+                "the root ‘\(path)’ must be an absolute path of at most \(EmbeddedRoot.longestPath) bytes"
+            )
+        }
+        let hasUser = unsafe getpwnam("libvirt-qemu") != nil
+        guard geteuid() != 0 || hasUser else {
+            throw BackendError(
+                .unavailable,
+                "libvirt as root needs the user ‘libvirt-qemu’: "
+                    + "useradd --system --no-create-home --user-group --shell /usr/sbin/nologin libvirt-qemu"
+            )
+        }
+        do throws(HostError) {
+            try gate.makeDirectory(path + "/etc")
+            try gate.makeDirectory(memory)
+            try gate.replace(path + "/etc/qemu.conf", with: settings)
+        } catch {
+            throw BackendError(.unavailable, "the root of libvirt's driver cannot be made", cause: error)
+        }
+    }
+
+    /// What the driver reads: QEMU runs as this user, with nothing around it that needs a daemon or root.
+    private var settings: String {
+        let user = geteuid() == 0 ? "user = \"root\"\ngroup = \"root\"\n" : ""
+        return user + """
+            security_driver = "none"
+            stdio_handler = "file"
+            namespaces = []
+            cgroup_controllers = []
+            remember_owner = 0
+            dynamic_ownership = 0
+            memory_backing_dir = "\(memory)"
+
+            """
+    }
+
+    /// The path as part of a URI's query.
+    private static func escaped(_ path: String) -> String {
+        path.utf8.reduce(into: "") { text, byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "/"), UInt8(ascii: "."), UInt8(ascii: "-"),
+                UInt8(ascii: "_"):
+                text.append(Character(UnicodeScalar(byte)))
+            default:
+                text += "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+            }
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,108 @@
+#if Libvirt
+
+/// A domain as this back end defines one: a machine with a little memory of its own, and room for regions above 4 GiB.
+package struct DomainConfiguration: Sendable, Hashable {
+    /// How the guest's instructions are run: libvirt's domain type.
+    package enum Accelerator: String, Sendable, Hashable, CaseIterable {
+        /// By QEMU itself: everywhere, slowly.
+        case emulated = "qemu"
+        /// By the processor.
+        case kvm
+    }
+
+    /// The name.
+    package var name: String
+    /// How the guest's instructions are run.
+    package var accelerator = Accelerator.emulated
+    /// The memory that the guest always has, in bytes: a multiple of 1 MiB, at most 2 GiB, so that it ends below 4 GiB.
+    package var baseMemory: UInt64 = 16 << 20
+    /// The first guest-physical byte after all regions.
+    package var regionsEnd: UInt64
+    /// How many regions there can be at a time.
+    package var slots: Int
+    /// The number of virtual processors.
+    package var processors = 1
+    /// The firmware image; `nil` for the machine's own.
+    package var firmware: String?
+    /// A Linux kernel to boot, with its initial file system and command line.
+    package var kernel: (image: String, initrd: String?, commandLine: String?)?
+    /// The socket of the first serial port, which QEMU makes.
+    package var serialSocket: String?
+    /// The program that runs the guest.
+    package var emulator = "/usr/bin/qemu-system-x86_64"
+    /// More devices, as libvirt describes them.
+    package var devices: [XMLElement] = []
+
+    /// A domain with room for regions up to `regionsEnd`.
+    package init(name: String, regionsEnd: UInt64, slots: Int) {
+        self.name = name
+        self.regionsEnd = regionsEnd
+        self.slots = slots
+    }
+
+    package static func == (left: DomainConfiguration, right: DomainConfiguration) -> Bool {
+        left.description == right.description
+    }
+
+    package func hash(into hasher: inout Hasher) { hasher.combine(description) }
+
+    /// Where the i440fx machine has its hot-pluggable memory: from 4 GiB on, as long as the rest ends below.
+    package static let regionsBase: UInt64 = 4 << 30
+
+    /// The description that libvirt is given.
+    package var description: XMLElement {
+        let mebibyte: UInt64 = 1 << 20
+        let base = baseMemory / mebibyte
+        let most = base + (max(regionsEnd, DomainConfiguration.regionsBase) - DomainConfiguration.regionsBase) / mebibyte
+        var boot = [XMLElement("type", ["arch": "x86_64", "machine": "pc"], text: "hvm")]
+        if let firmware { boot.append(XMLElement("loader", ["readonly": "yes", "type": "rom"], text: firmware)) }
+        if let kernel {
+            boot.append(XMLElement("kernel", text: kernel.image))
+            if let initrd = kernel.initrd { boot.append(XMLElement("initrd", text: initrd)) }
+            if let line = kernel.commandLine { boot.append(XMLElement("cmdline", text: line)) }
+        }
+        var machine = [
+            XMLElement("emulator", text: emulator),
+            XMLElement("controller", ["type": "usb", "model": "none"]),
+            XMLElement("memballoon", ["model": "none"]),
+        ]
+        if let serialSocket {
+            machine.append(
+                XMLElement("serial", ["type": "unix"], [XMLElement("source", ["mode": "bind", "path": serialSocket])])
+            )
+        }
+        for device in devices {
+            // One of its kind: the one that is given takes the place of the one that is not there.
+            if device.name == "memballoon" { machine.removeAll { $0.name == "memballoon" } }
+            machine.append(device)
+        }
+        let cell = XMLElement(
+            "cell",
+            ["id": "0", "cpus": processors == 1 ? "0" : "0-\(processors - 1)", "memory": "\(base)", "unit": "MiB"]
+        )
+        return XMLElement(
+            "domain",
+            ["type": accelerator.rawValue],
+            [
+                XMLElement("name", text: name),
+                XMLElement("maxMemory", ["slots": "\(slots)", "unit": "MiB"], text: "\(most)"),
+                XMLElement("memory", ["unit": "MiB"], text: "\(base)"),
+                XMLElement("vcpu", text: "\(processors)"),
+                XMLElement(
+                    "memoryBacking",
+                    [:],
+                    [XMLElement("source", ["type": "file"]), XMLElement("access", ["mode": "shared"])]
+                ),
+                XMLElement("os", [:], boot),
+                XMLElement("features", [:], [XMLElement("acpi")]),
+                XMLElement("cpu", [:], [XMLElement("numa", [:], [cell])]),
+                XMLElement("on_poweroff", text: "destroy"),
+                XMLElement("on_reboot", text: "destroy"),
+                XMLElement("on_crash", text: "destroy"),
+                XMLElement("devices", [:], machine),
+            ]
+        )
+    }
+}
+
+#endif

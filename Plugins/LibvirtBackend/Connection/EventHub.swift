@@ -50,7 +50,9 @@ final class EventHub: Sendable {
         _ registration: inout Registration
     ) throws(VirError) {
         do throws(VirError) {
-            for unsafe (event, callback) in unsafe EventHub.callbacks {
+            let callbacks = unsafe EventHub.callbacks
+            for index in unsafe callbacks.indices {
+                let (event, callback) = unsafe callbacks[index]
                 let number = try unsafe retained { context throws(VirError) in
                     try connection.gate.number(.eventRegister) {
                         unsafe virConnectDomainEventRegisterAny(
@@ -157,7 +159,8 @@ private let ballooned: @convention(c) (OpaquePointer?, OpaquePointer?, UInt64, C
     unsafe report($3, $1, .ballooned(kibibytes: $2))
 }
 
-private typealias DeviceCallback = @convention(c) (OpaquePointer?, OpaquePointer?, UnsafePointer<CChar>?, Context?)
+private typealias DeviceCallback =
+    @convention(c) (OpaquePointer?, OpaquePointer?, UnsafePointer<CChar>?, Context?)
     -> Void
 
 private let added: DeviceCallback = {

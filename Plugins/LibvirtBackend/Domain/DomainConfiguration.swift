@@ -53,7 +53,8 @@ package struct DomainConfiguration: Sendable, Hashable {
     package var description: XMLElement {
         let mebibyte: UInt64 = 1 << 20
         let base = baseMemory / mebibyte
-        let most = base + (max(regionsEnd, DomainConfiguration.regionsBase) - DomainConfiguration.regionsBase) / mebibyte
+        let first = DomainConfiguration.regionsBase
+        let most = base + (max(regionsEnd, first) - first) / mebibyte
         var boot = [XMLElement("type", ["arch": "x86_64", "machine": "pc"], text: "hvm")]
         if let firmware { boot.append(XMLElement("loader", ["readonly": "yes", "type": "rom"], text: firmware)) }
         if let kernel {

@@ -123,12 +123,6 @@ import Testing
         #expect(fixture.isQuiet)
     }
 
-    private final class LeaseBox: Sendable {
-        private let lease: Mutex<HostLease?>
-        init(_ lease: consuming HostLease) { self.lease = Mutex(lease) }
-        func release() { lease.withLock { $0 = nil } }
-    }
-
     @Test func promise5AFinalReleaseHandsOverToACompleter() throws {
         let fixture = try ControllerFixture()
         var pending = try fixture.pending(0..<8, pinned: 0..<1)

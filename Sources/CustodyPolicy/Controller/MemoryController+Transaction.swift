@@ -77,14 +77,14 @@ extension MemoryController {
     func whenAllKnow(_ work: Work, isChanged: Bool, _ body: (inout ControllerState) -> Void) {
         while true {
             let late: [ListenerPort] = state.withLock { state in
-                guard !state.listeners.isEmpty, let index = state.claims.firstIndex(where: { $0.work.id == work.id }),
-                    let last = state.claims[index].lastListener, last < state.lastListener
-                else {
-                    body(&state)
-                    return []
+                let index = state.listeners.isEmpty ? nil : state.claims.firstIndex { $0.work.id == work.id }
+                if let index, let last = state.claims[index].lastListener, last < state.lastListener {
+                    state.claims[index].lastListener = state.lastListener
+                    let late = state.listeners.filter { $0.id > last }
+                    if !late.isEmpty { return late }
                 }
-                state.claims[index].lastListener = state.lastListener
-                return state.listeners.filter { $0.id > last }
+                body(&state)
+                return []
             }
             guard !late.isEmpty else { return }
             for port in late { port.offer(work.changes, isChanged: isChanged) }

@@ -43,6 +43,7 @@ package final class FakeBackend: MemoryBackend {
         package var prepare: [Int: BackendError] = [:]
         package var commit: [Int: Answer] = [:]
         package var undo: [Int: BackendError] = [:]
+        package var discard: [Int: BackendError] = [:]
         package var withdrawSucceeds = true
         package init() {}
     }
@@ -53,6 +54,7 @@ package final class FakeBackend: MemoryBackend {
         var prepares = 0
         var commits = 0
         var undos = 0
+        var discards = 0
         var nextReservation: UInt64 = 0
         var nextHandover: UInt64 = 0
         /// Reserved and not committed, or committed and neither finished nor undone.
@@ -250,7 +252,17 @@ package final class FakeBackend: MemoryBackend {
         }
     }
 
-    package func discardContents(of range: PageRange) throws(BackendError) {}
+    package func discardContents(of range: PageRange) throws(BackendError) {
+        try state.withLock { state throws(BackendError) in
+            state.discards += 1
+            if let error = state.plan.discard[state.discards] { throw error }
+            for other in state.open.values where other.range.overlaps(range) {
+                // What waits for a reference may lose its contents; what is being changed may not.
+                let isWaiting = state.waiting.values.contains { $0.change == other }
+                if !isWaiting { state.violations.append("discard of \(range) while \(other) is under way") }
+            }
+        }
+    }
 
     package func shutDown() {}
 

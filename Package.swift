@@ -139,7 +139,7 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
         "CLibvirtGuest",
         "Custody", .target(name: "LibvirtBackend", condition: libvirt), .target(name: "CLibvirt", condition: libvirt),
     ],
-    "KVMBackendTests": ["CKVM", "Custody", "KVMBackend", system],
+    "KVMBackendTests": ["CKVM", "Custody", "CustodyPolicy", "KVMBackend", system],
     "EquivalenceTests": ["Custody", "CustodyPolicy", "CustodyScenario", "KVMBackend", "SimulationBackend"],
 ]
 

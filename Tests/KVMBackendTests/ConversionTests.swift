@@ -51,53 +51,6 @@ import Testing
         #expect(try backend.hostRead(3, from: page) == [4, 5, 6])
     }
 
-    @Test(arguments: [KVMMode.dual, .revoked]) func hostPagesAreOutOfTheGuestsReach(mode: KVMMode) throws {
-        let backend = try Guests.backend(mode)
-        let range = try Guests.range(10, 2)
-        for before in [Ownership.shared, .private] {
-            if before == .private { try backend.change(range, from: .shared, to: .private) }
-            _ = try backend.guestWrite([5], to: Guests.address(10))
-            let effect = try backend.change(range, from: before, to: .host)
-            #expect(try backend.guestRead(1, from: Guests.address(11)) == .fault(Guests.address(11)))
-            #expect(try backend.guestWrite([1], to: Guests.address(10)) == .fault(Guests.address(10)))
-            let seen = try backend.hostRead(1, from: Guests.address(10))
-            #expect(seen == (effect == .zeroed ? [0] : [5]))
-            try backend.hostWrite([77], to: Guests.address(11))
-            #expect(try backend.change(range, from: .host, to: .shared) == .preserved)
-            #expect(try backend.guestRead(1, from: Guests.address(11)) == .bytes([77]))
-        }
-        try backend.change(range, from: .shared, to: .host)
-        try backend.change(range, from: .host, to: .private)
-        #expect(backend.hostError(at: Guests.address(10))?.code == .accessDenied)
-        #expect(try backend.guestWrite([1], to: Guests.address(10)) == .written)
-    }
-
-    @Test(arguments: [KVMMode.dual, .revoked], [Ownership.shared, .private, .host])
-    func undoRestoresOwnershipAndContents(mode: KVMMode, before: Ownership) throws {
-        let backend = try Guests.backend(mode)
-        let range = try Guests.range(20, 4)
-        let page = Guests.address(21)
-        let contents: [UInt8] = [11, 12]
-        if before != .shared { try backend.change(range, from: .shared, to: before) }
-        if before == .host {
-            try backend.hostWrite(contents, to: page)
-        } else {
-            _ = try backend.guestWrite(contents, to: page)
-        }
-        let runs = backend.slotRuns.map(\.range)
-        for after in [Ownership.shared, .private, .host] where after != before {
-            let committed = try backend.commitOnly(range, from: before, to: after)
-            // What is written in between goes to the new place; where that is the old one too, it stays.
-            if after == .private, mode == .dual { _ = try backend.guestWrite([99], to: page) }
-            try backend.undo(committed)
-            #expect(backend.slotRuns.map(\.range) == runs)
-            let fromHost = try? backend.hostRead(2, from: page)
-            let fromGuest = try backend.guestRead(2, from: page)
-            #expect(fromHost == (before == .private ? nil : contents))
-            #expect(fromGuest == (before == .host ? .fault(page) : .bytes(contents)))
-        }
-    }
-
     /// A change that was neither finished nor undone is finished when it is dropped; one merely prepared is cancelled.
     @Test func droppedChangesDoNotLeak() throws {
         let backend = try Guests.backend(.dual, slotLimit: 4)
@@ -111,19 +64,6 @@ import Testing
             _ = try backend.commitOnly(range, from: .private, to: .shared)
             #expect(try backend.hostRead(1, from: Guests.address(4)) == [0])
         }
-    }
-
-    @Test(arguments: [KVMMode.dual, .revoked]) func discardKeepsOwnership(mode: KVMMode) throws {
-        let backend = try Guests.backend(mode)
-        try backend.change(Guests.range(2, 2), from: .shared, to: .private)
-        for page in UInt64(0)..<6 { _ = try backend.guestWrite([1], to: Guests.address(page)) }
-        try backend.discardContents(of: Guests.range(1, 4))
-        let expected: [UInt8] = [1, 0, 0, 0, 0, 1]
-        for page in UInt64(0)..<6 {
-            #expect(try backend.guestRead(1, from: Guests.address(page)) == .bytes([expected[Int(page)]]))
-        }
-        #expect(backend.hostError(at: Guests.address(2))?.code == .accessDenied)
-        #expect(backend.hostError(at: Guests.address(1)) == nil)
     }
 
     @Test func wrongChangesAreRefused() throws {

@@ -3,7 +3,7 @@ import SystemPackage
 
 @testable import KVMBackend
 
-/// The real kernel, except that a chosen call fails.
+/// A kernel, the real one unless another is given, except that a chosen call fails.
 final class FailingKernel: Kernel {
     private struct State {
         var countdown: Int?
@@ -13,12 +13,15 @@ final class FailingKernel: Kernel {
         var isFailingAlways = false
     }
 
-    private let kernel = LinuxKernel()
+    private let kernel: any Kernel
     private let state = Mutex(State())
     private let concerns: @Sendable (SystemCall) -> Bool
 
     /// Counts the calls that `concerns` is true of.
-    init(concerns: @escaping @Sendable (SystemCall) -> Bool) { self.concerns = concerns }
+    init(_ kernel: any Kernel = LinuxKernel(), concerns: @escaping @Sendable (SystemCall) -> Bool) {
+        self.kernel = kernel
+        self.concerns = concerns
+    }
 
     /// Lets the `n`-th call from now on fail (from 1), and with `always` every one after it too.
     func fail(_ n: Int?, with errno: Errno = .noMemory, always: Bool = false) {

@@ -1,0 +1,225 @@
+import CKVM
+import Custody
+import SystemPackage
+
+@testable import KVMBackend
+
+// `KVM_RUN`: the guest program, performed a piece at a time, so that slots and attributes can change in between.
+extension FakeKernel {
+    func run(_ descriptor: Int32) throws(Errno) -> Int {
+        while true {
+            let step: FakeProgram.Step = state.update { state in
+                guard case .processor(let number)? = state.objects[descriptor], var processor = state.processors[number]
+                else { return .error(.badFileDescriptor) }
+                // Somebody wants the processor out: as a signal would.
+                guard !processor.isWantedOut else { return .error(.interrupted) }
+                let step = FakeProgram(state: state).step(&processor)
+                state.processors[number] = processor
+                return step
+            }
+            switch step {
+            case .more: continue
+            case .exit: return 0
+            case .error(let errno): throw errno
+            }
+        }
+    }
+}
+
+/// The guest program on a processor of the fake kernel.
+struct FakeProgram {
+    /// How a piece of work ended.
+    enum Step {
+        case more
+        case exit
+        case error(Errno)
+    }
+
+    let state: FakeKernel.State
+
+    func step(_ processor: inout FakeProcessor) -> Step {
+        // Its code and its mailbox have to be somewhere.
+        guard case .memory = FakeAccess(processor.registers.rip, of: processor, in: state),
+            case .memory(let mailbox) = FakeAccess(processor.registers.rdi, of: processor, in: state)
+        else { return processor.exits(internalError: 1) }
+        switch processor.program {
+        case .start:
+            processor.program = .idle
+            return processor.exits(port: CKVM_PORT_DOORBELL)
+        case .idle:
+            processor.accumulator = FakeProcessor.hashBasis
+            processor.program = .working(done: 0, passes: 0)
+            return .more
+        case .asked:
+            FakeProgram.store(FakeProgram.load(mailbox, CKVM_MAILBOX_REPLY), mailbox, CKVM_MAILBOX_RESULT)
+            FakeProgram.store(FakeProgram.load(mailbox, CKVM_MAILBOX_REPLY_ADDRESS), mailbox, CKVM_MAILBOX_RESULT_ADDRESS)
+            return finish(&processor, mailbox)
+        case .working(let done, let passes): return work(&processor, mailbox, done, passes)
+        }
+    }
+
+    private func work(_ processor: inout FakeProcessor, _ mailbox: UInt, _ done: UInt64, _ passes: UInt64) -> Step {
+        let command = Int32(truncatingIfNeeded: FakeProgram.load(mailbox, CKVM_MAILBOX_COMMAND) & 0xFFFF_FFFF)
+        let address = FakeProgram.load(mailbox, CKVM_MAILBOX_ADDRESS)
+        let count = FakeProgram.load(mailbox, CKVM_MAILBOX_COUNT)
+        let value = FakeProgram.load(mailbox, CKVM_MAILBOX_VALUE)
+        switch command {
+        case CKVM_COMMAND_REQUEST:
+            FakeProgram.store(address, mailbox, CKVM_MAILBOX_REQUEST_ADDRESS)
+            FakeProgram.store(count, mailbox, CKVM_MAILBOX_REQUEST_COUNT)
+            FakeProgram.store(value, mailbox, CKVM_MAILBOX_REQUEST_TARGET)
+            processor.program = .asked
+            return processor.exits(port: CKVM_PORT_REQUEST)
+        case CKVM_COMMAND_HAMMER where passes == value: return finish(&processor, mailbox)
+        case CKVM_COMMAND_HAMMER:
+            guard done < count else {
+                processor.program = .working(done: 0, passes: passes + 1)
+                return .more
+            }
+            return access(&processor, address + done, isWrite: false, width: 8) { host in
+                guard var word = FakeAccess.bytes(at: host, count: 8) else { return nil }
+                let sum = word.reversed().reduce(0) { $0 << 8 | UInt64($1) } &+ 1
+                for index in word.indices { word[index] = UInt8(truncatingIfNeeded: sum >> (8 * UInt64(index))) }
+                return FakeAccess.put(word, at: host) ? .working(done: done + 64, passes: passes) : nil
+            }
+        case CKVM_COMMAND_WRITE, CKVM_COMMAND_READ, CKVM_COMMAND_FILL, CKVM_COMMAND_CHECKSUM, CKVM_COMMAND_COMPARE:
+            guard done < count else {
+                if command == CKVM_COMMAND_CHECKSUM { FakeProgram.store(processor.accumulator, mailbox, CKVM_MAILBOX_RESULT) }
+                if command == CKVM_COMMAND_COMPARE { FakeProgram.store(count, mailbox, CKVM_MAILBOX_RESULT) }
+                return finish(&processor, mailbox)
+            }
+            let at = address + done
+            let part = Int(min(count - done, UInt64(FakeFile.page) - at % UInt64(FakeFile.page)))
+            let isWrite = command == CKVM_COMMAND_WRITE || command == CKVM_COMMAND_FILL
+            let isByBytes = command == CKVM_COMMAND_CHECKSUM || command == CKVM_COMMAND_COMPARE
+            var accumulator = processor.accumulator
+            let step = access(&processor, at, isWrite: isWrite, width: isByBytes || count - done < 8 ? 1 : 8) { host in
+                transfer(command, mailbox, host, part, done, value, &accumulator)
+                    .map { .working(done: $0, passes: 0) }
+            }
+            processor.accumulator = accumulator
+            if command == CKVM_COMMAND_COMPARE, accumulator != FakeProcessor.hashBasis {
+                FakeProgram.store(accumulator, mailbox, CKVM_MAILBOX_RESULT)
+                return finish(&processor, mailbox)
+            }
+            return step
+        case CKVM_COMMAND_END: return processor.exits(port: CKVM_PORT_END)
+        default:
+            FakeProgram.setStatus(CKVM_STATUS_UNKNOWN_COMMAND, mailbox)
+            processor.program = .idle
+            return processor.exits(port: CKVM_PORT_DOORBELL)
+        }
+    }
+
+    /// Moves bytes between memory and mailbox, or looks at them.
+    ///
+    /// - Returns: how far the command has got.
+    private func transfer(
+        _ command: Int32,
+        _ mailbox: UInt,
+        _ host: UInt,
+        _ count: Int,
+        _ done: UInt64,
+        _ value: UInt64,
+        _ accumulator: inout UInt64
+    ) -> UInt64? {
+        let data = mailbox + UInt(CKVM_MAILBOX_DATA) + UInt(done)
+        let end = done + UInt64(count)
+        switch command {
+        case CKVM_COMMAND_WRITE:
+            guard let bytes = FakeAccess.bytes(at: data, count: count), FakeAccess.put(bytes, at: host) else { return nil }
+        case CKVM_COMMAND_FILL:
+            let bytes = (done..<end).map { UInt8(truncatingIfNeeded: value >> (8 * ($0 % 8))) }
+            guard FakeAccess.put(bytes, at: host) else { return nil }
+        default:
+            guard let bytes = FakeAccess.bytes(at: host, count: count) else { return nil }
+            if command == CKVM_COMMAND_READ, !FakeAccess.put(bytes, at: data) { return nil }
+            if command == CKVM_COMMAND_CHECKSUM {
+                for byte in bytes { accumulator = (accumulator ^ UInt64(byte)) &* 0x100_0000_01B3 }
+            }
+            if command == CKVM_COMMAND_COMPARE,
+                let index = bytes.firstIndex(where: { $0 != UInt8(truncatingIfNeeded: value) })
+            {
+                accumulator = done + UInt64(index)
+            }
+        }
+        return end
+    }
+
+    /// Makes one access, and exits where it is stopped.
+    private func access(
+        _ processor: inout FakeProcessor,
+        _ address: UInt64,
+        isWrite: Bool,
+        width: Int,
+        _ body: (UInt) -> FakeProcessor.Program?
+    ) -> Step {
+        switch FakeAccess(address, of: processor, in: state) {
+        case .memory(let host):
+            guard let next = body(host) else { return .error(.badAddress) }
+            processor.program = next
+            return .more
+        case .mmio: return processor.exits(mmio: address, width: width, isWrite: isWrite)
+        case .fault(let isPrivate): return processor.exits(memoryFault: address, isPrivate: isPrivate)
+        case .error(let errno): return .error(errno)
+        }
+    }
+
+    private func finish(_ processor: inout FakeProcessor, _ mailbox: UInt) -> Step {
+        FakeProgram.setStatus(CKVM_STATUS_DONE, mailbox)
+        processor.program = .idle
+        return processor.exits(port: CKVM_PORT_DOORBELL)
+    }
+
+    private static func setStatus(_ status: Int32, _ mailbox: UInt) {
+        _ = FakeAccess.put([UInt8(status), 0, 0, 0], at: mailbox + UInt(CKVM_MAILBOX_STATUS))
+    }
+
+    private static func load(_ mailbox: UInt, _ offset: Int32) -> UInt64 {
+        var word: UInt64 = 0
+        _ = FakeAccess.copy(from: mailbox + UInt(offset), count: 8, to: &word)
+        return word
+    }
+
+    private static func store(_ word: UInt64, _ mailbox: UInt, _ offset: Int32) {
+        let bytes = (UInt64(0)..<8).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) }
+        _ = FakeAccess.put(bytes, at: mailbox + UInt(offset))
+    }
+}
+
+// The page that a processor shares with user space.
+extension FakeProcessor {
+    /// Whether user space has set `immediate_exit`.
+    var isWantedOut: Bool {
+        var byte: UInt8 = 0
+        _ = FakeAccess.copy(from: run + 1, count: 1, to: &byte)
+        return byte != 0
+    }
+
+    func exits(port: Int32) -> FakeProgram.Step {
+        // Output, one byte, the port, once.
+        let number = UInt64(UInt32(bitPattern: port))
+        return exits(CKVM_EXIT_IO, [1 | 1 << 8 | number << 16 | 1 << 32])
+    }
+
+    func exits(mmio address: UInt64, width: Int, isWrite: Bool) -> FakeProgram.Step {
+        exits(CKVM_EXIT_MMIO, [address, 0, UInt64(width) | (isWrite ? 1 << 32 : 0)])
+    }
+
+    func exits(internalError code: UInt64) -> FakeProgram.Step { exits(CKVM_EXIT_INTERNAL_ERROR, [code]) }
+
+    /// A memory fault comes with EFAULT. It is about the whole page.
+    func exits(memoryFault address: UInt64, isPrivate: Bool) -> FakeProgram.Step {
+        let page = UInt64(FakeFile.page)
+        let flags = isPrivate ? UInt64(CKVM_MEMORY_EXIT_PRIVATE) : 0
+        _ = exits(CKVM_EXIT_MEMORY_FAULT, [flags, address / page * page, page])
+        return .error(.badAddress)
+    }
+
+    private func exits(_ reason: Int, _ words: [UInt64]) -> FakeProgram.Step {
+        _ = FakeAccess.put([UInt8(truncatingIfNeeded: reason), 0, 0, 0], at: run + 8)
+        let bytes = words.flatMap { word in (UInt64(0)..<8).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) } }
+        _ = FakeAccess.put(bytes, at: run + 32)
+        return .exit
+    }
+}

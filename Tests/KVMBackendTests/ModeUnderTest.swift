@@ -1,0 +1,41 @@
+import Custody
+import Testing
+
+@testable import KVMBackend
+
+/// A mode together with the kernel that it runs on: the machine's own where it has the mode, and the fake.
+///
+/// What the fake says about a mode that the real kernel has too is held against the real kernel by the same tests: a fake
+/// that disagrees proves nothing.
+struct ModeUnderTest: Sendable, CustomTestStringConvertible {
+    let mode: KVMMode
+    let isFake: Bool
+
+    var testDescription: String { "\(mode.rawValue) on \(isFake ? "the fake kernel" : "the real kernel")" }
+
+    /// Every mode on every kernel that has it.
+    static let all: [ModeUnderTest] = real + KVMMode.allCases.map { ModeUnderTest(mode: $0, isFake: true) }
+
+    /// The modes of this machine's kernel.
+    static let real: [ModeUnderTest] =
+        KVMDeviceCondition.isPresent
+        ? [ModeUnderTest(mode: .dual, isFake: false), ModeUnderTest(mode: .revoked, isFake: false)] : []
+
+    /// A new kernel.
+    func makeKernel() throws -> any Kernel { isFake ? try FakeKernel(.for(mode)) : LinuxKernel() }
+
+    /// A back end on a new kernel.
+    func backend(pages: UInt64 = 512, processors: Int = 1) throws -> KVMBackend {
+        try Guests.backend(mode, pages: pages, processors: processors, kernel: makeKernel())
+    }
+
+    /// What a conversion leaves of a byte of the other side.
+    func afterConversion(_ byte: UInt8) -> UInt8? {
+        switch mode {
+        case .dual, .attributes: 0
+        case .revoked: byte
+        // Nothing is promised.
+        case .inPlace: nil
+        }
+    }
+}

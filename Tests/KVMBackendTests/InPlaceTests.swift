@@ -53,10 +53,10 @@ import Testing
     @Test func aHeldPageIsAHandoverThatCompletesByItself() throws {
         try backend.hostWrite([3], to: Guests.address(6))
         fake.pin(Guests.address(6))
-        let before = fake.privatePages
+        let before = fake.convertedPages
         let (handover, blockers) = try begin(4, 4)
         #expect(blockers.map(\.range) == [try Guests.range(6, 1)])
-        #expect(fake.privatePages == before)
+        #expect(fake.convertedPages == before)
         #expect(try backend.hostRead(1, from: Guests.address(6)) == [3])
         #expect(backend.hostError(at: Guests.address(4)) == nil)
         #expect(observer.completed.wait(for: .milliseconds(30)) { $0.isEmpty ? nil : $0 } == nil)
@@ -106,7 +106,7 @@ import Testing
         #expect(failed?.map(\.handover) == [handover])
         #expect(failed?.first?.error.code == .lost)
         #expect(observer.completed.update { $0.isEmpty })
-        #expect(fake.privatePages.allSatisfy { $0.isEmpty })
+        #expect(fake.convertedPages.allSatisfy { $0.isEmpty })
     }
 
     /// An attempt that fails for another reason is the hand-over's end, with the pages as they were.

@@ -49,7 +49,9 @@ import Testing
             #expect(try backend.guestRead(1, from: Guests.address(11)) == .fault(Guests.address(11)))
             #expect(try backend.guestWrite([1], to: Guests.address(10)) == .fault(Guests.address(10)))
             let seen = try backend.hostRead(1, from: Guests.address(10))
-            if before == .shared { #expect(seen == [5]) } else if let byte = tested.afterConversion(5) {
+            if before == .shared {
+                #expect(seen == [5])
+            } else if let byte = tested.afterConversion(5) {
                 #expect(seen == [byte])
             }
             try backend.hostWrite([77], to: Guests.address(11))

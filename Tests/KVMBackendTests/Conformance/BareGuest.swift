@@ -12,8 +12,8 @@ final class BareGuest: Sendable {
     private let gate = QuiesceGate()
     private let processor: VirtualProcessor
 
-    init() throws {
-        let bare = try BareMachine()
+    init(on kernel: TestKernel) throws {
+        let bare = try BareMachine(on: kernel)
         machine = try bare.device.makeVirtualMachine()
         try machine.setTaskStateSegment()
         boot = try BareMachine.addProgram(to: machine)

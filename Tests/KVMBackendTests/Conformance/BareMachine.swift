@@ -18,14 +18,18 @@ struct BareMachine: ~Copyable {
 
     let device: KVMDevice
     let machine: VirtualMachine
+    let kernel: any Kernel
 
-    init(kernel: any Kernel = LinuxKernel()) throws {
+    init(on kernel: TestKernel) throws { try self.init(kernel: kernel.make()) }
+
+    init(kernel: any Kernel = LinuxKernel(), _ type: VirtualMachine.Kind = .default) throws {
         guard ckvm_guarded_install() == 0, ckvm_kick_install() > 0 else { throw Unexpected.outcome }
         let device = try KVMDevice(kernel: kernel)
-        let machine = try device.makeVirtualMachine()
+        let machine = try device.makeVirtualMachine(type)
         try machine.setTaskStateSegment()
         self.device = device
         self.machine = machine
+        self.kernel = kernel
     }
 
     /// Where a case puts the guest's data: beyond the guest program's memory, which lies at address 0.
@@ -43,17 +47,22 @@ struct BareMachine: ~Copyable {
 
     /// Makes a guest_memfd and does not map it.
     func makeFile(size: UInt64, flags: UInt64) throws(KVMError) -> OwnedDescriptor {
-        try BareMachine.makeFile(on: machine.descriptor.rawValue, size: size, flags: flags)
+        try BareMachine.makeFile(on: machine.descriptor.rawValue, of: kernel, size: size, flags: flags)
     }
 
-    static func makeFile(on descriptor: Int32, size: UInt64, flags: UInt64) throws(KVMError) -> OwnedDescriptor {
+    static func makeFile(
+        on descriptor: Int32,
+        of kernel: any Kernel,
+        size: UInt64,
+        flags: UInt64
+    ) throws(KVMError) -> OwnedDescriptor {
         var request = ckvm_create_guest_memfd()
         request.size = size
         request.flags = flags
         return try unsafe withUnsafeMutablePointer(to: &request) { pointer throws(KVMError) in
             try unsafe OwnedDescriptor(
                 .ioctl(descriptor, .createGuestMemfd, argument: UInt(bitPattern: pointer)),
-                of: LinuxKernel()
+                of: kernel
             )
         }
     }

@@ -17,13 +17,18 @@ struct ConversionWindow: Sendable {
     /// Has each processor do the case in a window of its own in each region, all at once.
     ///
     /// The regions do not touch, so that each is a memory slot.
-    static func run(processors: Int, regions: Int) throws {
+    static func run(_ tested: ModeUnderTest, processors: Int, regions: Int) throws {
         let stride: UInt64 = 1024
         let perRegion = UInt64(processors) * stride
         let layout = try GuestMemoryLayout(
             regions: try (0..<UInt64(regions)).map { try Guests.range($0 * (perRegion + stride), perRegion) }
         )
-        let backend = try KVMBackend(GuestConfiguration(layout: layout, processors: processors), mode: .dual)
+        let backend = try KVMBackend(
+            GuestConfiguration(layout: layout, processors: processors),
+            mode: tested.mode,
+            kernel: tested.makeKernel(),
+            slotLimit: nil
+        )
         #expect(backend.slotRuns.filter { $0.backing != .none }.count == regions)
         let ends = Monitor<[Result<Void, any Error>]>([])
         for processor in 0..<processors {
@@ -134,8 +139,8 @@ struct ConversionWindow: Sendable {
     }
 
     private func isClosed(_ page: PageNumber) -> Bool {
-        backend.hostError(at: page.address)?.fault
-            == HostFault(enforcement: .kernel, address: page.address, evidence: "SIGBUS")
+        let fault = backend.hostError(at: page.address)?.fault
+        return fault?.enforcement == .kernel && fault?.address == page.address
     }
 
     /// An expectation that ends the processor's case: what comes after it means nothing then.

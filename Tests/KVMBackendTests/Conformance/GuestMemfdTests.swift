@@ -6,8 +6,9 @@ import Testing
 
 @testable import KVMBackend
 
-/// The cases of the kernel's `guest_memfd_test` selftest, as black-box tests.
-@Suite(.needsKVM, .timeLimit(.minutes(1))) struct GuestMemfdTests {
+/// The cases of the kernel's `guest_memfd_test` selftest, as black-box tests: on the real kernel, and on the fake one where the case
+/// needs no more than the seam's calls.
+@Suite(.timeLimit(.minutes(1))) struct GuestMemfdTests {
     private let page = BareMachine.page
 
     private enum Fallocate {
@@ -20,8 +21,8 @@ import Testing
         }
     }
 
-    @Test("G1 guest_memfd_flags") func flags() throws {
-        let bare = try BareMachine()
+    @Test("G1 guest_memfd_flags", arguments: TestKernel.both) func flags(kernel: TestKernel) throws {
+        let bare = try BareMachine(on: kernel)
         let known = UInt64(try bare.device.value(of: .guestMemfdFlags))
         #expect(known & 3 == 3)
         for bit in UInt64(0)..<64 {
@@ -32,8 +33,11 @@ import Testing
         #expect(try objection { _ = try bare.makeFile(size: page, flags: .max) } == .invalidArgument)
     }
 
-    @Test("G2 create_guest_memfd_multiple", arguments: BareMachine.kinds) func several(flags: UInt64) throws {
-        let bare = try BareMachine()
+    @Test("G2 create_guest_memfd_multiple", arguments: TestKernel.both, BareMachine.kinds) func several(
+        kernel: TestKernel,
+        flags: UInt64
+    ) throws {
+        let bare = try BareMachine(on: kernel)
         let first = try bare.makeFile(size: page, flags: flags)
         let second = try bare.makeFile(size: 2 * page, flags: flags)
         let status = try [status(of: first), status(of: second)]
@@ -42,8 +46,11 @@ import Testing
         #expect(first.rawValue != second.rawValue)
     }
 
-    @Test("G3 create_invalid_sizes", arguments: BareMachine.kinds) func invalidSizes(flags: UInt64) throws {
-        let bare = try BareMachine()
+    @Test("G3 create_invalid_sizes", arguments: TestKernel.both, BareMachine.kinds) func invalidSizes(
+        kernel: TestKernel,
+        flags: UInt64
+    ) throws {
+        let bare = try BareMachine(on: kernel)
         let sizes: [UInt64] = Array(0..<page) + [page + 1, 3 * page - 1, 1 << 63, .max - page + 1, .max]
         let refused = try sizes.filter { size in
             try objection { _ = try bare.makeFile(size: size, flags: flags) } == .invalidArgument
@@ -52,7 +59,7 @@ import Testing
         #expect(try objection { _ = try bare.makeFile(size: page, flags: flags) } == nil)
     }
 
-    @Test("G4 file_read_write", arguments: BareMachine.kinds) func readAndWrite(flags: UInt64) throws {
+    @Test("G4 file_read_write", .needsKVM, arguments: BareMachine.kinds) func readAndWrite(flags: UInt64) throws {
         let bare = try BareMachine()
         let file = try bare.makeFile(size: 4 * page, flags: flags)
         var bytes = [UInt8](repeating: 0x55, count: 64)
@@ -69,8 +76,8 @@ import Testing
         #expect(Touch.uniform(bytes, 0x55))
     }
 
-    @Test("G5 mmap_supported") func mapping() throws {
-        let bare = try BareMachine()
+    @Test("G5 mmap_supported", arguments: TestKernel.both) func mapping(kernel: TestKernel) throws {
+        let bare = try BareMachine(on: kernel)
         let size = 4 * page
         let file = try bare.machine.makeGuestMemoryFile(.guestMemfd(flags: BareMachine.touchable), size: size)
         let again = try file.mapAgain(length: size)
@@ -87,11 +94,11 @@ import Testing
         #expect(Touch.holds(0xAA, at: again.address, count: size))
     }
 
-    @Test("G6 fault_overflow") func overflow() throws {
-        let bare = try BareMachine()
+    @Test("G6 fault_overflow", arguments: TestKernel.both) func overflow(kernel: TestKernel) throws {
+        let bare = try BareMachine(on: kernel)
         let size = 4 * page
         let file = try bare.makeFile(size: size, flags: BareMachine.touchable)
-        let map = try MappedMemory(file.rawValue, length: 4 * size, kernel: LinuxKernel())
+        let map = try MappedMemory(file.rawValue, length: 4 * size, kernel: bare.kernel)
         #expect(Touch.fill(0xAA, at: map.address, count: size) == 0)
         for beyond in stride(from: size, to: 4 * size, by: Int(page)) {
             #expect(Touch.read(1, at: map.address + UInt(beyond)).signal == SIGBUS)
@@ -102,8 +109,8 @@ import Testing
         #expect(try status(of: file).st_size == Int(size))
     }
 
-    @Test("G7 fault_private") func privateFault() throws {
-        let bare = try BareMachine()
+    @Test("G7 fault_private", arguments: TestKernel.both) func privateFault(kernel: TestKernel) throws {
+        let bare = try BareMachine(on: kernel)
         let size = 4 * page
         let file = try bare.machine.makeGuestMemoryFile(.guestMemfd(flags: BareMachine.mappable), size: size)
         let again = try file.mapAgain(length: size)
@@ -115,7 +122,7 @@ import Testing
         }
     }
 
-    @Test("G8 mmap_cow") func copyOnWrite() throws {
+    @Test("G8 mmap_cow", .needsKVM) func copyOnWrite() throws {
         let bare = try BareMachine()
         for flags in [BareMachine.mappable, BareMachine.touchable] {
             let file = try bare.makeFile(size: page, flags: flags)
@@ -124,7 +131,7 @@ import Testing
         }
     }
 
-    @Test("G9 mmap_not_supported") func noMapping() throws {
+    @Test("G9 mmap_not_supported", .needsKVM) func noMapping() throws {
         let bare = try BareMachine()
         let file = try bare.makeFile(size: page, flags: 0)
         #expect(map(file, MAP_SHARED) == .operationNotSupportedByDevice)
@@ -134,8 +141,11 @@ import Testing
         #expect(Touch.read(1, at: own.map.address).signal == SIGSEGV)
     }
 
-    @Test("G10 file_size", arguments: BareMachine.kinds) func fileSize(flags: UInt64) throws {
-        let bare = try BareMachine()
+    @Test("G10 file_size", arguments: TestKernel.both, BareMachine.kinds) func fileSize(
+        kernel: TestKernel,
+        flags: UInt64
+    ) throws {
+        let bare = try BareMachine(on: kernel)
         for size in [page, 4 * page, BareMachine.large + page, 1 << 40] {
             let status = try status(of: bare.makeFile(size: size, flags: flags))
             #expect(status.st_size == Int(size))
@@ -143,7 +153,7 @@ import Testing
         }
     }
 
-    @Test("G11 fallocate", arguments: BareMachine.kinds) func allocation(flags: UInt64) throws {
+    @Test("G11 fallocate", .needsKVM, arguments: BareMachine.kinds) func allocation(flags: UInt64) throws {
         let bare = try BareMachine()
         let size = 4 * 4096
         let file = try bare.makeFile(size: UInt64(size), flags: flags)
@@ -170,8 +180,37 @@ import Testing
         #expect(try status(of: file).st_size == size)
     }
 
-    @Test("G12 invalid_punch_hole", arguments: BareMachine.kinds) func invalidHole(flags: UInt64) throws {
-        let bare = try BareMachine()
+    /// As far as the back end's own calls go.
+    @Test("G11 fallocate, at the seam", arguments: TestKernel.both, BareMachine.kinds)
+    func allocationAtTheSeam(kernel: TestKernel, flags: UInt64) throws {
+        let bare = try BareMachine(on: kernel)
+        let size = 4 * page
+        let file = try bare.makeFile(size: size, flags: flags)
+        let cases: [(call: SystemCall, refusal: Errno?)] = [
+            (.allocate(file.rawValue, offset: 0, length: size), nil),
+            (.allocate(file.rawValue, offset: page - 1, length: page), .invalidArgument),
+            (.allocate(file.rawValue, offset: 0, length: page - 1), .invalidArgument),
+            (.allocate(file.rawValue, offset: size, length: page), .invalidArgument),
+            (.allocate(file.rawValue, offset: size + page, length: page), .invalidArgument),
+            (.allocate(file.rawValue, offset: size - page, length: 2 * page), .invalidArgument),
+            (.punchHole(file.rawValue, offset: size, length: page), nil),
+            (.punchHole(file.rawValue, offset: size + page, length: page), nil),
+            (.punchHole(file.rawValue, offset: page, length: page - 1), .invalidArgument),
+            (.punchHole(file.rawValue, offset: page, length: page), nil),
+            (.allocate(file.rawValue, offset: page, length: page), nil),
+            (.seekData(file.rawValue, offset: 0), .illegalSeek),
+        ]
+        for (call, refusal) in cases {
+            #expect(try objection { try bare.kernel.call(call) } == refusal, "\(call)")
+        }
+        #expect(try status(of: file).st_size == Int(size))
+    }
+
+    @Test("G12 invalid_punch_hole", arguments: TestKernel.both, BareMachine.kinds) func invalidHole(
+        kernel: TestKernel,
+        flags: UInt64
+    ) throws {
+        let bare = try BareMachine(on: kernel)
         let file = try bare.makeFile(size: 4 * page, flags: flags)
         let misaligned: [(UInt64, UInt64)] = [
             (0, 1), (0, page - 1), (0, page + 1),
@@ -180,13 +219,13 @@ import Testing
         ]
         for (offset, length) in misaligned {
             let refusal = try objection {
-                try LinuxKernel().call(.punchHole(file.rawValue, offset: offset, length: length))
+                try bare.kernel.call(.punchHole(file.rawValue, offset: offset, length: length))
             }
             #expect(refusal == .invalidArgument, "\(length) bytes at \(offset)")
         }
     }
 
-    @Test("G13 collapse") func collapse() throws {
+    @Test("G13 collapse", .needsKVM) func collapse() throws {
         let bare = try BareMachine()
         let size = 2 * BareMachine.large
         let file = try bare.machine.makeGuestMemoryFile(.guestMemfd(flags: BareMachine.touchable), size: size)
@@ -202,7 +241,7 @@ import Testing
         #expect(Touch.holds(0xAA, at: file.map.address, count: size))
     }
 
-    @Test("G14 mbind") func memoryPolicy() throws {
+    @Test("G14 mbind", .needsKVM) func memoryPolicy() throws {
         let bare = try BareMachine()
         let file = try bare.machine.makeGuestMemoryFile(.guestMemfd(flags: BareMachine.touchable), size: 8 * page)
         let start = file.map.address
@@ -223,9 +262,9 @@ import Testing
         #expect(Touch.holds(0xAA, at: start, count: 8 * page))
     }
 
-    @Test("G16 guest") func guest() throws {
+    @Test("G16 guest", arguments: TestKernel.both) func guest(kernel: TestKernel) throws {
         let size = BareMachine.large
-        let guest = try BareGuest()
+        let guest = try BareGuest(on: kernel)
         let file = try guest.machine.makeGuestMemoryFile(.guestMemfd(flags: BareMachine.touchable), size: size)
         #expect(Touch.fill(0xAA, at: file.map.address, count: size) == 0)
         try guest.machine.addSlot(

@@ -5,23 +5,41 @@ import Testing
 
 @testable import KVMBackend
 
-/// The cases of the kernel's `private_mem_conversions_test` selftest, as black-box tests, in the mode `dual`.
+/// The cases of the kernel's `private_mem_conversions_test` selftest, as black-box tests, in the mode `dual`, and on the
+/// fake kernel also in the mode `attributes`, which is the one that the selftest is about.
 ///
 /// Each processor works in windows of its own, of 2 MiB and a page, and in each on the same five ranges. Where the
 /// selftest's host finds old bytes behind a private page, this kernel's gets SIGBUS: its memory is a guest_memfd too.
-@Suite(.needsKVM, .timeLimit(.minutes(1))) struct PrivateMemConversionsTests {
-    @Test("P1 explicit conversion with fallocate") func explicit() throws {
-        try ConversionWindow.run(processors: 1, regions: 1)
+@Suite(.timeLimit(.minutes(2))) struct PrivateMemConversionsTests {
+    /// The modes in which the kernel stops the host, and both sides find zeroes after a conversion.
+    private static let modes = ModeUnderTest.all.filter { $0.mode == .dual || $0.mode == .attributes }
+
+    @Test("P1 explicit conversion with fallocate", arguments: modes) func explicit(tested: ModeUnderTest) throws {
+        try ConversionWindow.run(tested, processors: 1, regions: 1)
     }
 
-    @Test("P4 processors and memory slots", arguments: [(2, 1), (1, 2), (3, 2)])
+    @Test("P4 processors and memory slots", .needsKVM, arguments: [(2, 1), (1, 2), (3, 2)])
     func several(processors: Int, regions: Int) throws {
-        try ConversionWindow.run(processors: processors, regions: regions)
+        try ConversionWindow.run(
+            ModeUnderTest(mode: .dual, isFake: false),
+            processors: processors,
+            regions: regions
+        )
+    }
+
+    @Test("P4 processors and memory slots, by attributes", arguments: [(2, 1), (1, 2)])
+    func severalByAttributes(processors: Int, regions: Int) throws {
+        try ConversionWindow.run(
+            ModeUnderTest(mode: .attributes, isFake: true),
+            processors: processors,
+            regions: regions
+        )
     }
 
     /// Nothing is punched: each file keeps its bytes while the guest is bound to the other.
-    @Test("P2 explicit conversion without fallocate") func withoutFallocate() throws {
-        let guest = try RebindingGuest(pages: ConversionWindow.pages)
+    @Test("P2 explicit conversion without fallocate", arguments: TestKernel.both)
+    func withoutFallocate(kernel: TestKernel) throws {
+        let guest = try RebindingGuest(on: kernel, pages: ConversionWindow.pages)
         let whole = guest.window
         for part in ConversionWindow.ranges {
             let range = try ConversionWindow.range(part, in: whole)
@@ -60,8 +78,8 @@ import Testing
     }
 
     /// A hole of exactly the range, or of the whole window around it.
-    @Test("P3 punch_hole", arguments: [true, false]) func holes(isPrecise: Bool) throws {
-        let backend = try Guests.backend(.dual, pages: ConversionWindow.pages)
+    @Test("P3 punch_hole", arguments: modes, [true, false]) func holes(tested: ModeUnderTest, isPrecise: Bool) throws {
+        let backend = try tested.backend(pages: ConversionWindow.pages)
         let window = ConversionWindow(
             backend: backend,
             processor: 0,
@@ -85,8 +103,9 @@ import Testing
     }
 
     /// The file has a reference of its own to the virtual machine.
-    @Test("P5 fallocate after the virtual machine's descriptor is closed") func afterTheEnd() throws {
-        let kernel = FailingKernel { call in
+    @Test("P5 fallocate after the virtual machine's descriptor is closed", arguments: TestKernel.both)
+    func afterTheEnd(on tested: TestKernel) throws {
+        let kernel = FailingKernel(try tested.make()) { call in
             if case .close = call { true } else { false }
         }
         let size = BareMachine.large + BareMachine.page
@@ -113,9 +132,7 @@ import Testing
         #expect(Touch.holds(0xAA, at: file.map.address, count: size))
         try file.punchHole(offset: 0, length: size)
         #expect(Touch.holds(0, at: file.map.address, count: size))
-        // 1: FALLOC_FL_KEEP_SIZE.
-        let refusal = objection(RawCall.fallocate.make(Int(file.descriptor.rawValue), 1, 0, Int(size)))
-        #expect(refusal == nil)
+        try file.populate(offset: 0, length: size)
         let again = try file.mapAgain(length: size)
         #expect(Touch.fill(0xBB, at: again.address, count: size) == 0)
         #expect(Touch.holds(0xBB, at: file.map.address, count: size))

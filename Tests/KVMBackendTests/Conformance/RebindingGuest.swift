@@ -14,8 +14,8 @@ final class RebindingGuest: Sendable {
     private let processor: VirtualProcessor
     private let slots: Monitor<SlotMap>
 
-    init(pages: UInt64) throws {
-        let bare = try BareMachine()
+    init(on kernel: TestKernel, pages: UInt64) throws {
+        let bare = try BareMachine(on: kernel)
         window = try Guests.range(0, pages)
         let layout = try GuestMemoryLayout(regions: [window])
         var map = SlotMap(bounds: layout.bounds, firstNumber: GuestMachine.bootSlot + 1)
@@ -26,7 +26,7 @@ final class RebindingGuest: Sendable {
             layout: layout,
             boot: try BootMemory.placement(beside: layout, processors: 1),
             slots: &map,
-            kernel: LinuxKernel()
+            kernel: bare.kernel
         )
         slots = Monitor(map)
         processor = try VirtualProcessor(0, of: machine.virtualMachine, boot: machine.boot, gate: gate)

@@ -7,12 +7,12 @@ import Testing
 @testable import KVMBackend
 
 /// The cases of the kernel's `set_memory_region_test` selftest, as black-box tests.
-@Suite(.needsKVM, .timeLimit(.minutes(1))) struct SetMemoryRegionTests {
+@Suite(.timeLimit(.minutes(1))) struct SetMemoryRegionTests {
     private let page = BareMachine.page
     private let large = BareMachine.large
 
     /// The exits of a processor that finds no memory at all to run from.
-    @Test("R1 zero_memory_regions") func noSlot() throws {
+    @Test("R1 zero_memory_regions", .needsKVM) func noSlot() throws {
         let bare = try BareMachine()
         // KVM derives its budget of page tables from the slots; without any the case has to grant it
         // (KVM_SET_NR_MMU_PAGES, which the back end has no use for).
@@ -22,8 +22,8 @@ import Testing
         expectNowhereToRun(try processor.runToExit())
     }
 
-    @Test("R2 invalid_memory_region_flags") func invalidFlags() throws {
-        let bare = try BareMachine()
+    @Test("R2 invalid_memory_region_flags", arguments: TestKernel.both) func invalidFlags(kernel: TestKernel) throws {
+        let bare = try BareMachine(on: kernel)
         let memory = try MappedMemory(nil, length: large, kernel: LinuxKernel())
         let file = try bare.makeFile(size: large, flags: BareMachine.touchable)
         let plain = UInt32(CKVM_MEM_LOG_DIRTY_PAGES | CKVM_MEM_READONLY)
@@ -59,8 +59,8 @@ import Testing
         #expect(try bare.setSlot(mixed) == .invalidArgument)
     }
 
-    @Test("R3 add_max_memory_regions") func allSlots() throws {
-        let bare = try BareMachine()
+    @Test("R3 add_max_memory_regions", arguments: TestKernel.both) func allSlots(kernel: TestKernel) throws {
+        let bare = try BareMachine(on: kernel)
         let limit = UInt32(clamping: try bare.device.value(of: .memorySlots))
         #expect(limit > 0)
         let memory = try MappedMemory(nil, length: page, kernel: LinuxKernel())
@@ -76,9 +76,9 @@ import Testing
         #expect(try bare.setSlot(beyond) == .invalidArgument)
     }
 
-    @Test("R4 add_private_memory_region") func wrongFiles() throws {
-        let bare = try BareMachine()
-        let other = try BareMachine()
+    @Test("R4 add_private_memory_region", arguments: TestKernel.both) func wrongFiles(kernel: TestKernel) throws {
+        let bare = try BareMachine(on: kernel)
+        let other = try BareMachine(kernel: bare.kernel)
         let size = 2 * large
         let file = try bare.machine.makeGuestMemoryFile(.guestMemfd(flags: BareMachine.touchable), size: size)
         let foreign = try other.makeFile(size: size, flags: BareMachine.touchable)
@@ -117,8 +117,8 @@ import Testing
         #expect(try add(file.descriptor.rawValue, offset: large) == .invalidArgument)
     }
 
-    @Test("R5 overlapping_private") func overlaps() throws {
-        let bare = try BareMachine()
+    @Test("R5 overlapping_private", arguments: TestKernel.both) func overlaps(kernel: TestKernel) throws {
+        let bare = try BareMachine(on: kernel)
         let file = try bare.machine.makeGuestMemoryFile(.guestMemfd(flags: BareMachine.touchable), size: 8 * large)
         func add(_ slot: UInt32, at address: UInt64, offset: UInt64) throws -> Errno? {
             try bare.setSlot(
@@ -150,8 +150,8 @@ import Testing
     }
 
     /// A slot moves by a page, there and back, under a processor that writes to it all the time.
-    @Test("R6 move_in_use_region") func movesInUse() throws {
-        let guest = try BareGuest()
+    @Test("R6 move_in_use_region", arguments: TestKernel.both) func movesInUse(kernel: TestKernel) throws {
+        let guest = try BareGuest(on: kernel)
         let memory = try MappedMemory(nil, length: 2 * page, kernel: LinuxKernel())
         let start = BareMachine.data
         func move(to address: UInt64) throws {
@@ -192,8 +192,8 @@ import Testing
         _ = try #require(end.wait(for: .seconds(20)) { $0 }).get()
     }
 
-    @Test("R7 delete_in_use_region") func deletionsInUse() throws {
-        let bare = try BareMachine()
+    @Test("R7 delete_in_use_region", arguments: TestKernel.both) func deletionsInUse(kernel: TestKernel) throws {
+        let bare = try BareMachine(on: kernel)
         let boot = try BareMachine.addProgram(to: bare.machine)
         let memory = try MappedMemory(nil, length: large, kernel: LinuxKernel())
         let processor = try RawProcessor(of: bare.machine)
@@ -222,7 +222,7 @@ import Testing
 
     /// An exception whose table of handlers is where no slot is. In real mode: there this kernel delivers exceptions to a
     /// guest of the plain kind, and the first half of the case shows that it does.
-    @Test("R8 mmio_during_vectoring") func vectoring() throws {
+    @Test("R8 mmio_during_vectoring", .needsKVM) func vectoring() throws {
         let code: UInt64 = 0x1000
         let handler: UInt64 = 0x2000
         for hasTable in [true, false] {

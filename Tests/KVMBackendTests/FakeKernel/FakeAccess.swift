@@ -24,7 +24,7 @@ enum FakeAccess: Sendable {
         let filePage = slot.map { Int($0.offset + (address - $0.guestAddress)) / FakeFile.page }
         // Private by the machine's attribute, or by the file's. Without a slot a file's attribute is nobody's.
         var isPrivate = machine.privatePages.contains(gfn)
-        if machine.hasPrivateMemory, let file, file.isMappable, let filePage { isPrivate = file.isPrivate[filePage] }
+        if machine.hasPrivateMemory, let file, file.isMappable, let filePage { isPrivate = file.isPrivate(filePage) }
         let view = machine.views[gfn].map { $0 == .private } ?? isPrivate
         guard view == isPrivate else {
             self = .fault(isPrivate: view)

@@ -4,7 +4,7 @@ import KVMBackend
 /// What a fake kernel offers: the answers of `KVM_CHECK_EXTENSION`, and the behaviour that goes with them.
 struct FakeFeatures: Sendable {
     /// `KVM_CAP_NR_MEMSLOTS`.
-    var memorySlots = 512
+    var memorySlots = 1024
     /// `KVM_CAP_VM_TYPES`: the default type, and the software-protected one.
     var virtualMachineTypes = 0b11
     /// The virtual machine's attributes (`KVM_SET_MEMORY_ATTRIBUTES`), for types with private memory.
@@ -36,7 +36,8 @@ struct FakeFeatures: Sendable {
     func value(of number: UInt32) -> Int {
         if let announced = fileAttributesCapability, announced.number == number { return announced.mask }
         switch KVMCapability(rawValue: number) {
-        case .setTSSAddress?, .readOnlyMemory?, .immediateExit?, .userMemory2?, .memoryFaultInfo?, .guestMemfd?: return 1
+        case .setTSSAddress?, .readOnlyMemory?, .immediateExit?, .userMemory2?, .memoryFaultInfo?, .guestMemfd?:
+            return 1
         case .memorySlots?: return memorySlots
         case .maximumProcessors?: return 8
         case .memoryAttributes?: return hasVMAttributes ? Int(CKVM_MEMORY_ATTRIBUTE_PRIVATE) : 0

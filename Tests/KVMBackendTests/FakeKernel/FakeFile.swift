@@ -21,8 +21,8 @@ struct FakeFile: Sendable {
     let flags: UInt64
     /// The machine that it belongs to.
     let machine: Int
-    /// Whether pages are private now; one each.
-    var isPrivate: [Bool]
+    /// The pages that are not in the state that the file's pages begin in.
+    private var converted: Set<Int> = []
     /// References beyond those of the page cache, by page.
     var references: [Int: Int] = [:]
     /// The host's mappings: address and length.
@@ -30,7 +30,14 @@ struct FakeFile: Sendable {
     var descriptors = 1
 
     var isMappable: Bool { flags & UInt64(CKVM_GUEST_MEMFD_MMAP) != 0 }
-    var pageCount: Int { isPrivate.count }
+    var pageCount: Int { Int(size) / FakeFile.page }
+    private var beginsPrivate: Bool { flags & UInt64(CKVM_GUEST_MEMFD_INIT_SHARED) == 0 }
+
+    /// Whether the host is kept from a page.
+    func isPrivate(_ page: Int) -> Bool { beginsPrivate != converted.contains(page) }
+
+    /// The pages that have been converted once more often than back.
+    var convertedPages: Set<UInt64> { Set(converted.map(UInt64.init)) }
 
     init(size: UInt64, flags: UInt64, machine: Int) throws(Errno) {
         let kernel = LinuxKernel()
@@ -42,8 +49,6 @@ struct FakeFile: Sendable {
         self.size = size
         self.flags = flags
         self.machine = machine
-        let isShared = flags & UInt64(CKVM_GUEST_MEMFD_INIT_SHARED) != 0
-        isPrivate = [Bool](repeating: !isShared, count: Int(size) / FakeFile.page)
     }
 
     /// Gives everything back: nobody refers to the file any more.
@@ -86,13 +91,16 @@ struct FakeFile: Sendable {
             bitPattern: try LinuxKernel().perform(.mmap(store, length: length, protection: protection))
         )
         mappings[address] = length
-        for page in 0..<pageCount where isPrivate[page] { FakeFile.cover(address, page, page + 1, length, empty) }
+        if beginsPrivate { FakeFile.cover(address, 0, pageCount, length, empty) }
+        for page in converted {
+            FakeFile.cover(address, page, page + 1, length, isPrivate(page) ? empty : store)
+        }
         return address
     }
 
     /// Makes pages private or shared, in every mapping of the host's.
     mutating func set(_ pages: Range<Int>, isPrivate: Bool, empty: Int32) {
-        for page in pages { self.isPrivate[page] = isPrivate }
+        if isPrivate == beginsPrivate { converted.subtract(pages) } else { converted.formUnion(pages) }
         for (address, length) in mappings {
             FakeFile.cover(address, pages.lowerBound, pages.upperBound, length, isPrivate ? empty : store)
         }

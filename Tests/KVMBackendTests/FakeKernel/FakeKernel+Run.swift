@@ -52,7 +52,11 @@ struct FakeProgram {
             return .more
         case .asked:
             FakeProgram.store(FakeProgram.load(mailbox, CKVM_MAILBOX_REPLY), mailbox, CKVM_MAILBOX_RESULT)
-            FakeProgram.store(FakeProgram.load(mailbox, CKVM_MAILBOX_REPLY_ADDRESS), mailbox, CKVM_MAILBOX_RESULT_ADDRESS)
+            FakeProgram.store(
+                FakeProgram.load(mailbox, CKVM_MAILBOX_REPLY_ADDRESS),
+                mailbox,
+                CKVM_MAILBOX_RESULT_ADDRESS
+            )
             return finish(&processor, mailbox)
         case .working(let done, let passes): return work(&processor, mailbox, done, passes)
         }
@@ -84,7 +88,9 @@ struct FakeProgram {
             }
         case CKVM_COMMAND_WRITE, CKVM_COMMAND_READ, CKVM_COMMAND_FILL, CKVM_COMMAND_CHECKSUM, CKVM_COMMAND_COMPARE:
             guard done < count else {
-                if command == CKVM_COMMAND_CHECKSUM { FakeProgram.store(processor.accumulator, mailbox, CKVM_MAILBOX_RESULT) }
+                if command == CKVM_COMMAND_CHECKSUM {
+                    FakeProgram.store(processor.accumulator, mailbox, CKVM_MAILBOX_RESULT)
+                }
                 if command == CKVM_COMMAND_COMPARE { FakeProgram.store(count, mailbox, CKVM_MAILBOX_RESULT) }
                 return finish(&processor, mailbox)
             }
@@ -127,9 +133,15 @@ struct FakeProgram {
         let end = done + UInt64(count)
         switch command {
         case CKVM_COMMAND_WRITE:
-            guard let bytes = FakeAccess.bytes(at: data, count: count), FakeAccess.put(bytes, at: host) else { return nil }
+            guard let bytes = FakeAccess.bytes(at: data, count: count), FakeAccess.put(bytes, at: host) else {
+                return nil
+            }
         case CKVM_COMMAND_FILL:
-            let bytes = (done..<end).map { UInt8(truncatingIfNeeded: value >> (8 * ($0 % 8))) }
+            let isUniform = value == (value & 0xFF) &* 0x0101_0101_0101_0101
+            let bytes =
+                isUniform
+                ? [UInt8](repeating: UInt8(truncatingIfNeeded: value), count: count)
+                : (done..<end).map { UInt8(truncatingIfNeeded: value >> (8 * ($0 % 8))) }
             guard FakeAccess.put(bytes, at: host) else { return nil }
         default:
             guard let bytes = FakeAccess.bytes(at: host, count: count) else { return nil }
@@ -137,8 +149,9 @@ struct FakeProgram {
             if command == CKVM_COMMAND_CHECKSUM {
                 for byte in bytes { accumulator = (accumulator ^ UInt64(byte)) &* 0x100_0000_01B3 }
             }
-            if command == CKVM_COMMAND_COMPARE,
-                let index = bytes.firstIndex(where: { $0 != UInt8(truncatingIfNeeded: value) })
+            let wanted = UInt8(truncatingIfNeeded: value)
+            if command == CKVM_COMMAND_COMPARE, !Touch.uniform(bytes, wanted),
+                let index = bytes.firstIndex(where: { $0 != wanted })
             {
                 accumulator = done + UInt64(index)
             }

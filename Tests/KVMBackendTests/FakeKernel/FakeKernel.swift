@@ -253,13 +253,11 @@ extension FakeKernel {
         }
     }
 
-    /// The pages that are private by any attribute, by machine or file.
-    var privatePages: [Set<UInt64>] {
+    /// The pages whose attribute has been changed from what it was at first, by machine and by file.
+    var convertedPages: [Set<UInt64>] {
         state.update { state in
             state.machines.sorted { $0.key < $1.key }.map(\.value.privatePages)
-                + state.files.sorted { $0.key < $1.key }.map { file in
-                    Set(file.value.isPrivate.indices.filter { file.value.isPrivate[$0] }.map(UInt64.init))
-                }
+                + state.files.sorted { $0.key < $1.key }.map(\.value.convertedPages)
         }
     }
 

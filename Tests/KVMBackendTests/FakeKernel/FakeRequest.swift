@@ -220,7 +220,7 @@ struct FakeRequest {
         else { throw .invalidArgument }
         let pages = FileHandle(number: number).pages(request.offset, request.size)
         let isPrivate = request.attributes & privateAttribute != 0
-        guard pages.contains(where: { file.isPrivate[$0] != isPrivate }) else { return 0 }
+        guard pages.contains(where: { file.isPrivate($0) != isPrivate }) else { return 0 }
         if isPrivate {
             // Every page that is there must have the file's own reference alone, the private ones among them too.
             for held in pages where file.isPresent(held) && file.references[held] ?? 0 > 0 {

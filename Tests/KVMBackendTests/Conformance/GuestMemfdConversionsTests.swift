@@ -29,7 +29,8 @@ import Testing
     }
 
     /// Each page of four, and no other one.
-    @Test("C3 indexing", arguments: UInt64(0)..<4, [true, false]) func indexing(which: UInt64, beginShared: Bool) throws {
+    @Test("C3 indexing", arguments: UInt64(0)..<4, [true, false]) func indexing(which: UInt64, beginShared: Bool) throws
+    {
         let guest = try ConvertingGuest(pages: 4, beginShared: beginShared)
         for index in UInt64(0)..<4 { try guest.guestPut(UInt8(10 + index), index) }
         try guest.convert(which, toPrivate: beginShared)
@@ -203,6 +204,8 @@ import Testing
         var request = ckvm_memory_attributes()
         request.size = page
         request.attributes = 8
-        #expect(try objection { try plain.machine.descriptor.request(.setMemoryAttributes, &request) } == .invalidArgument)
+        #expect(
+            try objection { try plain.machine.descriptor.request(.setMemoryAttributes, &request) } == .invalidArgument
+        )
     }
 }

@@ -20,9 +20,9 @@ import Testing
     }
 
     /// A guest with 2 MiB and a page in slot 10, and one processor.
-    private struct Machine: ~Copyable {
+    private final class Machine {
         let fake: FakeKernel
-        let bare: BareMachine
+        let machine: VirtualMachine
         let processor: ProcessorDescriptor
         let shared: GuestMemoryFile
         let `private`: GuestMemoryFile?
@@ -31,24 +31,27 @@ import Testing
         init(_ guest: Guest) throws {
             var features: FakeFeatures = guest == .plain ? .plain : .attributes
             features.hasPreFault = true
-            fake = try FakeKernel(features)
-            bare = try BareMachine(kernel: fake, guest == .plain ? .default : .softwareProtected)
-            size = BareMachine.large + BareMachine.page
-            shared = try bare.machine.makeGuestMemoryFile(.memfd, size: size)
-            `private` =
-                guest == .plain ? nil : try bare.machine.makeGuestMemoryFile(.guestMemfd(flags: 0), size: size)
-            processor = try bare.machine.makeProcessor(0)
+            let fake = try FakeKernel(features)
+            let device = try KVMDevice(kernel: fake)
+            let machine = try device.makeVirtualMachine(guest == .plain ? .default : .softwareProtected)
+            let size = BareMachine.large + BareMachine.page
+            shared = try machine.makeGuestMemoryFile(.memfd, size: size)
+            `private` = guest == .plain ? nil : try machine.makeGuestMemoryFile(.guestMemfd(flags: 0), size: size)
+            processor = try machine.makeProcessor(0)
+            self.fake = fake
+            self.size = size
+            self.machine = machine
             try addSlot()
             guard guest == .protectedPrivate else { return }
             var request = ckvm_memory_attributes()
             request.address = BareMachine.data
             request.size = size
             request.attributes = UInt64(CKVM_MEMORY_ATTRIBUTE_PRIVATE)
-            try bare.machine.descriptor.request(.setMemoryAttributes, &request)
+            try self.machine.descriptor.request(.setMemoryAttributes, &request)
         }
 
         func addSlot() throws {
-            try bare.machine.addSlot(
+            try machine.addSlot(
                 10,
                 guestAddress: BareMachine.data,
                 size: size,
@@ -57,6 +60,8 @@ import Testing
                 offset: 0
             )
         }
+
+        func removeSlot() throws { try machine.removeSlot(10) }
 
         /// Asks once. The rest of the range, and the kernel's objection.
         func ask(_ address: UInt64, _ size: UInt64, flags: UInt64 = 0) throws -> (left: UInt64, errno: Errno?) {
@@ -123,7 +128,7 @@ import Testing
         let machine = try Machine(guest)
         machine.fake.setVanishing(10, true)
         #expect(try machine.ask(start, page) == (page, .resourceTemporarilyUnavailable))
-        try machine.bare.machine.removeSlot(10)
+        try machine.removeSlot()
         machine.fake.setVanishing(10, false)
         #expect(try machine.ask(start, page).errno != nil)
         try machine.addSlot()

@@ -1,0 +1,57 @@
+import SystemPackage
+
+@testable import KVMBackend
+
+/// The errors that each system call of the back end can give, as the manual pages and the kernel's
+/// `Documentation/virt/kvm/api.rst` list them (the file's attributes: the series 20260618-gmem-inplace-conversion-v8).
+enum PossibleErrors {
+    /// Those of one call. What only a wrong program gets (EBADF and EFAULT of its own arguments) is in where KVM reports
+    /// it for things that are not the program's to know.
+    static func of(_ call: SystemCall) -> [Errno] {
+        switch call {
+        case .open:
+            [
+                .noSuchFileOrDirectory, .permissionDenied, .operationNotSupportedByDevice, .noSuchAddressOrDevice,
+                .tooManyOpenFiles, .tooManyOpenFilesInSystem, .interrupted, .noMemory,
+            ]
+        case .close: [.interrupted, .ioError]
+        case .ioctl(_, let request, _): of(request)
+        case .memfdCreate: [.tooManyOpenFiles, .tooManyOpenFilesInSystem, .noMemory]
+        case .ftruncate: [.interrupted, .fileTooLarge, .notPermitted, .noSpace]
+        case .mmap: [.noMemory, .permissionDenied, .resourceTemporarilyUnavailable, .operationNotSupportedByDevice]
+        case .munmap: [.noMemory]
+        case .mprotect: [.noMemory, .permissionDenied]
+        case .punchHole: [.interrupted, .noMemory, .noSpace, .notPermitted, .notSupportedOnSocket, .ioError]
+        case .allocate: [.interrupted, .noMemory, .noSpace]
+        case .seekData: [.invalidArgument, .illegalSeek]
+        case .populate: [.noMemory, .badAddress, .resourceTemporarilyUnavailable, .interrupted]
+        }
+    }
+
+    private static func of(_ request: KVMRequest) -> [Errno] {
+        switch request {
+        case .getAPIVersion, .checkExtension, .getVCPUMapSize: [.inappropriateIOCTLForDevice]
+        case .createVM: [.noMemory, .invalidArgument, .resourceBusy, .tooManyOpenFiles, .interrupted]
+        case .getSupportedCPUID: [.argListTooLong, .noMemory, .badAddress]
+        case .createVCPU: [.noMemory, .invalidArgument, .fileExists, .tooManyOpenFiles]
+        case .setUserMemoryRegion: [.noMemory, .invalidArgument, .fileExists]
+        case .setUserMemoryRegion2: [.noMemory, .invalidArgument, .fileExists, .badFileDescriptor]
+        case .setTSSAddress: [.noMemory, .invalidArgument]
+        case .createGuestMemfd: [.noMemory, .invalidArgument, .tooManyOpenFiles, .tooManyOpenFilesInSystem]
+        case .setMemoryAttributes: [.noMemory, .invalidArgument, .inappropriateIOCTLForDevice, .badAddress]
+        case .setMemoryAttributes2:
+            [
+                .resourceTemporarilyUnavailable, .noMemory, .invalidArgument, .inappropriateIOCTLForDevice, .badAddress,
+            ]
+        case .preFaultMemory:
+            [
+                .interrupted, .resourceTemporarilyUnavailable, .noMemory, .noSuchFileOrDirectory, .badAddress,
+                .notSupportedOnSocket, .ioError,
+            ]
+        case .run: [.interrupted, .badAddress, .noMemory, .invalidArgument]
+        case .getRegisters, .getSpecialRegisters: [.noMemory]
+        case .setRegisters, .setSpecialRegisters: [.invalidArgument, .noMemory]
+        case .setCPUID: [.argListTooLong, .noMemory, .invalidArgument]
+        }
+    }
+}

@@ -1,7 +1,5 @@
 import Custody
-import Synchronization
 import SystemPackage
-import Glibc
 import Testing
 
 @testable import KVMBackend
@@ -133,55 +131,5 @@ import Testing
         var code: BackendError.Code?
         do { try backend.undo(committed) } catch { code = error.code }
         #expect(code == .lost)
-    }
-
-    /// Whatever fails while a guest is being made, it is an error, and no descriptor or mapping stays behind.
-    @Test(arguments: [KVMMode.dual, .revoked]) func aGuestThatCannotBeMadeLeavesNothing(mode: KVMMode) throws {
-        let isTaken = { @Sendable (call: SystemCall) in
-            switch call {
-            case .close, .munmap: false
-            default: true
-            }
-        }
-        var n = 1
-        while n < 200 {
-            let balance = BalanceKernel(base: FailingKernel(concerns: isTaken))
-            balance.base.fail(n)
-            do {
-                let backend = try Guests.backend(mode, processors: 2, kernel: balance)
-                backend.shutDown()
-                break
-            } catch let error as BackendError {
-                #expect(error.cause is KVMError)
-                #expect(error.code == .system || error.code == .unavailable || error.code == .guestFailed)
-            }
-            // A processor's thread lets go of its descriptor a moment after it has ended.
-            for _ in 0..<500 where balance.open != 0 { usleep(10_000) }
-            #expect(balance.open == 0)
-            n += 1
-        }
-        #expect(n > 20 && n < 200)
-    }
-
-    /// Counts what is open: descriptors and mappings.
-    private final class BalanceKernel: Kernel {
-        let base: FailingKernel
-        private let count = Mutex(0)
-
-        init(base: FailingKernel) { self.base = base }
-
-        var open: Int { count.withLock { $0 } }
-
-        func perform(_ call: SystemCall) throws(Errno) -> Int {
-            let result = try base.perform(call)
-            switch call {
-            case .open, .memfdCreate, .mmap, .ioctl(_, .createVM, _), .ioctl(_, .createVCPU, _),
-                .ioctl(_, .createGuestMemfd, _):
-                count.withLock { $0 += 1 }
-            case .close, .munmap: count.withLock { $0 -= 1 }
-            default: break
-            }
-            return result
-        }
     }
 }

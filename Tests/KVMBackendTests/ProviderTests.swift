@@ -87,4 +87,100 @@ import Testing
             _ = try provider.makeBackend(for: Guests.configuration(), options: section([:]))
         }
     }
+
+    // MARK: Modes of kernels that this machine has not got
+
+    private func probe(_ features: FakeFeatures, _ mode: KVMMode) throws -> BackendProbe {
+        let probes = KVMBackendProvider(kernel: try FakeKernel(features)).probe()
+        return try #require(probes.first { $0.mode == mode.rawValue })
+    }
+
+    @Test(arguments: [KVMMode.attributes, .inPlace]) func aModeIsThereWhereItsKernelIs(mode: KVMMode) throws {
+        let probe = try probe(.for(mode), mode)
+        #expect(probe.unavailable == nil)
+        #expect(probe.remarks.contains { $0.contains("not exercised on hardware") })
+    }
+
+    /// The number of the capability is not final: what the kernel does decides.
+    @Test func theNumberOfTheCapabilityIsProbed() throws {
+        for announced: (number: UInt32, mask: Int)? in [(250, 8), (249, 8), nil, (251, 8)] {
+            var features = FakeFeatures.inPlace
+            features.fileAttributesCapability = announced
+            #expect(try probe(features, .inPlace).unavailable == nil)
+            let device = try KVMDevice(kernel: FakeKernel(features))
+            let isCandidate = announced.map { InPlaceInterface.candidates.contains($0.number) } ?? false
+            #expect(
+                try InPlaceInterface.look(at: device) == .present(capability: isCandidate ? announced?.number : nil)
+            )
+        }
+        // The number has gone to something else.
+        var features = FakeFeatures.plain
+        features.virtualMachineTypes = 0b11
+        features.fileAttributesCapability = (249, 0xFF)
+        let error = try #require(try probe(features, .inPlace).unavailable)
+        #expect(error.code == .unavailable)
+    }
+
+    @Test func autoTakesTheFirstModeThatIsThere() throws {
+        func enforcement(_ features: FakeFeatures) throws -> Enforcement {
+            let provider = KVMBackendProvider(kernel: try FakeKernel(features))
+            return try provider.makeBackend(for: Guests.configuration(), options: section(["mode": "auto"]))
+                .capabilities.enforcement
+        }
+        #expect(try enforcement(.plain) == .kernel)
+        #expect(KVMMode.byPreference.first == .dual && KVMMode.byPreference.last == .revoked)
+    }
+
+    /// The kernel's own limit of slots: the answer is clear, nothing has changed, and what needs no slot still works.
+    @Test func theNumberOfSlotsIsProbed() throws {
+        var features = FakeFeatures.plain
+        features.memorySlots = 24
+        let fake = try FakeKernel(features)
+        let backend = try Guests.backend(.dual, kernel: fake)
+        var converted: [UInt64] = []
+        var refusal: BackendError?
+        for page in stride(from: UInt64(1), to: 64, by: 2) where refusal == nil {
+            let slots = fake.slots
+            do {
+                try backend.change(Guests.range(page, 1), from: .shared, to: .private)
+                converted.append(page)
+            } catch let error as BackendError {
+                refusal = error
+                #expect(fake.slots == slots)
+            }
+        }
+        #expect(refusal?.code == .resourcesExhausted)
+        #expect(refusal?.message.contains("slot") == true)
+        #expect(converted.count == 3)
+        let last = try #require(converted.last)
+        try backend.change(Guests.range(last + 1, 1), from: .shared, to: .private)
+        try backend.change(Guests.range(1, 1), from: .private, to: .shared)
+        try backend.change(Guests.range(40, 1), from: .shared, to: .private)
+    }
+
+    /// Every error that the back end can meet says which call it was, with what, and what it usually means.
+    @Test func everyErrorSaysWhatItMeans() {
+        let calls: [SystemCall] =
+            [
+                .open(path: "/dev/kvm", flags: 2), .close(3), .memfdCreate(name: "x"), .ftruncate(3, size: 1),
+                .mmap(3, length: 1, protection: 0), .munmap(address: 1, length: 1),
+                .mprotect(address: 1, length: 1, protection: 0), .punchHole(3, offset: 0, length: 1),
+                .allocate(3, offset: 0, length: 1), .seekData(3, offset: 0), .populate(address: 1, length: 1),
+            ] + KVMRequest.allCases.map { .ioctl(3, $0, argument: 0) }
+        for call in calls {
+            for errno in PossibleErrors.of(call) {
+                let error = KVMError(call, errno)
+                #expect(error.call == call.name)
+                #expect(!error.arguments.isEmpty)
+                #expect(error.meaning != "the kernel refused", "\(call.name) \(errno)")
+            }
+        }
+    }
+
+    @Test func anErrorShowsTheFieldsOfItsStructure() throws {
+        let bare = try BareMachine(kernel: FakeKernel(.plain))
+        let error = #expect(throws: KVMError.self) { try bare.machine.removeSlot(7) }
+        #expect(error?.arguments.contains("slot 0x7") == true)
+        #expect(error?.arguments.contains("memory_size 0x0") == true)
+    }
 }

@@ -31,8 +31,23 @@ public struct KVMError: Error, Sendable, Hashable {
         case (_, .tooManyOpenFiles), (_, .tooManyOpenFilesInSystem): "raise the limit on open files (ulimit -n)"
         case (.ioctl(_, .createGuestMemfd, _), .invalidArgument):
             "this kernel does not know the flags: mapping a guest_memfd needs Linux 6.18"
-        case (.ioctl(_, .setUserMemoryRegion2, _), .fileExists): "a memory slot is there already"
+        case (.ioctl(_, .setUserMemoryRegion, _), .fileExists), (.ioctl(_, .setUserMemoryRegion2, _), .fileExists):
+            "a memory slot is there already"
+        case (.ioctl(_, .setMemoryAttributes2, _), .resourceTemporarilyUnavailable):
+            "somebody holds a reference to a page of the range: a pin, a splice, DMA in flight"
+        case (.ioctl(_, .preFaultMemory, _), .noSuchFileOrDirectory): "the address is outside of every memory slot"
         case (_, .inappropriateIOCTLForDevice): "this kernel does not know the request"
+        case (_, .notPermitted), (_, .permissionDenied):
+            "a security module, a seal or a limit forbids it to this process"
+        case (_, .noSpace), (_, .fileTooLarge):
+            "the limit on memory files is reached (see the size of tmpfs, ulimit -f)"
+        case (_, .invalidArgument): "the arguments do not fit this kernel or the state that the machine is in"
+        case (_, .notSupportedOnSocket), (_, .operationNotSupportedByDevice):
+            "this kind of file or guest cannot do it on this kernel"
+        case (_, .fileExists): "it is there already"
+        case (_, .badFileDescriptor), (_, .illegalSeek): "the descriptor is not of the kind of file that was expected"
+        case (_, .argListTooLong): "the kernel's table is larger than the room for it"
+        case (_, .ioError): "the machine or the file is broken, or its owner is gone"
         case (_, .badAddress): "the kernel could not reach the memory it was given"
         case (_, .interrupted), (_, .resourceTemporarilyUnavailable): "asking again may work"
         default: "the kernel refused"

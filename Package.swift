@@ -28,6 +28,7 @@ let package = Package(
         .library(name: "CustodyChecker", targets: ["CustodyChecker"]),
         .library(name: "SimulationBackend", targets: ["SimulationBackend"]),
         .library(name: "KVMBackend", targets: ["KVMBackend"]),
+        .library(name: "GuestChannel", targets: ["GuestChannel"]),
         .library(name: "LibvirtBackend", targets: ["LibvirtBackend"]),
     ],
     traits: [
@@ -73,6 +74,13 @@ let package = Package(
             name: "KVMBackend",
             dependencies: ["CKVM", "Custody", system],
             path: "Plugins/KVMBackend",
+            swiftSettings: strict
+        ),
+        .target(name: "CGuestChannel", path: "Plugins/CGuestChannel"),
+        .target(
+            name: "GuestChannel",
+            dependencies: ["CGuestChannel", "Custody"],
+            path: "Plugins/GuestChannel",
             swiftSettings: strict
         ),
         .systemLibrary(
@@ -140,6 +148,9 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
         "Custody", .target(name: "LibvirtBackend", condition: libvirt), .target(name: "CLibvirt", condition: libvirt),
     ],
     "KVMBackendTests": ["CKVM", "Custody", "CustodyPolicy", "KVMBackend", system],
+    "GuestChannelTests": [
+        "CGuestChannel", "Custody", "CustodyPolicy", "CustodyTestSupport", "GuestChannel", "SimulationBackend",
+    ],
     "EquivalenceTests": ["Custody", "CustodyPolicy", "CustodyScenario", "KVMBackend", "SimulationBackend"],
 ]
 

@@ -1,4 +1,5 @@
 public import Custody
+import Synchronization
 
 extension MemoryController: GuestRequestHandler {
     /// Answers a guest. It gets as far as its request can go at once, and is told where to go on.
@@ -35,5 +36,18 @@ extension MemoryController: GuestRequestHandler {
         case .busy, .tooManyPending: .retry(from: page.address)
         default: .refused
         }
+    }
+}
+
+extension MemoryController: GuestQueryHandler {
+    /// The run of pages in one ownership that `page` is in, within one region of RAM; `nil` where there is no RAM.
+    ///
+    /// - Complexity: O(log *n*) in the number of runs and regions.
+    public func run(containing page: PageNumber) -> PageRun<Ownership>? {
+        guard let region = layout.region(containing: page),
+            let run = state.withLock({ $0.ownership.run(containing: page) }),
+            let range = run.range.intersection(region)
+        else { return nil }
+        return PageRun(range: range, state: run.state)
     }
 }

@@ -63,8 +63,8 @@ public struct PolicyDecision: Sendable, Hashable {
         case (.deny, _): return self
         case (_, .deny): return other
         case (.deferUntil(let time), .deferUntil(let otherTime)):
-            guard let otherTime, otherTime > time ?? .zero else { return self }
-            return other
+            guard let otherTime else { return self }
+            return time.map { $0 >= otherTime } ?? false ? self : other
         case (.deferUntil, _): return self
         case (_, .deferUntil): return other
         case (.clampTo(let range), .clampTo(let otherRange)):

@@ -60,6 +60,48 @@ public struct PolicyView: Sendable {
     /// The number of base pages of RAM in `range`.
     public func pageCount(in range: PageRange) -> UInt64 { layout.memory(in: range).reduce(0) { $0 + $1.count } }
 
+    /// The longest leading part of `range`, in units of the granularity, in which at most `maximum` base pages of RAM
+    /// count; `nil` where there is none. The ownership of a page says whether it counts.
+    ///
+    /// - Complexity: O(log *n* + *k*) for *k* runs; nothing is allocated.
+    public func prefix(
+        of range: PageRange,
+        atMost maximum: UInt64,
+        counting counts: (Ownership) -> Bool
+    ) -> PageRange? {
+        var left = maximum
+        for piece in layout.memory(in: range) {
+            for run in map.runs(in: piece) where counts(run.state) {
+                guard run.range.count > left else {
+                    left -= run.range.count
+                    continue
+                }
+                let end = run.range.start.rawValue + left
+                return range.prefix(before: PageNumber(end - end % layout.granularity.pages))
+            }
+        }
+        return range
+    }
+
+    /// The run of RAM in `ownership` that there would be if all of `range`, which is RAM, were: with its neighbours that
+    /// are so already.
+    ///
+    /// - Complexity: O(log *n*) in the number of runs.
+    public func run(of ownership: Ownership, around range: PageRange) -> PageRange {
+        guard let region = layout.region(containing: range.start) else { return range }
+        var start = range.start.rawValue
+        var end = range.end
+        if start > region.start.rawValue, let left = map.run(containing: PageNumber(start - 1)),
+            left.state == ownership
+        {
+            start = max(left.range.start, region.start).rawValue
+        }
+        if end < region.end, let right = map.run(containing: PageNumber(end)), right.state == ownership {
+            end = min(right.range.end, region.end)
+        }
+        return PageRange(uncheckedStart: start, count: end - start)
+    }
+
     /// Who of the host holds pages of `range`.
     public func holders(of range: PageRange) -> [Blocker] { ledger.blockers(of: range) }
 }

@@ -59,17 +59,17 @@ struct PromiseAudit {
         case .prepared(let change) where isNoOp: return "\(change) was carried out, and is so already"
         case .answered(let request, let outcome): return take(request, outcome)
         case .settled(let ticket, let result): return take(ticket, result)
-        case .leased(let kind, let range, let holder):
+        case .leased(_, let kind, let range, let holder):
             if let denied = ownership.runs(in: range).first(where: { !$0.state.allows(.host) }) {
                 return "\(holder) got \(denied.range), which is \(denied.state)"
             }
             leases.append(Lease(kind: kind, range: range, holder: holder))
-        case .released(let kind, let range, let holder):
+        case .released(_, let kind, let range, let holder):
             let lease = Lease(kind: kind, range: range, holder: holder)
             guard let index = leases.firstIndex(of: lease) else { return "\(holder) released what it did not hold" }
             leases.remove(at: index)
-        case .malformed, .decided, .prepared, .committed, .finished, .failed, .leaseRefused, .vetoed, .discarded,
-            .marked, .lost:
+        case .malformed, .decided, .prepared, .committed, .finished, .failed, .postponed, .leaseRefused, .vetoed,
+            .discarded, .marked, .lost:
             break
         }
         return nil

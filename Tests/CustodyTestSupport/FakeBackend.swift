@@ -49,6 +49,7 @@ package final class FakeBackend: MemoryBackend {
     }
 
     private struct State {
+        var initial: PageRunMap<Ownership>
         var plan = Plan()
         var calls: [Call] = []
         var prepares = 0
@@ -69,7 +70,6 @@ package final class FakeBackend: MemoryBackend {
 
     package let capabilities: Capabilities
     package let layout: GuestMemoryLayout
-    package let initialOwnership: PageRunMap<Ownership>
     package let executor: any CompletionExecutor
     package var guestAgent: (any GuestAgent)? { nil }
 
@@ -85,7 +85,6 @@ package final class FakeBackend: MemoryBackend {
         self.layout = layout
         self.executor = executor
         let initial = PageRunMap(bounds: layout.bounds, state: ownership)
-        initialOwnership = initial
         capabilities = Capabilities(
             granularity: layout.granularity,
             enforcement: .none,
@@ -96,7 +95,7 @@ package final class FakeBackend: MemoryBackend {
             maximumProcessors: 64,
             maximumGuestBytes: .max
         )
-        state = Mutex(State(ownership: initial))
+        state = Mutex(State(initial: initial, ownership: initial))
     }
 
     // MARK: What a test says and sees
@@ -105,6 +104,16 @@ package final class FakeBackend: MemoryBackend {
 
     /// Runs at each call, with no lock held, before anything happens.
     package func atEachCall(_ hook: (@Sendable (Call) -> Void)?) { state.withLock { $0.hook = hook } }
+
+    /// The guest's pages are not all alike when the controller comes.
+    package func startFrom(_ change: @Sendable (inout PageRunMap<Ownership>) -> Void) {
+        state.withLock { state in
+            change(&state.initial)
+            state.ownership = state.initial
+        }
+    }
+
+    package var initialOwnership: PageRunMap<Ownership> { state.withLock { $0.initial } }
 
     package var calls: [Call] { state.withLock { $0.calls } }
 

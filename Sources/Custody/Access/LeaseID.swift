@@ -1,5 +1,5 @@
 /// The number of a lease, unique within its ledger.
-public struct LeaseID: RawRepresentable, Sendable, Hashable, Comparable {
+public struct LeaseID: RawRepresentable, Sendable, Hashable, Comparable, Codable {
     /// The number.
     public let rawValue: UInt64
 

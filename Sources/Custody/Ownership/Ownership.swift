@@ -3,7 +3,7 @@
 /// The first three are the states of the guest_memfd proposal (`KVM_GMEM_ALL_MAPPABLE`, `KVM_GMEM_GUEST_MAPPABLE`,
 /// `KVM_GMEM_NONE_MAPPABLE` in *KVM: Restricted mapping of guest_memfd at the host and arm64 support*, v5,
 /// 20250117163001.2326672-1-tabba@google.com); the fourth is what ballooning and memory unplug do.
-public enum Ownership: UInt8, Sendable, Hashable, CaseIterable, Codable {
+public enum Ownership: UInt8, Sendable, Hashable, CaseIterable {
     /// Nobody may map the page: its hand-over waits for the last reference of the side that gives it up.
     case inTransit = 0b00
     /// The host alone may map the page: ballooned, unplugged or reclaimed.

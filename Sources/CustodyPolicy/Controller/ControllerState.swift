@@ -19,6 +19,8 @@ struct ControllerState: Sendable {
     var nextTicket: UInt64 = 1
     var early: [BackendHandover: EarlyEnd] = [:]
     var lost: BackendError?
+    /// What became of the snapshot that this was made from.
+    var restoration: Restoration?
 
     init(ownership: PageRunMap<Ownership>, layout: GuestMemoryLayout) {
         self.ownership = ownership

@@ -22,7 +22,7 @@ extension MemoryController {
             emit(.leaseRefused(kind, range, holder, error))
             throw error
         }
-        emit(.leased(kind, range, holder))
+        emit(.leased(id, kind, range, holder))
         return HostLease(id: id, range: range, kind: kind, holder: holder, owner: self, memory: backend)
     }
 
@@ -98,7 +98,7 @@ extension MemoryController: LeaseOwner {
             let ready = state.takeReady { $0.overlaps(entry.range) }
             return (entry, ready)
         }
-        if let entry { emit(.released(entry.kind, entry.range, entry.holder)) }
+        if let entry { emit(.released(lease, entry.kind, entry.range, entry.holder)) }
         for handover in ready { executor.submit { [weak self] in self?.run(handover) } }
     }
 }

@@ -36,10 +36,10 @@ extension MemoryController {
         let ruling = state.withLock { rule(&$0, request, request.range, now, isContinuation: false) }
         switch ruling {
         case .allowed(let range, let decision):
-            emit(.decided(request, decision))
+            emit(.decided(request, decision), at: now)
             return .admitted(range, range == request.range ? nil : decision.reason)
         case .stopped(let result, let decision):
-            if let decision { emit(.decided(request, decision)) }
+            if let decision { emit(.decided(request, decision), at: now) }
             switch result {
             case .refused(let error): throw error
             case .later(let time, let reason, let first):
@@ -128,9 +128,9 @@ extension MemoryController {
     func claim(
         _ request: ConversionRequest,
         _ range: PageRange,
-        isContinuation: Bool
+        isContinuation: Bool,
+        _ now: Timestamp
     ) -> (ClaimResult, PolicyDecision?) {
-        let now = executor.now
         return state.withLock { state in
             switch rule(&state, request, range, now, isContinuation: isContinuation) {
             case .stopped(let result, let decision): return (result, decision)

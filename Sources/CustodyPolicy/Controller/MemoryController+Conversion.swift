@@ -162,8 +162,9 @@ extension MemoryController {
     ) throws(ConversionError) -> ConversionOutcome {
         // What was withdrawn can be followed by something new: three rounds, then the range is called busy.
         for round in 0..<3 {
-            let (result, decision) = claim(request, range, isContinuation: isContinuation || round > 0)
-            if let decision { emit(.decided(request, decision)) }
+            let now = executor.now
+            let (result, decision) = claim(request, range, isContinuation: isContinuation || round > 0, now)
+            if let decision { emit(.decided(request, decision), at: now) }
             switch result {
             case .unchanged:
                 return outcome(.completed, range)

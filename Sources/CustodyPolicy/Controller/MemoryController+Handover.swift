@@ -132,7 +132,7 @@ extension MemoryController {
         case .pending(let reference, _):
             handover.keep(consume transaction)
             expect(reference, of: handover)
-        case .blocked:
+        case .blocked(let blockers):
             // References that only the back end sees, and that it will not report the end of: ask again later.
             let retry = handover.work.terms.retry ?? .standard
             guard let wait = retry.wait(afterAttempts: handover.ticket.attempts) else {
@@ -143,12 +143,14 @@ extension MemoryController {
                 )
                 return fail(handover, .backend(error))
             }
+            let next = executor.now.advanced(by: wait)
+            emit(.postponed(handover.ticket, blockers, until: next))
             whenAllKnow(handover.work, isChanged: false) { state in
                 guard let index = state.index(of: handover) else { return }
                 state.claims[index].phase = .draining
                 state.claims[index].lastListener = nil
             }
-            _ = executor.submit(at: executor.now.advanced(by: wait)) { [weak self] in
+            _ = executor.submit(at: next) { [weak self] in
                 self?.resume { $0.handover === handover }
             }
         }

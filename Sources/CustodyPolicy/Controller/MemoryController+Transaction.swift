@@ -59,14 +59,14 @@ extension MemoryController {
     /// Ends a claim: its pages are in the new ownership, or in the one before.
     func conclude(_ work: Work, isChanged: Bool) {
         var box: UInt64?
+        let period = isChanged && work.request.target == .shared ? work.terms.returnsAfter : nil
+        let due = period.map { executor.now.advanced(by: $0) }
         whenAllKnow(work, isChanged: isChanged) { state in
             state.conclude(work, isChanged: isChanged)
-            if isChanged, work.request.target == .shared, work.terms.returnsAfter != nil {
-                box = state.timeBoxes.open(work.changes)
-            }
+            if let period, let due { box = state.timeBoxes.open(work.changes, TimeBox(due: due, period: period)) }
         }
         if let pool { work.changes.forEach { giveBack($0, isChanged, to: pool) } }
-        if let box, let duration = work.terms.returnsAfter { watch(box, duration) }
+        if let box, let due { watch(box, until: due) }
     }
 
     private func giveBack(_ change: OwnershipChange, _ isChanged: Bool, to pool: SharedPool) {
@@ -105,15 +105,17 @@ extension MemoryController {
     }
 
     /// Has the pages of a time box become private when their time is over.
-    func watch(_ box: UInt64, _ duration: Duration) {
-        _ = executor.submit(at: executor.now.advanced(by: duration)) { [weak self] in
+    func watch(_ box: UInt64, until due: Timestamp) {
+        _ = executor.submit(at: due) { [weak self] in
             guard let self else { return }
             for range in self.state.withLock({ $0.timeBoxes.ranges(of: box) }) {
                 // What comes of it is an event; what is still shared then is asked for again.
-                _ = try? self.convert(ConversionRequest(range, to: .private, by: .host("time-box")))
+                _ = try? self.convert(ConversionRequest(range, to: .private, by: .timeBox))
             }
-            let isOver = self.state.withLock { $0.lost != nil || $0.timeBoxes.ranges(of: box).isEmpty }
-            if !isOver { self.watch(box, max(duration, .milliseconds(1))) }
+            let now = self.executor.now
+            if let next = self.state.withLock({ $0.timeBoxes.next(box, after: now, isLost: $0.lost != nil) }) {
+                self.watch(box, until: next)
+            }
         }
     }
 }

@@ -83,7 +83,7 @@ public final class MemoryController: Sendable {
     public func mark(_ name: String) {
         let now = executor.now
         state.withLock { $0.memory[name] = now }
-        emit(.marked(name))
+        emit(.marked(name), at: now)
     }
 
     /// The hand-overs that are pending, the oldest first.
@@ -107,8 +107,8 @@ public final class MemoryController: Sendable {
         )
     }
 
-    func emit(_ kind: @autoclosure () -> ControllerEvent.Kind) {
+    func emit(_ kind: @autoclosure () -> ControllerEvent.Kind, at time: Timestamp? = nil) {
         guard let observer else { return }
-        observer.observe(ControllerEvent(time: executor.now, kind: kind()))
+        observer.observe(ControllerEvent(time: time ?? executor.now, kind: kind()))
     }
 }

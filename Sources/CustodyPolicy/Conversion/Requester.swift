@@ -9,6 +9,9 @@ public enum Requester: Sendable, Hashable {
     /// A device of the virtual machine monitor, on its own behalf.
     case device(String)
 
+    /// The controller itself, when shared pages become private because their time is over.
+    public static let timeBox = Requester.host("time-box")
+
     /// The side that the requester is on.
     public var party: Party {
         switch self {

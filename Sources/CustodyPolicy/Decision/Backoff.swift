@@ -17,11 +17,26 @@ public struct Backoff: Sendable, Hashable, Codable {
         self.attempts = max(1, attempts)
     }
 
+    /// Reads a back-off, with the bounds of ``init(first:longest:attempts:)``.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            first: try container.decode(Duration.self, forKey: .first),
+            longest: try container.decode(Duration.self, forKey: .longest),
+            attempts: try container.decode(Int.self, forKey: .attempts)
+        )
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case first, longest, attempts
+    }
+
     /// The wait after so many attempts, or `nil` where there is to be no further one.
     public func wait(afterAttempts count: Int) -> Duration? {
         guard count < attempts else { return nil }
         // 2³⁰ ms is longer than anybody's longest wait that is worth waiting for.
-        return min(longest, first * (1 << min(max(0, count - 1), 30)))
+        let factor = 1 << min(max(0, count - 1), 30)
+        return first > longest / factor ? longest : first * factor
     }
 }
 

@@ -15,11 +15,12 @@ extension ControllerEvent.Kind: CustomStringConvertible {
         case .finished(let change, let contents): "finished: \(change), contents \(contents.rawValue)"
         case .answered(let request, let outcome): "answered \(request.requester): \(outcome)"
         case .failed(let request, let error): "failed \(request.requester): \(error.code.rawValue), \(error.message)"
+        case .postponed(let ticket, _, _): "hand-over \(ticket.id) postponed: the back end sees references"
         case .settled(let ticket, let result): "hand-over \(ticket.id) \(result)"
-        case .leased(let kind, let range, let holder): "leased: \(kind.rawValue) of \(range) to \(holder)"
+        case .leased(_, let kind, let range, let holder): "leased: \(kind.rawValue) of \(range) to \(holder)"
         case .leaseRefused(let kind, let range, let holder, let error):
             "lease refused: \(kind.rawValue) of \(range) to \(holder), \(error)"
-        case .released(let kind, let range, let holder): "released: \(kind.rawValue) of \(range) by \(holder)"
+        case .released(_, let kind, let range, let holder): "released: \(kind.rawValue) of \(range) by \(holder)"
         case .vetoed(let listener, let veto): "vetoed by \(listener): \(veto.reason)"
         case .discarded(let range, let error):
             error.map { "not discarded: contents of \(range), \($0)" } ?? "discarded: contents of \(range)"

@@ -20,14 +20,16 @@ public struct ControllerEvent: Sendable {
         case answered(ConversionRequest, ConversionOutcome)
         /// A request was not carried out.
         case failed(ConversionRequest, ConversionError)
+        /// A pending hand-over met references that only the back end sees; it is tried again then.
+        case postponed(Ticket, [Blocker], until: Timestamp)
         /// A pending hand-over has ended.
         case settled(Ticket, TicketResult)
         /// The host has got a lease.
-        case leased(LeaseKind, PageRange, Holder)
+        case leased(LeaseID, LeaseKind, PageRange, Holder)
         /// The host did not get a lease.
         case leaseRefused(LeaseKind, PageRange, Holder, AccessError)
         /// The host has given a lease up.
-        case released(LeaseKind, PageRange, Holder)
+        case released(LeaseID, LeaseKind, PageRange, Holder)
         /// A listener has refused a change, by its name.
         case vetoed(String, ListenerVeto)
         /// Contents have been discarded, or could not be.
@@ -38,7 +40,7 @@ public struct ControllerEvent: Sendable {
         case lost(BackendError)
     }
 
-    /// When, in the back end's time.
+    /// When, in the back end's time. A decision has the time that the policy was given.
     public let time: Timestamp
     /// What happened.
     public let kind: Kind

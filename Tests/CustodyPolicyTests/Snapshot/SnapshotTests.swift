@@ -1,0 +1,203 @@
+import Custody
+import CustodyPolicy
+import CustodyTestSupport
+import Foundation
+import SimulationBackend
+import Synchronization
+import Testing
+
+@Suite struct SnapshotTests {
+    /// Shares for a while only.
+    private struct ForAWhile: Policy {
+        func decide(
+            _ request: ConversionRequest,
+            in view: PolicyView,
+            remembering memory: inout PolicyMemory
+        ) -> PolicyDecision {
+            memory["asked"] = view.now
+            guard request.target == .shared else { return .allow }
+            return .allow(PolicyTerms(returnsAfter: .milliseconds(10)), PolicyReason(rule: "box", "for a while"))
+        }
+    }
+
+    private func roundTrip(_ snapshot: ControllerSnapshot) throws -> ControllerSnapshot {
+        try JSONDecoder().decode(ControllerSnapshot.self, from: JSONEncoder().encode(snapshot))
+    }
+
+    @Test func itHasEverythingAndReadsBack() throws {
+        let fixture = try ControllerFixture(policy: ForAWhile())
+        try fixture.convert(40..<44, to: .private)
+        try fixture.convert(40..<42, to: .shared)
+        var held = try fixture.pending(0..<4, pinned: 1..<3, deadline: .seconds(5), by: .guest(processor: 1))
+        fixture.controller.mark("launched")
+        let snapshot = fixture.controller.snapshot()
+        #expect(snapshot.inconsistency == nil)
+        #expect(snapshot.ownership.map { "\($0.ownership)" } == ["in-transit", "shared", "private", "shared"])
+        #expect(snapshot.leases.map(\.holder.device) == ["nic"])
+        let handover = try #require(snapshot.handovers.first)
+        #expect(handover.ticket == TicketID(rawValue: 1) && handover.requester == .guest(processor: 1))
+        #expect(handover.transits.map(\.range) == [try PageRange(pages: 0..<4)])
+        #expect(handover.transits.map(\.before) == [.shared])
+        #expect(handover.deadline == Timestamp(rawValue: 5_000_000_000))
+        #expect(snapshot.timeBoxes.map(\.ranges) == [[try PageRange(pages: 40..<42)]])
+        #expect(Set(snapshot.memory.marks.keys) == ["asked", "launched"])
+        #expect(snapshot.tally.exposed == 62 && snapshot.tally.inTransit == 4)
+        #expect(try roundTrip(snapshot) == snapshot)
+        held.release()
+        fixture.clock.drain()
+        let later = fixture.controller.snapshot()
+        let difference = later.difference(from: snapshot)
+        #expect(difference.ownership.map { "\($0)" } == ["\(try PageRange(pages: 0..<4)) in-transit → private"])
+        #expect(difference.ended.map(\.ticket) == [TicketID(rawValue: 1)] && difference.released.count == 1)
+        #expect(difference.description.split(separator: "\n").count == 3)
+        #expect(later.difference(from: later).isEmpty && "\(later.difference(from: later))" == "nothing")
+    }
+
+    @Test func whatDoesNotAgreeIsNotRead() throws {
+        let fixture = try ControllerFixture()
+        let held = try fixture.pending(0..<4, pinned: 1..<3)
+        let good = String(decoding: try JSONEncoder().encode(fixture.controller.snapshot()), as: UTF8.self)
+        func isRead(_ text: String) -> Bool {
+            (try? JSONDecoder().decode(ControllerSnapshot.self, from: Data(text.utf8))) != nil
+        }
+        #expect(isRead(good))
+        for (part, other) in [
+            (#""version":1"#, #""version":2"#), (#""in-transit""#, #""private""#),
+            (#""nextTicket":2"#, #""nextTicket":1"#),
+            (#""exposed":64"#, #""exposed":63"#), (#""inTransit":4"#, #""inTransit":5"#),
+            (#""before":"shared""#, #""before":"in-transit""#), (#""count":60"#, #""count":59"#),
+            (#""granularity":4096"#, #""granularity":4097"#), (#""count":60"#, #""count":18446744073709551615"#),
+        ] {
+            #expect(good.contains(part), "\(part)")
+            #expect(!isRead(good.replacingOccurrences(of: part, with: other)), "\(part) as \(other)")
+        }
+        _ = consume held
+    }
+
+    @Test func aRestartGoesOnWhereTheBackEndIs() throws {
+        let fixture = try ControllerFixture(policy: ForAWhile())
+        try fixture.convert(40..<44, to: .private)
+        try fixture.convert(40..<42, to: .shared)
+        fixture.clock.pass(.milliseconds(3))
+        let first = try fixture.pending(0..<4, pinned: 1..<3, deadline: .seconds(5))
+        let second = try fixture.pending(8..<10, pinned: 9..<10)
+        let third = try fixture.pending(12..<14, pinned: 13..<14)
+        fixture.controller.mark("launched")
+        fixture.clock.pass(.milliseconds(2))
+        let snapshot = try roundTrip(fixture.controller.snapshot())
+
+        // The guest is there still: the second has completed meanwhile, the third's page has gone to the host.
+        let clock = VirtualExecutor()
+        let back = FakeBackend(try GuestMemoryLayout(pages: 0..<64), executor: clock)
+        let changed: [(PageRange, Ownership)] = [
+            (try PageRange(pages: 8..<10), .private), (try PageRange(pages: 12..<13), .host),
+            (try PageRange(pages: 42..<44), .private),
+        ]
+        back.startFrom { map in
+            for (pages, ownership) in changed { map.set(pages, to: ownership) }
+        }
+        clock.pass(.milliseconds(1))
+        let log = EventLog()
+        let controller = MemoryController(backend: back, policy: AllowAll(), observer: log, restoring: snapshot)
+        let report = try #require(controller.restoration)
+        #expect(report.resumed == [TicketID(rawValue: 1)] && report.completed == [TicketID(rawValue: 2)])
+        #expect(report.lost.map(\.ticket) == [TicketID(rawValue: 3)])
+        #expect(report.ownership.map(\.after) == [.host] && report.leases.count == 3)
+        #expect(report.timeBoxes == [try PageRange(pages: 40..<42)])
+        #expect(!report.isExact && report.description.contains("is complete"))
+        #expect(controller.snapshot().inconsistency == nil)
+        let ticket = try #require(controller.pendingTickets.first)
+        #expect(ticket.id == TicketID(rawValue: 1) && ticket.deadline == Timestamp(rawValue: 4_999_000_000))
+        // A mark keeps its age as far as there is time before it.
+        #expect(controller.snapshot().memory["launched"] == .zero)
+        clock.drain()
+        guard case .completed? = ticket.result else {
+            Issue.record("not resumed: \(ticket)")
+            return
+        }
+        clock.pass(.milliseconds(4))
+        #expect(controller.ownership(of: PageNumber(40)) == .shared, "five of its ten milliseconds are left")
+        clock.pass(.milliseconds(1))
+        #expect(controller.ownership(of: PageNumber(40)) == .private)
+        #expect(back.violations == [] && back.openChanges == [])
+        // Numbers are not given out again.
+        let lease = try controller.lease(PageRange(pages: 20..<21), .pin, for: Holder(device: "nic"))
+        let outcome = try controller.convert(
+            ConversionRequest(PageRange(pages: 20..<21), to: .private, by: .host("vmm"))
+        )
+        #expect(outcome.ticket?.id == TicketID(rawValue: 4))
+        lease.release()
+        _ = consume first
+        _ = consume second
+        _ = consume third
+    }
+
+    /// What a thread saw that took snapshots all the while.
+    private final class Sightings: Sendable {
+        let seen = Mutex<(handovers: Int, wrong: [String])>((0, []))
+
+        func take(_ snapshot: ControllerSnapshot) {
+            seen.withLock { seen in
+                seen.handovers += snapshot.handovers.count
+                if let wrong = snapshot.inconsistency { seen.wrong.append(wrong) }
+            }
+        }
+    }
+
+    /// Converts and leases pages by chance.
+    @Sendable private static func work(_ number: Int, on controller: MemoryController, _ seed: UInt64) {
+        var random = SplitMix64(seed: seed &+ UInt64(number))
+        for _ in 0..<300 {
+            let low = random.next(upperBound: 44 as UInt64)
+            guard let range = try? PageRange(pages: low..<(low + 1 + random.next(upperBound: 4 as UInt64))) else {
+                continue
+            }
+            if random.next() % 2 == 0 {
+                do {
+                    let lease = try controller.lease(range, .pin, for: Holder(device: "t\(number)"))
+                    controller.backend.executor.pass(.microseconds(50))
+                    lease.release()
+                } catch { continue }
+            } else {
+                let target: Ownership = random.next() % 2 == 0 ? .shared : .private
+                _ = try? controller.convert(ConversionRequest(range, to: target, by: .host("t\(number)")))
+            }
+        }
+    }
+
+    @Test func eightBusyThreadsNeverMakeItDisagree() async throws {
+        let executor = try ThreadExecutor()
+        let back = FakeBackend(try GuestMemoryLayout(pages: 0..<48), executor: executor)
+        back.plan { plan in
+            for number in stride(from: 5, to: 40_000, by: 7) { plan.commit[number] = .pendAndComplete }
+            for number in stride(from: 6, to: 40_000, by: 11) {
+                plan.commit[number] = .fail(BackendError(.system, "EIO"))
+            }
+        }
+        let controller = MemoryController(backend: back, policy: ForAWhile())
+        let sightings = Sightings()
+        let seed = Seed.value()
+        print("Snapshots: CUSTODY_SEED=\(seed)")
+        await withTaskGroup(of: Void.self) { group in
+            for number in 0..<9 {
+                group.addTask {
+                    await withCheckedContinuation { continuation in
+                        try? Thread.start {
+                            if number < 8 {
+                                SnapshotTests.work(number, on: controller, seed)
+                            } else {
+                                for _ in 0..<2_000 { sightings.take(controller.snapshot()) }
+                            }
+                            continuation.resume()
+                        }
+                    }
+                }
+            }
+        }
+        executor.drain()
+        let (handovers, wrong) = sightings.seen.withLock { $0 }
+        #expect(wrong == [])
+        #expect(handovers > 0, "there was something to disagree about")
+        #expect(controller.snapshot().inconsistency == nil)
+    }
+}

@@ -49,9 +49,6 @@ OFFSET(ckvm_sregs, interrupt_bitmap, offsetof(struct kvm_sregs, interrupt_bitmap
 SAME(ckvm_cpuid2, kvm_cpuid2);
 SAME(ckvm_cpuid_entry2, kvm_cpuid_entry2);
 #endif
-OFFSET(kvm_run, immediate_exit, 1);
-OFFSET(kvm_run, exit_reason, 8);
-OFFSET(kvm_run, io, 32);
 
 /* Request numbers: from our own structures, so that they do not depend on the header's age. */
 const unsigned long ckvm_request_get_api_version = _IO(0xAE, 0x00);
@@ -74,7 +71,6 @@ const unsigned long ckvm_request_set_memory_attributes2 = _IOWR(0xAE, 0xd2, stru
 const unsigned long ckvm_request_create_guest_memfd = _IOWR(0xAE, 0xd4, struct ckvm_create_guest_memfd);
 const unsigned long ckvm_request_pre_fault_memory = _IOWR(0xAE, 0xd5, struct ckvm_pre_fault_memory);
 #if defined(__x86_64__)
-_Static_assert(CKVM_EHWPOISON == EHWPOISON, "EHWPOISON");
 _Static_assert(_IOR(0xAE, 0x83, struct ckvm_sregs) == KVM_GET_SREGS, "KVM_GET_SREGS");
 _Static_assert(_IOW(0xAE, 0x82, struct ckvm_regs) == KVM_SET_REGS, "KVM_SET_REGS");
 _Static_assert(_IOW(0xAE, 0x90, struct ckvm_cpuid2) == KVM_SET_CPUID2, "KVM_SET_CPUID2");
@@ -156,50 +152,3 @@ int ckvm_kick_admit(void) {
 }
 
 int ckvm_kick(pthread_t thread) { return -pthread_kill(thread, kick_signal); }
-
-uint32_t ckvm_run_exit_reason(const void *run) { return ((const volatile struct kvm_run *)run)->exit_reason; }
-
-void ckvm_run_set_immediate_exit(void *run, uint8_t value) {
-    __atomic_store_n(&((struct kvm_run *)run)->immediate_exit, value, __ATOMIC_SEQ_CST);
-}
-
-struct ckvm_exit_io ckvm_run_io(const void *run) {
-    const struct kvm_run *r = run;
-    return (struct ckvm_exit_io){r->io.direction == KVM_EXIT_IO_OUT, r->io.size, r->io.port, r->io.count};
-}
-
-struct ckvm_exit_mmio ckvm_run_mmio(const void *run) {
-    const struct kvm_run *r = run;
-    struct ckvm_exit_mmio result = {
-        .physical_address = r->mmio.phys_addr, .length = r->mmio.len, .is_write = r->mmio.is_write};
-    memcpy(result.data, r->mmio.data, sizeof result.data);
-    return result;
-}
-
-void ckvm_run_set_mmio_data(void *run, uint64_t value) {
-    memcpy(((struct kvm_run *)run)->mmio.data, &value, sizeof value);
-}
-
-struct ckvm_exit_hypercall ckvm_run_hypercall(const void *run) {
-    const struct kvm_run *r = run;
-    struct ckvm_exit_hypercall result = {.number = r->hypercall.nr};
-    memcpy(result.arguments, r->hypercall.args, sizeof result.arguments);
-    return result;
-}
-
-void ckvm_run_set_hypercall_result(void *run, uint64_t value) { ((struct kvm_run *)run)->hypercall.ret = value; }
-
-/* The structure's part in kvm_run begins where every exit's part does. */
-struct ckvm_exit_memory_fault ckvm_run_memory_fault(const void *run) {
-    struct ckvm_exit_memory_fault result;
-    memcpy(&result, (const char *)run + offsetof(struct kvm_run, io), sizeof result);
-    return result;
-}
-
-uint32_t ckvm_run_internal_suberror(const void *run) { return ((const struct kvm_run *)run)->internal.suberror; }
-
-uint64_t ckvm_run_fail_entry_reason(const void *run) {
-    return ((const struct kvm_run *)run)->fail_entry.hardware_entry_failure_reason;
-}
-
-uint32_t ckvm_run_system_event_type(const void *run) { return ((const struct kvm_run *)run)->system_event.type; }

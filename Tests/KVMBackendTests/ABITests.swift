@@ -1,4 +1,5 @@
 import CKVM
+import Custody
 import SystemPackage
 import Testing
 
@@ -33,12 +34,13 @@ import Testing
         unsafe page.initializeMemory(as: UInt8.self, repeating: 0, count: 4096)
         func exit(_ reason: UInt32) throws -> ProcessorExit {
             unsafe page.storeBytes(of: reason, toByteOffset: 8, as: UInt32.self)
-            return try unsafe ProcessorExit(run: page, errno: nil)
+            let run = try #require(unsafe RunPage(page, length: 4096))
+            return try ProcessorExit(run: run, errno: nil)
         }
         unsafe page.storeBytes(of: 0x1234, toByteOffset: 32, as: UInt64.self)
         unsafe page.storeBytes(of: 4, toByteOffset: 48, as: UInt32.self)
         unsafe page.storeBytes(of: 1, toByteOffset: 52, as: UInt8.self)
-        #expect(try exit(6) == .mmio(address: 0x1234, length: 4, isWrite: true))
+        #expect(try exit(6) == .mmio(.init(address: GuestPhysicalAddress(0x1234), length: 4, value: 0)))
         #expect(try exit(8) == .shutdown)
         #expect(try exit(10) == .interrupted)
         #expect(try exit(777) == .unknown(777))
@@ -47,8 +49,9 @@ import Testing
         unsafe page.storeBytes(of: 0x7000, toByteOffset: 40, as: UInt64.self)
         unsafe page.storeBytes(of: 0x1000, toByteOffset: 48, as: UInt64.self)
         unsafe page.storeBytes(of: 39, toByteOffset: 8, as: UInt32.self)
-        let fault = try unsafe ProcessorExit(run: page, errno: .badAddress)
-        #expect(fault == .memoryFault(address: 0x7000, size: 0x1000, isPrivate: true))
-        #expect(throws: (any Error).self) { try unsafe ProcessorExit(run: page, errno: .invalidArgument) }
+        let run = try #require(unsafe RunPage(page, length: 4096))
+        let fault = try ProcessorExit(run: run, errno: .badAddress)
+        #expect(fault == .memoryFault(.init(address: GuestPhysicalAddress(0x7000), size: 0x1000, isPrivate: true)))
+        #expect(throws: (any Error).self) { try ProcessorExit(run: run, errno: .invalidArgument) }
     }
 }

@@ -15,6 +15,7 @@
 
 #include "ckvm_guarded.h"
 #include "ckvm_guest.h"
+#include "ckvm_processor.h"
 
 /* Structures */
 
@@ -168,64 +169,5 @@ int ckvm_kick_install(void);
 /* Lets kicks through to the calling thread: threads inherit their maker's mask, and many block every signal. */
 int ckvm_kick_admit(void);
 int ckvm_kick(pthread_t thread);
-
-/* The shared page of a virtual processor (struct kvm_run) */
-
-/* Exits, by KVM's number. */
-enum {
-    CKVM_EXIT_UNKNOWN = 0,
-    CKVM_EXIT_IO = 2,
-    CKVM_EXIT_HYPERCALL = 3,
-    CKVM_EXIT_HLT = 5,
-    CKVM_EXIT_MMIO = 6,
-    CKVM_EXIT_SHUTDOWN = 8,
-    CKVM_EXIT_FAIL_ENTRY = 9,
-    CKVM_EXIT_INTR = 10,
-    CKVM_EXIT_INTERNAL_ERROR = 17,
-    CKVM_EXIT_SYSTEM_EVENT = 24,
-    CKVM_EXIT_MEMORY_FAULT = 39,
-};
-
-/* KVM_MEMORY_EXIT_FLAG_PRIVATE: the access was to private memory. The exit comes with EFAULT or EHWPOISON. */
-enum { CKVM_MEMORY_EXIT_PRIVATE = 1 << 3, CKVM_EHWPOISON = 133 };
-
-struct ckvm_exit_io {
-    uint8_t is_out;
-    uint8_t size;
-    uint16_t port;
-    uint32_t count;
-};
-
-struct ckvm_exit_mmio {
-    uint64_t physical_address;
-    uint8_t data[8];
-    uint32_t length;
-    uint8_t is_write;
-};
-
-struct ckvm_exit_hypercall {
-    uint64_t number;
-    uint64_t arguments[6];
-};
-
-struct ckvm_exit_memory_fault {
-    uint64_t flags;
-    uint64_t gpa;
-    uint64_t size;
-};
-
-uint32_t ckvm_run_exit_reason(const void *run);
-/* May be called from any thread while the processor runs. */
-void ckvm_run_set_immediate_exit(void *run, uint8_t value);
-struct ckvm_exit_io ckvm_run_io(const void *run);
-struct ckvm_exit_mmio ckvm_run_mmio(const void *run);
-/* What an MMIO read is answered with. */
-void ckvm_run_set_mmio_data(void *run, uint64_t value);
-struct ckvm_exit_hypercall ckvm_run_hypercall(const void *run);
-void ckvm_run_set_hypercall_result(void *run, uint64_t value);
-struct ckvm_exit_memory_fault ckvm_run_memory_fault(const void *run);
-uint32_t ckvm_run_internal_suberror(const void *run);
-uint64_t ckvm_run_fail_entry_reason(const void *run);
-uint32_t ckvm_run_system_event_type(const void *run);
 
 #endif

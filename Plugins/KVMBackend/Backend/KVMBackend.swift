@@ -38,6 +38,8 @@ public final class KVMBackend: MemoryBackend {
     let base: UInt64
     let gate: QuiesceGate
     let processors: [VirtualProcessor]
+    /// What the guest has written.
+    let tracker: DirtyTracker
     let ledger: Mutex<ChangeLedger>
     /// Changes that wait for references that only the kernel sees.
     let held = HeldChanges()
@@ -117,13 +119,23 @@ public final class KVMBackend: MemoryBackend {
                 kernel: kernel
             )
         } catch { throw BackendError(.system, "the virtual machine cannot be made", cause: error) }
+        let tracker: DirtyTracker
+        do throws(KVMError) {
+            tracker = try DirtyTracker(.none, machine: machine.virtualMachine, bounds: bounds)
+        } catch { throw BackendError(.system, "the virtual machine cannot be made", cause: error) }
         let gate = QuiesceGate()
         let executor = try ThreadExecutor()
         var processors: [VirtualProcessor] = []
         do throws(BackendError) {
             for index in 0..<guest.processors {
                 processors.append(
-                    try VirtualProcessor(index, of: machine.virtualMachine, boot: machine.boot, gate: gate)
+                    try VirtualProcessor(
+                        index,
+                        of: machine.virtualMachine,
+                        boot: machine.boot,
+                        gate: gate,
+                        tracker: tracker
+                    )
                 )
             }
         } catch {
@@ -142,6 +154,7 @@ public final class KVMBackend: MemoryBackend {
         self.gate = gate
         self.executor = executor
         self.processors = processors
+        self.tracker = tracker
         canPreFault = features[.preFaultMemory] != 0
         guestAgent = KVMGuestAgent(processors: processors)
         ledger = Mutex(ChangeLedger(slots: slots, limit: slotCount))
@@ -160,6 +173,11 @@ public final class KVMBackend: MemoryBackend {
         for processor in processors { processor.end(because: error) }
         gate.shut()
         for processor in processors { processor.waitForEnd() }
+    }
+
+    /// A virtual processor, for a monitor that runs a guest of its own on it; `nil` for one that there is not.
+    public func processor(_ index: Int) -> KVMProcessor? {
+        processors.indices.contains(index) ? processors[index].processor : nil
     }
 
     /// Has one processor perform a command of the guest program.

@@ -36,6 +36,18 @@ public struct KVMError: Error, Sendable, Hashable {
         case (.ioctl(_, .setMemoryAttributes2, _), .resourceTemporarilyUnavailable):
             "somebody holds a reference to a page of the range: a pin, a splice, DMA in flight"
         case (.ioctl(_, .preFaultMemory, _), .noSuchFileOrDirectory): "the address is outside of every memory slot"
+        case (.ioctl(_, .setUserMemoryRegion, _), .invalidArgument),
+            (.ioctl(_, .setUserMemoryRegion2, _), .invalidArgument):
+            "the slot is not aligned to pages, or its flags do not go with its memory (a guest_memfd takes no dirty log)"
+        case (.ioctl(_, .enableCapability, _), .invalidArgument):
+            "this kernel has not got the capability, or it has to be turned on before the first processor is made"
+        case (.ioctl(_, .getDirtyLog, _), .noSuchFileOrDirectory): "the slot does not log, or is not there"
+        case (.ioctl(_, .getDirtyLog, _), .noSuchAddressOrDevice): "the virtual machine has dirty rings instead"
+        case (.ioctl(_, .setSpecialRegisters, _), .invalidArgument):
+            "the control registers contradict each other, or the processor's CPUID"
+        case (.ioctl(_, .setCPUID, _), .invalidArgument): "the processor has run already"
+        case (.ioctl(_, .run, _), .invalidArgument), (.ioctl(_, .run, _), .badAddress):
+            "the processor's registers cannot be run with, or memory of a slot cannot be reached"
         case (_, .inappropriateIOCTLForDevice): "this kernel does not know the request"
         case (_, .notPermitted), (_, .permissionDenied):
             "a security module, a seal or a limit forbids it to this process"
@@ -45,7 +57,7 @@ public struct KVMError: Error, Sendable, Hashable {
         case (_, .notSupportedOnSocket), (_, .operationNotSupportedByDevice):
             "this kind of file or guest cannot do it on this kernel"
         case (_, .fileExists): "it is there already"
-        case (_, .badFileDescriptor), (_, .illegalSeek): "the descriptor is not of the kind of file that was expected"
+        case (_, .badFileDescriptor), (_, .illegalSeek): "the descriptor has been closed under the back end, or is of another kind of file"
         case (_, .argListTooLong): "the kernel's table is larger than the room for it"
         case (_, .ioError): "the machine or the file is broken, or its owner is gone"
         case (_, .badAddress): "the kernel could not reach the memory it was given"

@@ -38,6 +38,27 @@ extension KVMRequest {
             }
         case .preFaultMemory:
             describe(argument) { (request: ckvm_pre_fault_memory) in [("gpa", request.gpa), ("size", request.size)] }
+        case .enableCapability:
+            describe(argument) { (request: ckvm_enable_cap) in
+                [("cap", UInt64(request.cap)), ("args[0]", request.args.0)]
+            }
+        case .getDirtyLog: describe(argument) { (request: ckvm_dirty_log) in [("slot", UInt64(request.slot))] }
+        case .clearDirtyLog:
+            describe(argument) { (request: ckvm_clear_dirty_log) in
+                [
+                    ("slot", UInt64(request.slot)), ("first_page", request.first_page),
+                    ("num_pages", UInt64(request.page_count)),
+                ]
+            }
+        case .getMSRs, .setMSRs:
+            describe(argument) { (table: ckvm_msrs) in [("nmsrs", UInt64(table.count))] }
+        case .setCPUID, .getCPUID, .getSupportedCPUID:
+            describe(argument) { (table: ckvm_cpuid2) in [("nent", UInt64(table.nent))] }
+        case .setRegisters: describe(argument) { (registers: ckvm_regs) in [("rip", registers.rip)] }
+        case .setSpecialRegisters:
+            describe(argument) { (registers: ckvm_sregs) in
+                [("cr0", registers.cr0), ("cr3", registers.cr3), ("cr4", registers.cr4), ("efer", registers.efer)]
+            }
         default: "0x\(String(argument, radix: 16))"
         }
     }

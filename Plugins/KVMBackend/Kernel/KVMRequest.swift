@@ -21,6 +21,18 @@ package enum KVMRequest: String, Sendable, Hashable, CaseIterable {
     case getSpecialRegisters = "KVM_GET_SREGS"
     case setSpecialRegisters = "KVM_SET_SREGS"
     case setCPUID = "KVM_SET_CPUID2"
+    case getMSRIndexList = "KVM_GET_MSR_INDEX_LIST"
+    case getDebugRegisters = "KVM_GET_DEBUGREGS"
+    case setDebugRegisters = "KVM_SET_DEBUGREGS"
+    case getMSRs = "KVM_GET_MSRS"
+    case setMSRs = "KVM_SET_MSRS"
+    case getExtendedState = "KVM_GET_XSAVE"
+    case setExtendedState = "KVM_SET_XSAVE"
+    case getCPUID = "KVM_GET_CPUID2"
+    case enableCapability = "KVM_ENABLE_CAP"
+    case getDirtyLog = "KVM_GET_DIRTY_LOG"
+    case clearDirtyLog = "KVM_CLEAR_DIRTY_LOG"
+    case resetDirtyRings = "KVM_RESET_DIRTY_RINGS"
 
     /// The request's number.
     package var number: UInt {
@@ -44,6 +56,18 @@ package enum KVMRequest: String, Sendable, Hashable, CaseIterable {
         case .getSpecialRegisters: ckvm_request_get_sregs
         case .setSpecialRegisters: ckvm_request_set_sregs
         case .setCPUID: ckvm_request_set_cpuid2
+        case .getMSRIndexList: ckvm_request_get_msr_index_list
+        case .getDebugRegisters: ckvm_request_get_debugregs
+        case .setDebugRegisters: ckvm_request_set_debugregs
+        case .getMSRs: ckvm_request_get_msrs
+        case .setMSRs: ckvm_request_set_msrs
+        case .getExtendedState: ckvm_request_get_xsave
+        case .setExtendedState: ckvm_request_set_xsave
+        case .getCPUID: ckvm_request_get_cpuid2
+        case .enableCapability: ckvm_request_enable_cap
+        case .getDirtyLog: ckvm_request_get_dirty_log
+        case .clearDirtyLog: ckvm_request_clear_dirty_log
+        case .resetDirtyRings: ckvm_request_reset_dirty_rings
         }
     }
 }

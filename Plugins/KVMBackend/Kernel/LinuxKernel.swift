@@ -16,8 +16,8 @@ package struct LinuxKernel: Kernel {
                 ckvm_ioctl(descriptor, request.number, argument)
             case .memfdCreate(let name): unsafe ckvm_memfd_create(name)
             case .ftruncate(let descriptor, let size): ckvm_ftruncate(descriptor, size)
-            case .mmap(let descriptor, let length, let protection):
-                ckvm_mmap(length, protection, descriptor ?? -1, 0)
+            case .mmap(let descriptor, let length, let protection, let offset):
+                ckvm_mmap(length, protection, descriptor ?? -1, offset)
             case .munmap(let address, let length): ckvm_munmap(address, length)
             case .mprotect(let address, let length, let protection): ckvm_mprotect(address, length, protection)
             case .punchHole(let descriptor, let offset, let length): ckvm_punch_hole(descriptor, offset, length)

@@ -6,17 +6,20 @@ struct MappedMemory: ~Copyable, Sendable {
     let length: UInt64
     private let kernel: any Kernel
 
-    /// Maps a file from its start, or anonymous memory where there is none.
+    /// Maps a file from an offset on, or anonymous memory where there is none.
     ///
     /// Without access it is a reserved place: there is nothing, and whoever touches it is stopped.
     init(
         _ descriptor: Int32?,
         length: UInt64,
+        offset: UInt64 = 0,
         _ protection: HostProtection = .readWrite,
         kernel: any Kernel
     ) throws(KVMError) {
         address = UInt(
-            bitPattern: try kernel.call(.mmap(descriptor, length: length, protection: protection.rawValue))
+            bitPattern: try kernel.call(
+                .mmap(descriptor, length: length, protection: protection.rawValue, offset: offset)
+            )
         )
         self.length = length
         self.kernel = kernel

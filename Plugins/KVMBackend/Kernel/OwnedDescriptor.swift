@@ -29,4 +29,22 @@ struct OwnedDescriptor: ~Copyable, Sendable {
             try unsafe kernel.call(.ioctl(rawValue, request, argument: UInt(bitPattern: pointer)))
         }
     }
+
+    /// Makes a request whose argument is a structure of so many bytes.
+    @discardableResult
+    func request(_ request: KVMRequest, bytes: inout [UInt8]) throws(KVMError) -> Int {
+        var span = bytes.mutableSpan
+        return try unsafe span.withUnsafeMutableBytes { buffer throws(KVMError) in
+            try kernel.call(.ioctl(rawValue, request, argument: UInt(bitPattern: buffer.baseAddress)))
+        }
+    }
+
+    /// Makes a request whose argument is a structure of 32-bit words.
+    @discardableResult
+    func request(_ request: KVMRequest, words: inout [UInt32]) throws(KVMError) -> Int {
+        var span = words.mutableSpan
+        return try unsafe span.withUnsafeMutableBytes { buffer throws(KVMError) in
+            try kernel.call(.ioctl(rawValue, request, argument: UInt(bitPattern: buffer.baseAddress)))
+        }
+    }
 }

@@ -10,8 +10,8 @@ package enum SystemCall: Sendable {
     case memfdCreate(name: String)
     /// `ftruncate(2)`, in bytes.
     case ftruncate(Int32, size: UInt64)
-    /// `mmap(2)`, shared; anonymous where there is no descriptor. In bytes.
-    case mmap(Int32?, length: UInt64, protection: Int32)
+    /// `mmap(2)`, shared, from an offset in the file; anonymous where there is no descriptor. In bytes.
+    case mmap(Int32?, length: UInt64, protection: Int32, offset: UInt64 = 0)
     /// `munmap(2)`, in bytes.
     case munmap(address: UInt, length: UInt64)
     /// `mprotect(2)`, in bytes.
@@ -51,7 +51,7 @@ package enum SystemCall: Sendable {
             "fd \(descriptor), \(request.description(ofArgument: argument))"
         case .memfdCreate(let name): name
         case .ftruncate(let descriptor, let size): "fd \(descriptor), \(size) bytes"
-        case .mmap(let descriptor, let length, _):
+        case .mmap(let descriptor, let length, _, _):
             "\(descriptor.map { "fd \($0)" } ?? "anonymous"), \(length) bytes"
         case .munmap(let address, let length), .mprotect(let address, let length, _):
             "0x\(String(address, radix: 16)), \(length) bytes"

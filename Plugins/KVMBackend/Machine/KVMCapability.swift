@@ -10,6 +10,8 @@ package enum KVMCapability: UInt32, Sendable, Hashable, CaseIterable {
     case readOnlyMemory = 81
     /// `KVM_CAP_IMMEDIATE_EXIT`.
     case immediateExit = 136
+    /// `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2`: a mask of what can be turned on.
+    case manualDirtyLogProtect = 168
     /// `KVM_CAP_EXIT_HYPERCALL`: a mask of the hypercalls that can be passed on to user space.
     case exitHypercall = 201
     /// `KVM_CAP_DIRTY_LOG_RING_ACQ_REL`: the largest ring, in bytes.
@@ -37,6 +39,7 @@ package enum KVMCapability: UInt32, Sendable, Hashable, CaseIterable {
         case .maximumProcessors: "KVM_CAP_MAX_VCPUS"
         case .readOnlyMemory: "KVM_CAP_READONLY_MEM"
         case .immediateExit: "KVM_CAP_IMMEDIATE_EXIT"
+        case .manualDirtyLogProtect: "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2"
         case .exitHypercall: "KVM_CAP_EXIT_HYPERCALL"
         case .dirtyLogRing: "KVM_CAP_DIRTY_LOG_RING_ACQ_REL"
         case .userMemory2: "KVM_CAP_USER_MEMORY2"

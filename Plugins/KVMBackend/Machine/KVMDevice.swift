@@ -28,7 +28,7 @@ struct KVMDevice: ~Copyable, Sendable {
 
     /// Makes a virtual machine.
     func makeVirtualMachine(_ type: VirtualMachine.Kind = .default) throws(KVMError) -> VirtualMachine {
-        try VirtualMachine(
+        let machine = try VirtualMachine(
             descriptor: OwnedDescriptor(
                 .ioctl(descriptor.rawValue, .createVM, argument: type.rawValue),
                 of: descriptor.kernel
@@ -36,20 +36,34 @@ struct KVMDevice: ~Copyable, Sendable {
             processorMapSize: UInt64(clamping: try descriptor.request(.getVCPUMapSize)),
             processorIdentification: supportedIdentification()
         )
+        // Without it the kernel answers a guest's request for a conversion by itself: there is no such call.
+        let mapGPARange = UInt64(1) << UInt64(CKVM_HC_MAP_GPA_RANGE)
+        if UInt64(clamping: try value(of: .exitHypercall)) & mapGPARange != 0 {
+            try machine.enable(.exitHypercall, mapGPARange)
+        }
+        return machine
     }
 
     /// The CPUID table that KVM can offer to guests.
     private func supportedIdentification() throws(KVMError) -> ProcessorIdentification {
-        var size = 128
+        try ProcessorIdentification(filledBy: { table throws(KVMError) in
+            try table.withStructure { address throws(KVMError) in
+                _ = try descriptor.request(.getSupportedCPUID, address)
+            }
+        })
+    }
+
+    /// The model-specific registers that KVM keeps for guests (`KVM_GET_MSR_INDEX_LIST`).
+    func modelSpecificRegisters() throws(KVMError) -> [UInt32] {
+        var size = 256
         while true {
-            var table = ProcessorIdentification(capacity: size)
+            var words = [UInt32](repeating: 0, count: 1 + size)
+            words[0] = UInt32(clamping: size)
             do throws(KVMError) {
-                try table.withStructure { address throws(KVMError) in
-                    _ = try descriptor.request(.getSupportedCPUID, address)
-                }
-                return table
+                _ = try descriptor.request(.getMSRIndexList, words: &words)
+                return Array(words.dropFirst().prefix(Int(words[0])))
             } catch {
-                // E2BIG: there are more entries than that.
+                // E2BIG: there are more registers than that.
                 guard error.errno == .argListTooLong, size < 4096 else { throw error }
                 size *= 2
             }

@@ -32,6 +32,14 @@ struct VirtualMachine: ~Copyable, Sendable {
     /// Puts the task state segment where the guest has no memory. Before the first processor is made.
     func setTaskStateSegment() throws(KVMError) { try descriptor.request(.setTSSAddress, 0xFFFB_D000) }
 
+    /// Turns a capability on that is not on by itself.
+    func enable(_ capability: KVMCapability, _ argument: UInt64) throws(KVMError) {
+        var request = ckvm_enable_cap()
+        request.cap = capability.rawValue
+        request.args.0 = argument
+        try descriptor.request(.enableCapability, &request)
+    }
+
     /// Makes a file of guest memory, in bytes.
     func makeGuestMemoryFile(_ kind: GuestMemoryFile.Kind, size: UInt64) throws(KVMError) -> GuestMemoryFile {
         switch kind {
@@ -54,9 +62,18 @@ struct VirtualMachine: ~Copyable, Sendable {
     }
 
     /// Puts memory into the guest's address space: plain memory of this process at `hostAddress`. In bytes.
-    func addSlot(_ slot: UInt32, guestAddress: UInt64, size: UInt64, hostAddress: UInt) throws(KVMError) {
+    ///
+    /// For a slot that is there already with the same memory, only its flags change.
+    func addSlot(
+        _ slot: UInt32,
+        guestAddress: UInt64,
+        size: UInt64,
+        hostAddress: UInt,
+        flags: UInt32 = 0
+    ) throws(KVMError) {
         var region = ckvm_userspace_memory_region()
         region.slot = slot
+        region.flags = flags
         region.guest_phys_addr = guestAddress
         region.memory_size = size
         region.userspace_addr = UInt64(hostAddress)

@@ -1,11 +1,9 @@
-import CKVM
-
 /// The register values of a processor that runs a user program in 64-bit mode: privilege level 3, flat, with port access.
 ///
 /// The bits are those of the *AMD64 Architecture Programmer's Manual*, volume 2, chapters 3 and 4.
 enum LongMode {
     /// Puts a processor's special registers into 64-bit mode at privilege level 3.
-    static func configure(_ registers: inout ckvm_sregs, pageTable: UInt64) {
+    static func configure(_ registers: inout SpecialRegisters, pageTable: UInt64) {
         registers.cr0 = 0x8005_0033  // PG, AM, WP, NE, ET, MP, PE
         registers.cr4 = 0x20  // PAE
         registers.efer = 0x501  // LMA, LME, SCE
@@ -20,25 +18,25 @@ enum LongMode {
     }
 
     /// The general registers of a program that starts at `instruction` with its mailbox's address in RDI.
-    static func start(at instruction: UInt64, mailbox: UInt64) -> ckvm_regs {
-        var registers = ckvm_regs()
+    static func start(at instruction: UInt64, mailbox: UInt64) -> GeneralRegisters {
+        var registers = GeneralRegisters()
         registers.rip = instruction
         registers.rdi = mailbox
         registers.rflags = 0x3002  // I/O privilege level 3: ‘out’ works
         return registers
     }
 
-    private static func segment(selector: UInt16, type: UInt8, isLong: Bool) -> ckvm_segment {
-        var segment = ckvm_segment()
+    private static func segment(selector: UInt16, type: UInt8, isLong: Bool) -> SpecialRegisters.Segment {
+        var segment = SpecialRegisters.Segment()
         segment.limit = 0xFFFF_FFFF
         segment.selector = selector
         segment.type = type
-        segment.present = 1
-        segment.dpl = 3
-        segment.db = isLong ? 0 : 1
-        segment.s = 1
-        segment.l = isLong ? 1 : 0
-        segment.g = 1
+        segment.isPresent = true
+        segment.privilegeLevel = 3
+        segment.isDefault32 = !isLong
+        segment.isCodeOrData = true
+        segment.isLong = isLong
+        segment.hasPageGranularity = true
         return segment
     }
 }

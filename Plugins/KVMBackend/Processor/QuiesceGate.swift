@@ -13,8 +13,20 @@ final class QuiesceGate: Sendable {
         let runAddress: UInt
     }
 
+    /// What came of the wish to enter.
+    enum Entry: Sendable, Hashable {
+        /// The processor is in.
+        case inside
+        /// It is to stop.
+        case stopped
+        /// Nobody gets in any more.
+        case shut
+    }
+
     private struct State {
         var inside: [Int: Inside] = [:]
+        /// The processors that are to stop.
+        var stopped: Set<Int> = []
         var isClosed = false
         var isShut = false
     }
@@ -28,17 +40,18 @@ final class QuiesceGate: Sendable {
 
     /// Lets a processor into the guest, when the gate is open. Called on its thread.
     ///
-    /// - Parameter completingOnly: `KVM_RUN` is to finish the access before and come straight back.
-    /// - Returns: `false` when the gate has been shut for good.
-    func enter(_ processor: Int, runAddress: UInt, completingOnly: Bool) -> Bool {
+    /// - Parameter completingOnly: `KVM_RUN` is to finish the access before and come straight back, which one that is to
+    ///   stop may do too.
+    func enter(_ processor: Int, runAddress: UInt, completingOnly: Bool) -> Entry {
         let inside = Inside(thread: pthread_self(), runAddress: runAddress)
-        return state.wait { state -> Bool? in
-            if state.isShut { return false }
+        return state.wait { state -> Entry? in
+            if state.isShut { return .shut }
+            if !completingOnly, state.stopped.contains(processor) { return .stopped }
             if state.isClosed { return nil }
             state.inside[processor] = inside
             if completingOnly { QuiesceGate.setImmediateExit(1, inside) }
-            return true
-        } ?? false
+            return .inside
+        } ?? .shut
     }
 
     /// Notes that a processor has come out. Called on its thread.
@@ -49,13 +62,17 @@ final class QuiesceGate: Sendable {
         }
     }
 
-    /// Has a processor come out of the guest, if it is inside. It may enter again.
-    func kick(_ processor: Int) {
+    /// Has a processor come out of the guest, if it is inside, and keeps it from entering again.
+    func stop(_ processor: Int) {
         state.update { state in
+            state.stopped.insert(processor)
             guard let inside = state.inside[processor] else { return }
             QuiesceGate.kick(inside)
         }
     }
+
+    /// Lets a processor enter again that was to stop.
+    func forgetStop(of processor: Int) { state.update { _ = $0.stopped.remove(processor) } }
 
     /// Runs `body` while no processor is in the guest. One caller at a time.
     ///

@@ -2,7 +2,7 @@ import CKVM
 import Custody
 import SystemPackage
 
-/// A virtual processor with a thread of its own, which runs the guest program one command at a time.
+/// The guest program on a virtual processor: a thread of its own, which runs it one command at a time.
 final class VirtualProcessor: Sendable {
     private struct Job {
         let command: GuestCommand
@@ -19,9 +19,11 @@ final class VirtualProcessor: Sendable {
         var hasEnded = false
     }
 
+    /// The processor.
+    let processor: KVMProcessor
     /// The processor's number.
-    let index: Int
-    private let descriptor: ProcessorDescriptor
+    var index: Int { processor.index }
+    private let programRegisters: SpecialRegisters
     private let boot: BootMemory
     private let mailbox: Mailbox
     private let gate: QuiesceGate
@@ -35,20 +37,20 @@ final class VirtualProcessor: Sendable {
         _ index: Int,
         of machine: borrowing VirtualMachine,
         boot: BootMemory,
-        gate: QuiesceGate
+        gate: QuiesceGate,
+        tracker: DirtyTracker
     ) throws(BackendError) {
         guard let mailbox = boot.mailbox(of: index) else {
             throw BackendError(.invalidArgument, "there is no mailbox for processor \(index)")
         }
         do throws(KVMError) {
-            descriptor = try machine.makeProcessor(index)
-            var registers = try descriptor.specialRegisters()
+            processor = try KVMProcessor(index, of: machine, gate: gate, tracker: tracker)
+            var registers = try processor.descriptor.specialRegisters()
             LongMode.configure(&registers, pageTable: boot.pageTable)
-            try descriptor.set(registers)
+            programRegisters = registers
         } catch {
             throw BackendError(.system, "virtual processor \(index) cannot be made", cause: error)
         }
-        self.index = index
         self.boot = boot
         self.mailbox = mailbox
         self.gate = gate
@@ -103,12 +105,14 @@ final class VirtualProcessor: Sendable {
     }
 
     /// Fills the guest's page tables for some memory. To be called while the processor is out of the guest.
-    func preFault(_ request: inout ckvm_pre_fault_memory) throws(KVMError) { try descriptor.preFault(&request) }
+    func preFault(_ request: inout ckvm_pre_fault_memory) throws(KVMError) {
+        try processor.descriptor.preFault(&request)
+    }
 
     /// Ends the processor's run: its thread comes out of the guest and ends. Does not wait.
     func end(because error: BackendError) {
         state.update { state in if state.end == nil { state.end = error } }
-        gate.kick(index)
+        gate.stop(index)
     }
 
     /// Waits until the thread has ended; at once on that thread itself.
@@ -121,21 +125,19 @@ final class VirtualProcessor: Sendable {
 
     private func runThread() {
         state.update { $0.thread = pthread_self() }
-        var isIdle = false
         do throws(BackendError) {
             guard ckvm_kick_admit() == 0 else {
                 throw BackendError(.system, "processor \(index) cannot take the signal that takes it out of the guest")
             }
-            try restart()
             while let job = state.wait({ state -> Job?? in
                 if state.end != nil { return .some(nil) }
                 return state.job.map { .some($0) }
             }) ?? nil {
-                if !isIdle { _ = try runToDoorbell(job.handler) }
-                mailbox.put(job.command)
-                let result = try result(of: job)
-                if case .fault = result { isIdle = false } else { isIdle = true }
-                publish(result)
+                do throws(BackendError) { publish(.success(try perform(job))) } catch {
+                    // Somebody else's run is no reason to end.
+                    guard error.code == .invalidArgument else { throw error }
+                    publish(.failure(error))
+                }
             }
         } catch {
             state.update { state in if state.end == nil { state.end = error } }
@@ -147,10 +149,25 @@ final class VirtualProcessor: Sendable {
         }
     }
 
-    private func publish(_ result: GuestCommandResult) {
+    /// Performs one command, with the processor in its hands as long as that takes.
+    private func perform(_ job: Job) throws(BackendError) -> GuestCommandResult {
+        let isLoaded = try processor.beginProgram()
+        var isIdle = false
+        defer { processor.endProgram(isLoaded: isIdle) }
+        if !isLoaded {
+            try restart()
+            _ = try runToDoorbell(job.handler)
+        }
+        mailbox.put(job.command)
+        let result = try result(of: job)
+        if case .done = result { isIdle = true }
+        return result
+    }
+
+    private func publish(_ outcome: Result<GuestCommandResult, BackendError>) {
         state.update { state in
             state.job = nil
-            state.outcome = .success(result)
+            state.outcome = outcome
         }
     }
 
@@ -175,24 +192,22 @@ final class VirtualProcessor: Sendable {
             if case .memoryFault = exit { implied += 1 } else { implied = 0 }
             switch exit {
             case .interrupted: continue
-            case .io(let port, isOutput: true, size: _, count: _) where port == CKVM_PORT_DOORBELL: return nil
-            case .io(let port, isOutput: true, size: _, count: _) where port == CKVM_PORT_REQUEST:
+            case .io(let access) where access.isOutput && access.port == CKVM_PORT_DOORBELL: return nil
+            case .io(let access) where access.isOutput && access.port == CKVM_PORT_REQUEST:
                 mailbox.put(answer(handler))
-            case .io(let port, isOutput: true, size: _, count: _) where port == CKVM_PORT_END:
+            case .io(let access) where access.isOutput && access.port == CKVM_PORT_END:
                 throw BackendError(.guestFailed, "the guest's program on processor \(index) has ended")
-            case .mmio(let address, length: _, isWrite: _):
-                try completeStoppedAccess()
-                try restart()
-                return address
-            case .memoryFault(let address, let size, let isPrivate):
+            case .mmio(let access):
+                try processor.completeAccess()
+                return access.address.rawValue
+            case .memoryFault(let fault):
                 // Asked for again and again without getting on: there is no memory to convert.
-                if implied < 16, try convertImplicitly(address, size, isPrivate ? .private : .shared, handler) {
-                    continue
-                }
-                try restart()
-                return address
-            case .io, .hypercall, .halt, .shutdown, .failedEntry, .internalError, .systemEvent, .unknown:
-                throw BackendError(.guestFailed, "processor \(index) stopped: \(exit)")
+                if implied < 16, try convertImplicitly(fault, handler) { continue }
+                return fault.address.rawValue
+            case .hypercall:
+                _ = processor.descriptor.run.answer(exit, of: index, by: NoDevices(), requests: handler)
+            case .dirtyRingFull: try processor.collectDirtyRing()
+            default: throw BackendError(.guestFailed, "processor \(index) stopped: \(exit)")
             }
         }
     }
@@ -210,12 +225,15 @@ final class VirtualProcessor: Sendable {
     ///
     /// - Returns: whether the guest may try its access again.
     private func convertImplicitly(
-        _ address: UInt64,
-        _ size: UInt64,
-        _ target: Ownership,
+        _ fault: ProcessorExit.MemoryFault,
         _ handler: any GuestRequestHandler
     ) throws(BackendError) -> Bool {
-        let request = GuestRequest(processor: index, address: address, byteCount: size, target: target)
+        let request = GuestRequest(
+            processor: index,
+            address: fault.address.rawValue,
+            byteCount: fault.size,
+            target: fault.isPrivate ? .private : .shared
+        )
         var delay = Duration.microseconds(50)
         while delay < .seconds(2) {
             switch handler.handle(request) {
@@ -230,32 +248,25 @@ final class VirtualProcessor: Sendable {
         return false
     }
 
-    /// Lets KVM finish an access that no memory answered, without running the guest on.
-    ///
-    /// One access can need several rounds (a part for each page it touches); the program makes none that needs many.
-    private func completeStoppedAccess() throws(BackendError) {
-        for _ in 0..<16 {
-            guard case .mmio = try enter(completingOnly: true) else { return }
-        }
-        throw BackendError(.guestFailed, "an access of processor \(index) that was stopped does not come to its end")
-    }
-
     private func restart() throws(BackendError) {
         do throws(KVMError) {
-            try descriptor.set(LongMode.start(at: boot.program, mailbox: boot.mailboxAddress(of: index)))
+            try processor.descriptor.set(programRegisters)
+            try processor.descriptor.set(
+                LongMode.start(at: boot.program, mailbox: boot.mailboxAddress(of: index))
+            )
         } catch {
             throw BackendError(.guestFailed, "processor \(index) cannot be started again", cause: error)
         }
     }
 
-    private func enter(completingOnly: Bool = false) throws(BackendError) -> ProcessorExit {
+    private func enter() throws(BackendError) -> ProcessorExit {
         if let end = state.update({ $0.end }) { throw end }
-        guard gate.enter(index, runAddress: descriptor.runAddress, completingOnly: completingOnly) else {
-            throw BackendError(.guestFailed, "the guest has been shut down")
+        guard let exit = try processor.enter() else {
+            throw state.update { $0.end } ?? BackendError(.guestFailed, "processor \(index) has been stopped")
         }
-        defer { gate.leave(index) }
-        do throws(KVMError) { return try descriptor.enter() } catch {
-            throw BackendError(.guestFailed, "processor \(index) cannot run", cause: error)
-        }
+        return exit
     }
 }
+
+/// A machine without a device.
+private struct NoDevices: ProcessorExitHandler {}

@@ -29,6 +29,9 @@ public protocol MemoryBackend: AnyObject, HostMemory {
     /// Gives pages their memory ahead of their first use, where the back end can.
     var populator: (any MemoryPopulator)? { get }
 
+    /// Tells which pages the guest has written, where the back end can.
+    var dirtyLog: (any DirtyLog)? { get }
+
     /// Names the one receiver of what this back end reports; it is held weakly. Called once, before the first change.
     func report(to observer: any BackendObserver)
 
@@ -74,4 +77,7 @@ public protocol MemoryBackend: AnyObject, HostMemory {
 extension MemoryBackend {
     /// None.
     public var populator: (any MemoryPopulator)? { nil }
+
+    /// None.
+    public var dirtyLog: (any DirtyLog)? { nil }
 }

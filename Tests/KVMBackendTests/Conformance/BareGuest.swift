@@ -17,7 +17,7 @@ final class BareGuest: Sendable {
         machine = try bare.device.makeVirtualMachine()
         try machine.setTaskStateSegment()
         boot = try BareMachine.addProgram(to: machine)
-        processor = try VirtualProcessor(0, of: machine, boot: boot, gate: gate)
+        processor = try VirtualProcessor(0, of: machine, boot: boot, gate: gate, tracker: .idle(machine))
     }
 
     deinit {
@@ -45,5 +45,12 @@ final class BareGuest: Sendable {
         guard case .done = try perform(.fill(pattern: pattern, address: address, count: count)) else {
             throw Unexpected.outcome
         }
+    }
+}
+
+extension DirtyTracker {
+    /// One that notes nothing.
+    static func idle(_ machine: borrowing VirtualMachine) throws -> DirtyTracker {
+        try DirtyTracker(.none, machine: machine, bounds: PageRange(PageNumber(0)))
     }
 }

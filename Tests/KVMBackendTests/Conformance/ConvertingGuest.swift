@@ -33,7 +33,7 @@ final class ConvertingGuest: Sendable {
             guestMemfd: file,
             offset: 0
         )
-        processor = try VirtualProcessor(0, of: machine, boot: boot, gate: gate)
+        processor = try VirtualProcessor(0, of: machine, boot: boot, gate: gate, tracker: .idle(machine))
     }
 
     deinit {

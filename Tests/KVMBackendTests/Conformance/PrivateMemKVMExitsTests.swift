@@ -19,7 +19,7 @@ import Testing
         try deletesTheSlot(
             bare,
             flags: BareMachine.mappable,
-            exit: .mmio(address: start, length: 8, isWrite: false)
+            exit: .mmio(.init(address: GuestPhysicalAddress(start), length: 8))
         )
     }
 
@@ -29,7 +29,7 @@ import Testing
         try deletesTheSlot(
             bare,
             flags: 0,
-            exit: .memoryFault(address: start, size: BareMachine.page, isPrivate: true)
+            exit: .memoryFault(.init(address: GuestPhysicalAddress(start), size: BareMachine.page, isPrivate: true))
         )
     }
 
@@ -70,7 +70,9 @@ import Testing
         #expect(try processor.runToExit(.read(count: 8, address: start), in: boot) == RawProcessor.doorbell)
         try setPrivate(bare)
         let exit = try processor.runToExit(.read(count: 8, address: start), in: boot)
-        #expect(exit == .memoryFault(address: start, size: BareMachine.page, isPrivate: true))
+        #expect(
+            exit == .memoryFault(.init(address: GuestPhysicalAddress(start), size: BareMachine.page, isPrivate: true))
+        )
     }
 
     private func addSlot(_ file: GuestMemoryFile, to bare: borrowing BareMachine) throws {

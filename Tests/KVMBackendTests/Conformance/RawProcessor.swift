@@ -17,13 +17,15 @@ final class RawProcessor: Sendable {
     func stop() { gate.shut() }
 
     /// The exit of a program that is idle.
-    static let doorbell = ProcessorExit.io(port: UInt16(CKVM_PORT_DOORBELL), isOutput: true, size: 1, count: 1)
+    static let doorbell = ProcessorExit.io(
+        .init(port: UInt16(CKVM_PORT_DOORBELL), isOutput: true, size: 1, count: 1)
+    )
 
     /// Has it run the guest program from its first instruction.
     func startProgram(in boot: BootMemory) throws {
         // An access that no memory answered is completed by the next entry, which would change the registers again.
         for _ in 0..<16 {
-            guard gate.enter(0, runAddress: descriptor.runAddress, completingOnly: true) else { break }
+            guard gate.enter(0, runAddress: descriptor.runAddress, completingOnly: true) == .inside else { break }
             defer { gate.leave(0) }
             guard case .mmio = try descriptor.enter() else { break }
         }
@@ -43,7 +45,7 @@ final class RawProcessor: Sendable {
         special.idt.base = interrupts
         special.idt.limit = 0x3FF
         try descriptor.set(special)
-        var registers = ckvm_regs()
+        var registers = GeneralRegisters()
         registers.rip = instruction
         registers.rsp = 0x8000
         registers.rflags = 2
@@ -87,7 +89,7 @@ final class RawProcessor: Sendable {
         _ = ckvm_kick_admit()
         var result: Result<ProcessorExit, any Error>
         repeat {
-            guard gate.enter(0, runAddress: descriptor.runAddress, completingOnly: false) else { return }
+            guard gate.enter(0, runAddress: descriptor.runAddress, completingOnly: false) == .inside else { return }
             do { result = .success(try descriptor.enter()) } catch { result = .failure(error) }
             gate.leave(0)
         } while (try? result.get()) == .interrupted

@@ -29,7 +29,13 @@ final class RebindingGuest: Sendable {
             kernel: bare.kernel
         )
         slots = Monitor(map)
-        processor = try VirtualProcessor(0, of: machine.virtualMachine, boot: machine.boot, gate: gate)
+        processor = try VirtualProcessor(
+            0,
+            of: machine.virtualMachine,
+            boot: machine.boot,
+            gate: gate,
+            tracker: .idle(machine.virtualMachine)
+        )
     }
 
     deinit {

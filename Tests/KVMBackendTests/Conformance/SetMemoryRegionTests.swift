@@ -212,7 +212,7 @@ import Testing
             try letItWork()
             try bare.machine.removeSlot(1)
             // The increment reads first.
-            #expect(try processor.nextExit() == .mmio(address: start + page, length: 8, isWrite: false))
+            #expect(try processor.nextExit() == .mmio(.init(address: GuestPhysicalAddress(start + page), length: 8)))
         }
         // Its program and page tables.
         try letItWork()
@@ -241,11 +241,11 @@ import Testing
             try processor.startInRealMode(at: code, interrupts: hasTable ? 0 : BareMachine.data)
             let exit = try processor.runToExit()
             if hasTable {
-                #expect(exit == .io(port: 0x10, isOutput: true, size: 1, count: 1))
+                #expect(exit == .io(.init(port: 0x10, isOutput: true, size: 1, count: 1)))
             } else {
                 // 3 is KVM_INTERNAL_ERROR_DELIVERY_EV, as the selftest has it on hardware that delivers the exception.
                 // KVM-PVM delivers it by its emulator, which ends in a shutdown.
-                #expect([.internalError(code: 3), .shutdown].contains(exit), "\(exit)")
+                #expect([.internalError(.init(code: .eventDelivery)), .shutdown].contains(exit), "\(exit)")
             }
         }
     }

@@ -212,25 +212,25 @@ extension FakeProcessor {
     func exits(port: Int32) -> FakeProgram.Step {
         // Output, one byte, the port, once.
         let number = UInt64(UInt32(bitPattern: port))
-        return exits(CKVM_EXIT_IO, [1 | 1 << 8 | number << 16 | 1 << 32])
+        return exits(.io, [1 | 1 << 8 | number << 16 | 1 << 32])
     }
 
     func exits(mmio address: UInt64, width: Int, isWrite: Bool) -> FakeProgram.Step {
-        exits(CKVM_EXIT_MMIO, [address, 0, UInt64(width) | (isWrite ? 1 << 32 : 0)])
+        exits(.mmio, [address, 0, UInt64(width) | (isWrite ? 1 << 32 : 0)])
     }
 
-    func exits(internalError code: UInt64) -> FakeProgram.Step { exits(CKVM_EXIT_INTERNAL_ERROR, [code]) }
+    func exits(internalError code: UInt64) -> FakeProgram.Step { exits(.internalError, [code]) }
 
     /// A memory fault comes with EFAULT. It is about the whole page.
     func exits(memoryFault address: UInt64, isPrivate: Bool) -> FakeProgram.Step {
         let page = UInt64(FakeFile.page)
         let flags = isPrivate ? UInt64(CKVM_MEMORY_EXIT_PRIVATE) : 0
-        _ = exits(CKVM_EXIT_MEMORY_FAULT, [flags, address / page * page, page])
+        _ = exits(.memoryFault, [flags, address / page * page, page])
         return .error(.badAddress)
     }
 
-    private func exits(_ reason: Int, _ words: [UInt64]) -> FakeProgram.Step {
-        _ = FakeAccess.put([UInt8(truncatingIfNeeded: reason), 0, 0, 0], at: run + 8)
+    private func exits(_ reason: ProcessorExitReason, _ words: [UInt64]) -> FakeProgram.Step {
+        _ = FakeAccess.put([UInt8(truncatingIfNeeded: reason.rawValue), 0, 0, 0], at: run + 8)
         let bytes = words.flatMap { word in (UInt64(0)..<8).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) } }
         _ = FakeAccess.put(bytes, at: run + 32)
         return .exit

@@ -78,7 +78,7 @@ final class FakeKernel: Kernel {
                 try FakeRequest(features: features, argument: argument).perform(request, on: descriptor, &state)
             }
         case .close(let descriptor): try closeDescriptor(descriptor)
-        case .mmap(let descriptor, let length, _):
+        case .mmap(let descriptor, let length, _, _):
             try map(call, descriptor, length)
         case .munmap(let address, _):
             try unmap(call, address)

@@ -51,6 +51,11 @@ enum PossibleErrors {
         case .run: [.interrupted, .badAddress, .noMemory, .invalidArgument]
         case .getRegisters, .getSpecialRegisters: [.noMemory]
         case .setRegisters, .setSpecialRegisters: [.invalidArgument, .noMemory]
+        case .enableCapability: [.invalidArgument, .noMemory]
+        case .getDebugRegisters, .getMSRs, .getMSRIndexList, .getExtendedState, .getCPUID, .getDirtyLog,
+            .clearDirtyLog, .resetDirtyRings:
+            [.noMemory, .invalidArgument, .badAddress]
+        case .setDebugRegisters, .setMSRs, .setExtendedState: [.invalidArgument, .noMemory]
         case .setCPUID: [.argListTooLong, .noMemory, .invalidArgument]
         }
     }

@@ -129,6 +129,22 @@ import Testing
         #expect(fixture.events.events.count == count, "no timer is left that does anything")
     }
 
+    @Test func aPageInTransitDoesNotKeepItsNeighboursShared() throws {
+        let fixture = try ControllerFixture(
+            initially: .private,
+            policy: allowing(PolicyTerms(returnsAfter: .seconds(1)))
+        )
+        try fixture.convert(0..<4, to: .shared)
+        let lease = try fixture.lease(0..<1)
+        fixture.clock.pass(.milliseconds(500))
+        #expect(try fixture.convert(0..<2, to: .private).ticket != nil)
+        fixture.clock.pass(.milliseconds(500))
+        #expect(fixture.map.prefix(4) == "--PP")
+        lease.release()
+        fixture.clock.drain()
+        #expect(!fixture.map.contains("S") && fixture.isQuiet)
+    }
+
     @Test func guestsShareAPool() throws {
         let pool = SharedPool(pages: 10)
         func guest(_ initially: Ownership) throws -> (MemoryController, FakeBackend) {

@@ -57,7 +57,8 @@ public struct KVMError: Error, Sendable, Hashable {
         case (_, .notSupportedOnSocket), (_, .operationNotSupportedByDevice):
             "this kind of file or guest cannot do it on this kernel"
         case (_, .fileExists): "it is there already"
-        case (_, .badFileDescriptor), (_, .illegalSeek): "the descriptor has been closed under the back end, or is of another kind of file"
+        case (_, .badFileDescriptor), (_, .illegalSeek):
+            "the descriptor has been closed under the back end, or is of another kind of file"
         case (_, .argListTooLong): "the kernel's table is larger than the room for it"
         case (_, .ioError): "the machine or the file is broken, or its owner is gone"
         case (_, .badAddress): "the kernel could not reach the memory it was given"

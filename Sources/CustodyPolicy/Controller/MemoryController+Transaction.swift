@@ -108,7 +108,9 @@ extension MemoryController {
     func watch(_ box: UInt64, until due: Timestamp) {
         _ = executor.submit(at: due) { [weak self] in
             guard let self else { return }
-            for range in self.state.withLock({ $0.timeBoxes.ranges(of: box) }) {
+            // Run by run, and only what is shared: a page in transit must not keep its neighbours shared.
+            let ranges = self.state.withLock { $0.timeBoxes.ranges(of: box) }
+            for range in ranges.flatMap({ self.runs(in: $0) }).filter({ $0.state == .shared }).map(\.range) {
                 // What comes of it is an event; what is still shared then is asked for again.
                 _ = try? self.convert(ConversionRequest(range, to: .private, by: .timeBox))
             }

@@ -160,7 +160,8 @@ public final class KVMProcessor: Sendable {
 
     /// Runs the guest on a new thread.
     ///
-    /// - Parameter end: Is told how the run ended, on that thread.
+    /// `end` is told how the run ended, on that thread.
+    ///
     /// - Throws: `BackendError` with code `resourcesExhausted` where there is no thread.
     public func start(
         _ handler: any ProcessorExitHandler,

@@ -5,8 +5,9 @@ import Synchronization
 extension MemoryController {
     /// Gives the host a right to touch pages until the lease is released.
     ///
-    /// - Parameter drain: Called on the executor whenever somebody wants pages of the lease, so that the holder can let
-    ///   go of it. It is a wish: what becomes of it is the holder's to decide.
+    /// `drain` is called on the executor whenever somebody wants pages of the lease, so that the holder can let
+    /// go of it. It is a wish: what becomes of it is the holder's to decide.
+    ///
     /// - Throws: ``AccessError`` for the first page that the host may not have.
     /// - Complexity: O(log *n* + *k*) for *k* runs in the range.
     public func lease(

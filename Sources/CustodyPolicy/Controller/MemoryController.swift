@@ -24,7 +24,7 @@ public final class MemoryController: Sendable {
 
     /// A controller of the back end's guest. A back end has one controller for life.
     ///
-    /// - Parameter pool: What this guest shares with others of the bound on shared pages, where there is one.
+    /// With a `pool`, this guest and the others of the pool share its bound on shared pages.
     public init(
         backend: any MemoryBackend,
         policy: any Policy,

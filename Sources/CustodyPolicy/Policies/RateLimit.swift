@@ -21,7 +21,7 @@ public struct RateLimit: Policy {
 
     /// Bounds the rate of what `requesters` ask for.
     ///
-    /// - Parameter name: What the rule's mark is called. Two limits that are to count apart have different names.
+    /// The `name` is what the rule's mark is called. Two limits that are to count apart have different names.
     public init(
         _ rate: Rate,
         of cost: Cost = .requests,

@@ -23,7 +23,7 @@ public struct StormDefence: Policy {
 
     /// Shuts out who asks faster than `rate` for longer than `patience`, without ever coming to rest.
     ///
-    /// - Parameter name: What the rule's marks begin with.
+    /// The `name` is what the rule's marks begin with.
     public init(
         _ rate: Rate,
         for patience: Duration,

@@ -96,11 +96,10 @@ let package = Package(
             pkgConfig: "libxml-2.0",
             providers: [.apt(["libxml2-dev"])]
         ),
-        .target(name: "CLibvirtGuest", path: "Plugins/CLibvirtGuest"),
         .target(
             name: "LibvirtBackend",
             dependencies: [
-                "CLibvirtGuest", "Custody", .target(name: "CLibvirt", condition: libvirt),
+                "Custody", "GuestChannel", .target(name: "CLibvirt", condition: libvirt),
                 .target(name: "CLibXML2", condition: libvirt),
             ],
             path: "Plugins/LibvirtBackend",
@@ -144,8 +143,8 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
     ],
     "SimulationBackendTests": ["Custody", "CustodyTestSupport", "SimulationBackend"],
     "LibvirtBackendTests": [
-        "CLibvirtGuest",
-        "Custody", .target(name: "LibvirtBackend", condition: libvirt), .target(name: "CLibvirt", condition: libvirt),
+        "Custody", "CustodyPolicy", "GuestChannel", .target(name: "LibvirtBackend", condition: libvirt),
+        .target(name: "CLibvirt", condition: libvirt),
     ],
     "KVMBackendTests": ["CKVM", "Custody", "CustodyPolicy", "KVMBackend", system],
     "GuestChannelTests": [

@@ -27,16 +27,30 @@ final class EmulatedGuest {
 
     deinit {
         // It has the signal mask of the thread that started it, which may block everything that can be blocked.
-        kill(process.processIdentifier, SIGKILL)
-        process.waitUntilExit()
+        if process.isRunning { end() }
         try? FileManager.default.removeItem(at: folder)
     }
 
-    /// A connection to one of its two lines, as soon as the emulator listens.
-    func connect(_ name: String) throws -> ChannelConnection {
+    /// A connection to its second line, as soon as the emulator listens.
+    func connect() throws -> ChannelConnection {
+        try whenThere { path throws(BackendError) in try ChannelConnection(path: path + "channel", granularity: .base) }
+    }
+
+    /// Its first line, likewise.
+    func console() throws -> MicroGuestConsole {
+        try whenThere { path throws(BackendError) in try MicroGuestConsole(path: path + "console") }
+    }
+
+    /// Ends the emulator.
+    func end() {
+        kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
+    }
+
+    private func whenThere<End>(_ connect: (String) throws(BackendError) -> End) throws -> End {
         let deadline = ContinuousClock.now + .seconds(60)
         while true {
-            do { return try ChannelConnection(path: "\(folder.path)/\(name)", granularity: .base) } catch {
+            do { return try connect(folder.path + "/") } catch {
                 guard process.isRunning, ContinuousClock.now < deadline else { throw error }
                 Thread.sleep(forTimeInterval: 0.01)
             }

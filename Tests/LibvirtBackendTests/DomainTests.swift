@@ -2,6 +2,7 @@
 import Custody
 import Foundation
 import Glibc
+import GuestChannel
 import Testing
 
 @testable import LibvirtBackend
@@ -45,7 +46,7 @@ import Testing
             return nil
         }
         try domain.create()
-        let guest = try MicroGuest(socket: socket)
+        let guest = try MicroGuestConsole(path: socket)
         var kind = await next()
         while kind != .started { kind = await next() }
         #expect(try XMLElement(parsing: domain.describe())["id"] != nil)
@@ -56,12 +57,12 @@ import Testing
         let devices = try XMLElement(parsing: domain.describe()).first("devices")?.elements("memory")
         #expect(devices?.first?.first("address")?["base"] == "0x100000000")
 
-        try guest.answer(.refuse)
+        try guest.answerRemovals(by: .refuse)
         try domain.requestDetach(alias: "ua-a")
         #expect(await next() == .deviceRemovalFailed("ua-a"))
-        try guest.answer(.ignore)
+        try guest.answerRemovals(by: .ignore)
         try domain.requestDetach(alias: "ua-a")
-        try guest.answer(.accept)
+        try guest.answerRemovals(by: .accept)
         #expect(await next() == .deviceRemoved("ua-a"))
         #expect(try XMLElement(parsing: domain.describe()).first("devices", "memory") == nil)
 

@@ -1,8 +1,7 @@
 #if Libvirt
-import CLibvirtGuest
-import Custody
 import Foundation
 import Glibc
+import GuestChannel
 import Testing
 
 @testable import LibvirtBackend
@@ -26,7 +25,7 @@ enum TestRoot {
     static func firmware() throws -> String {
         let path = root.path + "/micro-\(getpid()).bin"
         if !FileManager.default.fileExists(atPath: path) {
-            try Data(MicroGuest.image).write(to: URL(filePath: path), options: .atomic)
+            try Data(MicroGuestImage.bytes()).write(to: URL(filePath: path), options: .atomic)
         }
         return path
     }

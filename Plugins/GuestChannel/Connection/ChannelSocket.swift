@@ -58,6 +58,21 @@ final class ChannelSocket: Sendable {
         }
     }
 
+    /// Sleeps until there are bytes, or the stream's end, for so long at most.
+    ///
+    /// - Returns: `false` where there are none by then.
+    func isReadable(within patience: Duration) -> Bool {
+        let deadline = ContinuousClock.now + patience
+        while true {
+            let left = max(deadline - ContinuousClock.now, .zero)
+            var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            let (seconds, attoseconds) = left.components
+            let milliseconds = seconds * 1000 + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000
+            if unsafe poll(&request, 1, Int32(clamping: milliseconds)) > 0 { return true }
+            guard left > .zero else { return false }
+        }
+    }
+
     /// Sends all bytes.
     ///
     /// - Returns: `false` where the other end is gone, or takes nothing in for so long.

@@ -119,6 +119,9 @@ extension SimulationBackend: GuestAgent {
                     target: target
                 )
                 return .reply(handler.handle(request))
+            case .answerRemovals(let answer):
+                answerRemovals(answer)
+                return .understood
             }
         } catch {
             guard let fault = error.fault else { throw error }

@@ -11,7 +11,9 @@ extension SimulationBackend {
     /// Hands the kernel's worker, and the report of what it completes, to the executor.
     func submitWork() {
         let delay: Duration? = state.withLock { state in
-            let isDue = state.kernel.hasWork || state.pending.values.contains { isComplete($0, state) }
+            let isDue =
+                state.kernel.hasWork || isSettlingDue(state)
+                || state.pending.values.contains { isComplete($0, state) }
             guard isDue, !state.isWorkSubmitted else { return nil }
             state.isWorkSubmitted = true
             var delay = Duration.zero
@@ -24,7 +26,7 @@ extension SimulationBackend {
     }
 
     func work() {
-        let (completed, observer) = state.withLock { state in
+        let (completed, settled, observer) = state.withLock { state in
             state.isWorkSubmitted = false
             state.kernel.complete()
             let completed = state.pending.filter { isComplete($0.value, state) }
@@ -33,7 +35,19 @@ extension SimulationBackend {
                 state.pending.removeValue(forKey: handover)
                 keepStale(pending.change, Reservation(rawValue: handover.rawValue), &state)
             }
-            return (completed, state.observer)
+            return (completed, settleWaiting(&state), state.observer)
+        }
+        for end in settled {
+            switch end {
+            case .completed(let handover, let change):
+                let reservation = Reservation(rawValue: handover.rawValue)
+                observer?.handoverCompleted(
+                    handover,
+                    CommittedChange(change, reservation: reservation, of: self)
+                )
+            case .failed(let handover, let error): observer?.handoverFailed(handover, error)
+            case .offered(let range): observer?.guestOffers(range)
+            }
         }
         for (handover, pending) in completed {
             let reservation = Reservation(rawValue: handover.rawValue)

@@ -68,13 +68,19 @@ public final class SimulationBackend: MemoryBackend {
         Capabilities(
             granularity: granularity,
             enforcement: .process,
-            contents: .init(toPrivate: options.contents, toShared: options.contents, toHost: options.contents),
+            contents: .init(
+                toPrivate: options.contents,
+                toShared: options.contents,
+                toHost: options.modules ? .zeroed : options.contents
+            ),
             pendingHandovers: .ledgerAndBackend,
             transitAccess: .asBefore,
-            reclaim: .offeredByGuest,
+            reclaim: options.modules ? .askingGuest : .offeredByGuest,
+            hostUnit: options.modules ? .region : .granularity,
+            takesRequestsBack: !options.modules,
             maximumProcessors: 1024,
             populate: false,
-            hotplug: false,
+            hotplug: options.modules,
             maximumGuestBytes: maximumGuestBytes
         )
     }
@@ -112,7 +118,7 @@ public final class SimulationBackend: MemoryBackend {
         let reservation = try prepared.take(for: self)
         let moved = try state.withLock { state throws(BackendError) -> Moved in
             try inject(.commit, change.range, &state)
-            let moved = try move(change, &state)
+            let moved = if let waits = register(change, &state) { waits } else { try move(change, &state) }
             if case .completed = moved { keepStale(change, reservation, &state) }
             // Up to a quarter more than the latency, in whole nanoseconds.
             let part = state.random.next() % 256
@@ -129,11 +135,13 @@ public final class SimulationBackend: MemoryBackend {
 
     /// Forgets the bytes that were kept aside.
     public func finish(_ committed: consuming CommittedChange) -> ContentsEffect {
+        let change = committed.change
         guard let reservation = committed.take(for: self) else { return .unspecified }
         state.withLock { state in
             if !state.stale.isEmpty { state.stale.removeValue(forKey: reservation) }
         }
-        return options.contents
+        if change.to == .host, options.modules { returnMemory(of: change.range) }
+        return capabilities.contentsEffect(of: change.to)
     }
 
     /// Moves the pages back, with the bytes that they had.
@@ -152,6 +160,7 @@ public final class SimulationBackend: MemoryBackend {
             guard case .completed = try move(back, &state) else {
                 throw lose("a change cannot be taken back: somebody holds the pages", change.range, &state)
             }
+            state.released.removeAll { $0 == change.range }
             guard options.contents == .zeroed else { return }
             let stale = state.stale.removeValue(forKey: reservation) ?? []
             state.kernel.withWorld { world in
@@ -169,6 +178,7 @@ public final class SimulationBackend: MemoryBackend {
     /// Makes the pages of a pending hand-over shared again, as the protocol does.
     public func withdraw(_ handover: BackendHandover) -> Bool {
         let isWithdrawn = state.withLock { state in
+            if forget(handover, &state) { return true }
             guard let pending = state.pending[handover], !isComplete(pending, state) else { return false }
             state.pending.removeValue(forKey: handover)
             _ = state.kernel.call(pending.pages.operation(.convertToShared))

@@ -10,7 +10,8 @@ public struct SimulationOptions: Sendable {
     /// Whether everybody at work in the kernel is let go on by chance, rather than the caller first.
     public var interleaves: Bool
     /// Who owns the pages to begin with: shared, or private as those of a file that was created without
-    /// `GUEST_MEMFD_FLAG_INIT_SHARED` (in version 5, `GUEST_MEMFD_FLAG_INIT_MAPPABLE`).
+    /// `GUEST_MEMFD_FLAG_INIT_SHARED` (in version 5, `GUEST_MEMFD_FLAG_INIT_MAPPABLE`), or the host's, as modules that
+    /// are not plugged in.
     public var initial: Ownership
     /// What a conversion does to the bytes: the protocol itself preserves them; zeroed does what an architecture does
     /// that scrubs a page between owners.
@@ -21,6 +22,9 @@ public struct SimulationOptions: Sendable {
     public var pagesPerFolio: Int
     /// The most bytes of memory that there are to back the guest with.
     public var memory: ByteCount
+    /// Whether memory goes to the host, and comes from it, as memory modules do: a region at a time, when the guest lets
+    /// it go.
+    public var modules: Bool
     /// What goes wrong.
     public var faults: [Fault]
 
@@ -34,6 +38,7 @@ public struct SimulationOptions: Sendable {
         latency: Duration = .microseconds(2),
         pagesPerFolio: Int = 1,
         memory: ByteCount = ByteCount(1 << 40),
+        modules: Bool = false,
         faults: [Fault] = []
     ) {
         self.handover = handover
@@ -44,6 +49,7 @@ public struct SimulationOptions: Sendable {
         self.latency = latency
         self.pagesPerFolio = pagesPerFolio
         self.memory = memory
+        self.modules = modules
         self.faults = faults
     }
 
@@ -56,7 +62,7 @@ public struct SimulationOptions: Sendable {
         handover = try section.choice("protocol", among: HandoverProtocol.all.map { ($0.name, $0) }) ?? handover
         seed = try section.unsigned("seed") ?? seed
         interleaves = try section.boolean("interleave") ?? interleaves
-        initial = try section.choice("initial", of: ["shared": .shared, "private": .private]) ?? initial
+        initial = try section.choice("initial", of: ["shared": .shared, "private": .private, "host": .host]) ?? initial
         contents = try section.choice("contents", of: ["zeroed": .zeroed, "preserved": .preserved]) ?? contents
         latency = try section.duration("latency") ?? latency
         let sizes: KeyValuePairs<String, Int> = [
@@ -65,6 +71,7 @@ public struct SimulationOptions: Sendable {
         ]
         pagesPerFolio = try section.choice("folio", of: sizes) ?? pagesPerFolio
         memory = try section.byteCount("memory") ?? memory
+        modules = try section.boolean("modules") ?? modules
         var faults: [Fault] = []
         for node in try section.list("faults") ?? [] { faults.append(try Fault(node)) }
         self.faults = faults

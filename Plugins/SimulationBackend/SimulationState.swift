@@ -12,11 +12,27 @@ struct SimulationState: Sendable {
         let pages: PageOffsets
     }
 
+    /// What another process has mapped.
+    struct Neighbour {
+        let range: PageRange
+        let process: Int32
+    }
+
     var kernel: SimulatedKernel
     /// The pages that the guest has given up.
     var reclaimed: PageRunMap<Bool>
     var stale: [Reservation: Stale] = [:]
     var pending: [BackendHandover: Pending] = [:]
+    /// Hand-overs that wait for others than the kernel.
+    var waiting: [BackendHandover: OwnershipChange] = [:]
+    /// What the guest says when it is asked for a module.
+    var answer = RemovalAnswer.accept
+    /// Modules that the guest has given up and that are not the host's yet.
+    var released: [PageRange] = []
+    /// Modules that the guest was asked for, and that are not wanted any more.
+    var unwanted: [PageRange] = []
+    /// Processes beside this one.
+    var neighbours: [String: Neighbour] = [:]
     var nextNumber: UInt64 = 0
     var random: SplitMix64
     var faults: FaultPlan

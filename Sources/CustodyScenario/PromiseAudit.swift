@@ -26,6 +26,7 @@ struct PromiseAudit {
     private var ownership: PageRunMap<Ownership>
     private var leases: [Lease] = []
     private var pending: [TicketID: Pending] = [:]
+    private var ended: Set<TicketID> = []
     private var isNoOp = false
 
     /// An audit that begins with this ownership.
@@ -78,7 +79,7 @@ struct PromiseAudit {
     private mutating func take(_ request: ConversionRequest, _ outcome: ConversionOutcome) -> String? {
         isNoOp = false
         if case .pending(let ticket, _) = outcome.status, pending[ticket.id] == nil {
-            if ticket.result != nil { return "hand-over \(ticket.id) was answered as pending after its end" }
+            if ended.contains(ticket.id) { return "hand-over \(ticket.id) was answered as pending after its end" }
             let before = ownership.runs(in: ticket.range).filter { $0.state != ticket.target }
             pending[ticket.id] = Pending(ticket: ticket, before: before)
             for run in before { ownership.set(run.range, to: .inTransit) }
@@ -88,14 +89,15 @@ struct PromiseAudit {
     }
 
     private mutating func take(_ ticket: Ticket, _ result: TicketResult) -> String? {
-        guard let ended = pending.removeValue(forKey: ticket.id) else {
+        guard let over = pending.removeValue(forKey: ticket.id) else {
             return "hand-over \(ticket.id) ended without having been registered, or twice"
         }
+        ended.insert(ticket.id)
         guard case .completed = result else {
-            for run in ended.before { ownership.set(run.range, to: run.state) }
+            for run in over.before { ownership.set(run.range, to: run.state) }
             return nil
         }
-        for run in ended.before {
+        for run in over.before {
             if run.state.allows(.host), !ticket.target.allows(.host), isHeld(run.range) {
                 return "hand-over \(ticket.id) completed while the host held a page of \(run.range)"
             }

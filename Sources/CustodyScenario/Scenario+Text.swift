@@ -44,6 +44,7 @@ extension ScenarioAction {
             case .guestRequests(let processor, let target, let address, let byteCount, let reply, let device):
                 ["guest: request", "vcpu: \(processor)", "target: \(target)", at(address), size(byteCount)]
                     + [expect(reply.rawValue)] + held(by: device)
+            case .guestAnswersRemovals(let answer): ["guest: removals", "answer: \(answer.rawValue)"]
             case .hostWrites(let bytes, let address, let access):
                 ["host: write", at(address), data(bytes), expect(access.rawValue)]
             case .hostReads(let expectation, let address, let access):
@@ -66,9 +67,18 @@ extension ScenarioAction {
             case .deviceReads(let device, let expectation, let address):
                 [name(device), "does: read", at(address), data(expectation)]
             case .deviceReleases(let device): [name(device), "does: release"]
+            case .neighbourMaps(let name, let range, let access):
+                [neighbour(name), "does: map"] + pages(range) + [expect(access.rawValue)]
+            case .neighbourWrites(let name, let bytes, let address):
+                [neighbour(name), "does: write", at(address), data(bytes)]
+            case .neighbourReads(let name, let expectation, let address):
+                [neighbour(name), "does: read", at(address), data(expectation)]
+            case .neighbourReleases(let name): [neighbour(name), "does: release"]
+            case .backed(let isBacked, let range): ["backed: \(isBacked ? "some" : "none")"] + pages(range)
             case .wait(let duration): ["wait: \(nanoseconds(duration))"]
             case .check(let ownership, let range): ["check: \(ownership)"] + pages(range)
-            case .settled(let settlement): ["settled: \(settlement.rawValue)"]
+            case .settled(let settlement, let limit):
+                ["settled: \(settlement.rawValue)"] + (limit > .zero ? ["within: \(nanoseconds(limit))"] : [])
             case .kernelCalls, .processBegins, .processAdvances, .processFinishes, .kernelState, .kernelSaw:
                 throw BackendError(.unsupported, "a step of the kernel's own is not written here")
             }
@@ -86,6 +96,8 @@ extension ScenarioAction {
     private func held(by device: String?) -> [String] { device.map { ["held-by: \(Scenario.quoted($0))"] } ?? [] }
 
     private func name(_ device: String) -> String { "device: \(Scenario.quoted(device))" }
+
+    private func neighbour(_ name: String) -> String { "neighbour: \(Scenario.quoted(name))" }
 
     private func nanoseconds(_ duration: Duration) -> String {
         "\(duration / .nanoseconds(1))".prefix { $0 != "." } + "ns"

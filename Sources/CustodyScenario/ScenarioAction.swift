@@ -16,6 +16,8 @@ public enum ScenarioAction: Sendable, Hashable {
         Reply,
         heldBy: String?
     )
+    /// The guest answers so from now on when it is asked to give memory up.
+    case guestAnswersRemovals(RemovalAnswer)
     /// The host copies bytes in, as its ledger allows.
     case hostWrites(bytes: [UInt8], address: UInt64, Access)
     /// The host copies bytes out, as its ledger allows, and compares them.
@@ -43,12 +45,22 @@ public enum ScenarioAction: Sendable, Hashable {
     case deviceReads(String, Expectation, address: UInt64)
     /// A device gives its lease up.
     case deviceReleases(String)
+    /// Another process maps pages, under its name.
+    case neighbourMaps(String, PageRange, Access)
+    /// Another process stores bytes through its mapping.
+    case neighbourWrites(String, bytes: [UInt8], address: UInt64)
+    /// Another process loads bytes through its mapping and compares them.
+    case neighbourReads(String, Expectation, address: UInt64)
+    /// Another process gives its mapping up.
+    case neighbourReleases(String)
+    /// The pages have memory of the host's behind them, or none at all.
+    case backed(Bool, PageRange)
     /// Time passes.
     case wait(Duration)
     /// All pages of the range are in this ownership.
     case check(Ownership, PageRange)
-    /// The newest pending hand-over has ended in this way.
-    case settled(Settlement)
+    /// The newest pending hand-over has ended in this way, or does so within a time that is not waited out.
+    case settled(Settlement, within: Duration)
     /// A call of the kernel's own is made, by the protocol of the simulation. The operation's start is not used.
     case kernelCalls(CustodyProtocols.Operation, address: UInt64, KernelExpectation)
     /// A process begins such a call, and goes on whenever the schedule lets it; with `steps`, it is left there.

@@ -14,7 +14,10 @@ enum ScenarioReader {
     }
 
     private static func action(_ section: inout ConfigurationSection) throws(ConfigurationError) -> ScenarioAction {
-        let known = ["guest", "host", "device", "wait", "check", "settled", "kernel", "process", "state", "saw"]
+        let known = [
+            "guest", "host", "device", "neighbour", "wait", "check", "backed", "settled", "kernel", "process", "state",
+            "saw",
+        ]
         let subjects = section.keys.filter { known.contains($0) }
         guard subjects.count == 1, let subject = subjects.first else {
             throw ConfigurationError(
@@ -26,6 +29,14 @@ enum ScenarioReader {
         case "guest": return try guest(&section)
         case "host": return try host(&section)
         case "device": return try device(&section)
+        case "neighbour": return try neighbour(&section)
+        case "backed":
+            let isBacked = try required(
+                section,
+                try section.choice("backed", of: ["some": true, "none": false]),
+                "backed"
+            )
+            return .backed(isBacked, try section.range())
         case "kernel": return try KernelStepReader.call(&section)
         case "process": return try KernelStepReader.process(&section)
         case "state": return try KernelStepReader.state(&section)
@@ -38,14 +49,24 @@ enum ScenarioReader {
             let settlements: KeyValuePairs<String, ScenarioAction.Settlement> = [
                 "completed": .completed, "cancelled": .cancelled, "expired": .expired, "failed": .failed,
             ]
-            return .settled(try required(section, try section.choice("settled", of: settlements), "settled"))
+            let settlement = try required(section, try section.choice("settled", of: settlements), "settled")
+            return .settled(settlement, within: try section.duration("within") ?? .zero)
         }
     }
 
-    private enum Verb { case write, read, request, probe, discard, convert, cancel, pin, map, release }
+    private enum Verb { case write, read, request, removals, probe, discard, convert, cancel, pin, map, release }
 
     private static func guest(_ section: inout ConfigurationSection) throws(ConfigurationError) -> ScenarioAction {
-        let verb = try section.choice("guest", of: ["write": Verb.write, "read": .read, "request": .request])
+        let verb = try section.choice(
+            "guest",
+            of: ["write": Verb.write, "read": .read, "request": .request, "removals": .removals]
+        )
+        if verb == .removals {
+            let answers = RemovalAnswer.allCases.map { (key: $0.rawValue, value: $0) }
+            return .guestAnswersRemovals(
+                try required(section, try section.choice("answer", among: answers), "answer")
+            )
+        }
         let processor = try section.integer("vcpu", in: 0...1023) ?? 0
         switch verb {
         case .write:
@@ -139,6 +160,19 @@ enum ScenarioReader {
                 hold: try section.duration("hold"),
                 try access(&section, or: .refused)
             )
+        }
+    }
+
+    private static func neighbour(
+        _ section: inout ConfigurationSection
+    ) throws(ConfigurationError) -> ScenarioAction {
+        let name = try required(section, try section.string("neighbour"), "neighbour")
+        let verbs: KeyValuePairs<String, Verb> = ["map": .map, "write": .write, "read": .read, "release": .release]
+        switch try required(section, try section.choice("does", of: verbs), "does") {
+        case .write: return .neighbourWrites(name, bytes: try bytes(&section), address: try address(&section))
+        case .read: return .neighbourReads(name, try expectation(&section), address: try address(&section))
+        case .release: return .neighbourReleases(name)
+        default: return .neighbourMaps(name, try section.range(), try access(&section, or: .refused))
         }
     }
 

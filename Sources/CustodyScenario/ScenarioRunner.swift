@@ -143,6 +143,9 @@ public struct ScenarioRunner: ~Copyable {
             )
         case .guestRequests(let processor, let target, let address, let byteCount, let reply, let device):
             return guestRequest(processor, target, address, byteCount, reply, device)
+        case .guestAnswersRemovals(let answer):
+            let account = Account("guest/vcpu0", "answers removals: \(answer.rawValue)")
+            return guest(0, .answerRemovals(answer), .reached, nil, account)
         case .hostWrites(let bytes, let address, let access):
             return hostWrite(bytes, address, access)
         case .hostReads(let expectation, let address, let access):
@@ -177,6 +180,28 @@ public struct ScenarioRunner: ~Copyable {
             account.isAboutOwnership = true
             if !leases.release(device) { account.fail("\(device) holds nothing") }
             return account
+        case .neighbourMaps(let name, let range, let access):
+            return neighbour(Account(name, "maps", range)) { player, account in
+                (account.outcome, account.failure) = player.map(range, name, access)
+            }
+        case .neighbourWrites(let name, let bytes, let address):
+            return neighbour(Account(name, "writes \(bytes.count) B", at: address, bytes.count)) { player, account in
+                (account.outcome, account.failure) = player.write(bytes, address, name)
+            }
+        case .neighbourReads(let name, let expectation, let address):
+            let count = expectation.count
+            return neighbour(Account(name, "reads \(count) B", at: address, count)) { player, account in
+                switch player.read(count, address, name) {
+                case .success(let bytes): compare(bytes, expectation, &account)
+                case .failure(let error): account.fail(error.description)
+                }
+            }
+        case .neighbourReleases(let name):
+            return neighbour(Account(name, "releases")) { player, account in
+                (account.outcome, account.failure) = player.release(name)
+            }
+        case .backed(let isBacked, let range):
+            return measure(range, isBacked)
         case .wait(let duration):
             pass(duration)
             return Account("time", "passes: \(duration.text)")
@@ -203,7 +228,8 @@ public struct ScenarioRunner: ~Copyable {
             }
         case .kernelSaw(let events):
             return kernel("check", "what should never happen", nil, 1) { $0.saw(events) }
-        case .settled(let settlement):
+        case .settled(let settlement, let limit):
+            awaitNewest(limit)
             var account = Account("check", "hand-over ended", newest?.range)
             account.isAboutOwnership = true
             account.outcome = newest.map { $0.result?.word ?? "pending" } ?? "none was pending"
@@ -228,6 +254,41 @@ public struct ScenarioRunner: ~Copyable {
         return account
     }
 
+    private func neighbour(_ given: Account, _ body: (NeighbourPlayer, inout Account) -> Void) -> Account {
+        var account = given
+        guard let player = NeighbourPlayer(backend) else {
+            account.fail("the back end lets no other process at the guest's memory")
+            return account
+        }
+        body(player, &account)
+        return account
+    }
+
+    private func measure(_ range: PageRange, _ isBacked: Bool) -> Account {
+        var account = Account("check", isBacked ? "has memory" : "has no memory", range)
+        guard let meter = backend.memoryMeter else {
+            account.fail("the back end does not tell how much memory is behind pages")
+            return account
+        }
+        do {
+            let bytes = try meter.backedBytes(of: range)
+            account.outcome = "\(ByteCount(bytes)) behind it"
+            if isBacked != (bytes > 0) { account.failure = "there are \(ByteCount(bytes)) behind the pages" }
+        } catch {
+            account.fail("\(error)")
+        }
+        return account
+    }
+
+    /// Lets time pass until the newest hand-over has ended, at most so much.
+    private func awaitNewest(_ limit: Duration) {
+        let end = backend.executor.now.advanced(by: limit)
+        while let newest, newest.result == nil, backend.executor.now < end {
+            backend.executor.pass(.milliseconds(5))
+            backend.executor.drain()
+        }
+    }
+
     // MARK: The guest
 
     private func guest(
@@ -244,7 +305,7 @@ public struct ScenarioRunner: ~Copyable {
         }
         do {
             switch try agent.perform(operation, on: processor, answeringTo: controller) {
-            case .written: account.expect(access.rawValue, "reached")
+            case .written, .understood: account.expect(access.rawValue, "reached")
             case .bytes(let bytes):
                 account.expect(access.rawValue, "reached")
                 if let expectation { compare(bytes, expectation, &account) }

@@ -38,6 +38,8 @@ struct ProbeTable {
             ("pending hand-overs", { $0.capabilities.pendingHandovers.rawValue }),
             ("guest access in transit", { $0.capabilities.transitAccess == .denied ? "denied" : "as before" }),
             ("reclaim", { reclaim($0.capabilities.reclaim) }),
+            ("unit of reclaim", { $0.capabilities.hostUnit.rawValue }),
+            ("requests can be taken back", { $0.capabilities.takesRequestsBack ? "yes" : "no" }),
             ("vCPUs", { "\($0.capabilities.maximumProcessors)" }),
             ("dirty log", { $0.capabilities.dirtyLog.rawValue }),
             ("populate", { $0.capabilities.populate ? "yes" : "no" }),

@@ -96,11 +96,11 @@ import Testing
     @Test(arguments: [
         (
             "  - {}\n",
-            "s.yaml:3:5: error: a step has exactly one of the keys guest, host, device, wait, check, settled, kernel, process, state, saw"
+            "s.yaml:3:5: error: a step has exactly one of the keys guest, host, device, neighbour, wait, check, backed, settled, kernel, process, state, saw"
         ),
         (
             "  - {host: read, guest: read}\n",
-            "s.yaml:3:5: error: a step has exactly one of the keys guest, host, device, wait, check, settled, kernel, process, state, saw"
+            "s.yaml:3:5: error: a step has exactly one of the keys guest, host, device, neighbour, wait, check, backed, settled, kernel, process, state, saw"
         ),
         ("  - wait\n", "s.yaml:3:5: error: expected keys with values, not ‘wait’"),
         ("  - {wait: soon}\n", "s.yaml:3:12: error: ‘wait’ must be a time such as 500ns, 10us, 20ms or 1s, not ‘soon’"),

@@ -61,6 +61,15 @@ public struct ChannelGuestAgent: GuestAgent {
             } catch {
                 throw BackendError(.guestFailed, "the guest reports a reply that there is not", cause: error)
             }
+        case .answerRemovals(let answer):
+            let removal: ChannelCommand.Removal =
+                switch answer {
+                case .accept: .accept
+                case .refuse: .refuse
+                case .ignore: .ignore
+                }
+            _ = try tell(.removal(removal), handler)
+            return .understood
         }
     }
 

@@ -41,6 +41,8 @@ struct KVMGuestAgent: GuestAgent {
                     on: processor,
                     handler
                 )
+            case .answerRemovals:
+                throw BackendError(.unsupported, "the guest program is never asked to give memory up")
             }
         }
     }

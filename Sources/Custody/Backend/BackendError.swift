@@ -20,6 +20,8 @@ public struct BackendError: Error, Sendable {
         public static let accessDenied = Code(rawValue: "access-denied")
         /// The guest did something that ends its run, or never answered.
         public static let guestFailed = Code(rawValue: "guest-failed")
+        /// The guest was asked for pages and keeps them.
+        public static let refusedByGuest = Code(rawValue: "refused-by-guest")
         /// A system call failed in a way that has no code of its own; the cause has the details.
         public static let system = Code(rawValue: "system")
         /// The guest or the machinery under it is gone, or its state is no longer known.

@@ -8,6 +8,15 @@ public protocol BackendObserver: AnyObject, Sendable {
     /// A pending hand-over was given up; its pages are as they were before.
     func handoverFailed(_ handover: BackendHandover, _ error: BackendError)
 
+    /// The guest has given these pages up although nobody asks for them, or not any more. Whoever keeps the ownership
+    /// should ask for them now: that goes through at once.
+    func guestOffers(_ range: PageRange)
+
     /// The guest or what runs it is gone. No call will succeed any more.
     func backendLost(_ error: BackendError)
+}
+
+extension BackendObserver {
+    /// Leaves the pages where they are.
+    public func guestOffers(_ range: PageRange) {}
 }

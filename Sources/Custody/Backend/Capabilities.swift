@@ -43,6 +43,14 @@ public struct Capabilities: Sendable, Equatable, Codable {
         case askingGuest
     }
 
+    /// The unit in which pages go to the host and come from it.
+    public enum HostUnit: String, Sendable, Hashable, Codable {
+        /// The granularity, as everything else.
+        case granularity
+        /// A whole region of the layout, all of it in one ownership before: a memory module comes and goes as one.
+        case region
+    }
+
     /// How the pages that a guest wrote can be told.
     public enum DirtyLog: String, Sendable, Hashable, Codable {
         /// Not at all.
@@ -65,6 +73,12 @@ public struct Capabilities: Sendable, Equatable, Codable {
     public var transitAccess: TransitAccess
     /// How memory goes back to the host.
     public var reclaim: Reclaim
+    /// In what unit memory goes to the host and comes from it.
+    public var hostUnit: HostUnit
+    /// Whether a guest that has been asked for memory can be told that it is not wanted any more. Where it cannot, a
+    /// hand-over to the host that is withdrawn, or given up at its deadline, leaves the ownership before, and the guest
+    /// may still give the memory up later: that is reported as ``BackendObserver/guestOffers(_:)``.
+    public var takesRequestsBack: Bool
     /// The largest number of virtual processors.
     public var maximumProcessors: Int
     /// How dirty pages can be told.
@@ -84,6 +98,8 @@ public struct Capabilities: Sendable, Equatable, Codable {
         pendingHandovers: PendingHandovers,
         transitAccess: TransitAccess,
         reclaim: Reclaim = .unsupported,
+        hostUnit: HostUnit = .granularity,
+        takesRequestsBack: Bool = true,
         maximumProcessors: Int,
         dirtyLog: DirtyLog = .none,
         populate: Bool = false,
@@ -96,6 +112,8 @@ public struct Capabilities: Sendable, Equatable, Codable {
         self.pendingHandovers = pendingHandovers
         self.transitAccess = transitAccess
         self.reclaim = reclaim
+        self.hostUnit = hostUnit
+        self.takesRequestsBack = takesRequestsBack
         self.maximumProcessors = maximumProcessors
         self.dirtyLog = dirtyLog
         self.populate = populate

@@ -32,6 +32,12 @@ public protocol MemoryBackend: AnyObject, HostMemory {
     /// Tells which pages the guest has written, where the back end can.
     var dirtyLog: (any DirtyLog)? { get }
 
+    /// Tells how much of the host's memory pages take, where the back end can.
+    var memoryMeter: (any MemoryMeter)? { get }
+
+    /// Other processes that reach for the guest's memory, where the back end can drive them from a script.
+    var neighbours: (any Neighbours)? { get }
+
     /// Names the one receiver of what this back end reports; it is held weakly. Called once, before the first change.
     func report(to observer: any BackendObserver)
 
@@ -80,4 +86,10 @@ extension MemoryBackend {
 
     /// None.
     public var dirtyLog: (any DirtyLog)? { nil }
+
+    /// None.
+    public var memoryMeter: (any MemoryMeter)? { nil }
+
+    /// None.
+    public var neighbours: (any Neighbours)? { nil }
 }

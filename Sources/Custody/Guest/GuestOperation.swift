@@ -6,4 +6,6 @@ public enum GuestOperation: Sendable, Hashable {
     case read(count: Int, from: GuestPhysicalAddress)
     /// Ask for a conversion, with these numbers whether they make sense or not.
     case request(address: UInt64, byteCount: UInt64, target: Ownership)
+    /// Answer so from now on when asked to give memory up; a question that is still open is answered, too.
+    case answerRemovals(RemovalAnswer)
 }

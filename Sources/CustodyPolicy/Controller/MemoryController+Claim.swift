@@ -172,6 +172,10 @@ extension MemoryController {
                 case .handOver(from: .host, _):
                     if state.ledger.isLeased(run.range) { blockers += state.ledger.blockers(of: run.range) }
                 }
+                if capabilities.hostUnit == .region, !isWholeRegion(change) {
+                    let text = "memory comes from the host and goes to it a region at a time, and in one ownership"
+                    return .refused(ConversionError(.misaligned, text, range: run.range))
+                }
                 if request.target == .shared { exposed += run.range.count }
                 changes.append(change)
             }
@@ -196,6 +200,12 @@ extension MemoryController {
         let handover = Handover(ticket, work)
         state.add(Claim(work: work, phase: .draining, handover: handover))
         return .registered(handover, blockers, drains(of: changes, in: state, for: ticket.id))
+    }
+
+    /// Whether a change leaves the host's own memory as it is, or is about all of a region.
+    private func isWholeRegion(_ change: OwnershipChange) -> Bool {
+        guard change.from == .host || change.to == .host else { return true }
+        return layout.region(containing: change.range.start) == change.range
     }
 
     /// What the changes under way mean for a request of some of their pages.

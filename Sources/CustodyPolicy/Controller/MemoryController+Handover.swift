@@ -241,6 +241,12 @@ extension MemoryController: BackendObserver {
         if let handover = take(reference, orKeep: EarlyEnd(failed: error)) { giveUp(handover, .backend(error)) }
     }
 
+    /// Takes what the guest gives up by itself, by a request like any other of the guest's: rules and listeners see it.
+    public func guestOffers(_ range: PageRange) {
+        // What comes of it is in the events; a refusal leaves the pages where the ledger has them.
+        _ = try? convert(ConversionRequest(range, to: .host, by: .guest(processor: 0)))
+    }
+
     /// The hand-over that waits for `reference`, from now on `running`; where none does yet, `end` is kept for it.
     func take(_ reference: BackendHandover, orKeep end: EarlyEnd) -> Handover? {
         state.withLock { state in

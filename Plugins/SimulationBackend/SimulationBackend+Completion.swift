@@ -46,6 +46,8 @@ extension SimulationBackend {
                     CommittedChange(change, reservation: reservation, of: self)
                 )
             case .failed(let handover, let error): observer?.handoverFailed(handover, error)
+            case .advanced(let handover, let blockers):
+                observer?.handoverAdvanced(handover, stillHeldBy: blockers)
             case .offered(let range): observer?.guestOffers(range)
             }
         }

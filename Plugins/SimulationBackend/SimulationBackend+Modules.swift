@@ -50,7 +50,9 @@ extension SimulationBackend {
             if change.to == .host, options.modules, !state.released.contains(change.range) {
                 switch state.answer {
                 case .ignore: continue
-                case .accept: state.released.append(change.range)
+                case .accept:
+                    state.released.append(change.range)
+                    settled.append(.advanced(handover, obstacles(to: change, state)))
                 case .refuse:
                     state.waiting.removeValue(forKey: handover)
                     let error = BackendError(.refusedByGuest, "the guest keeps the memory", range: change.range)
@@ -116,6 +118,7 @@ extension SimulationBackend {
     enum Settled {
         case completed(BackendHandover, OwnershipChange)
         case failed(BackendHandover, BackendError)
+        case advanced(BackendHandover, [Blocker])
         case offered(PageRange)
     }
 }

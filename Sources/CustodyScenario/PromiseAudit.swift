@@ -69,7 +69,7 @@ struct PromiseAudit {
             let lease = Lease(kind: kind, range: range, holder: holder)
             guard let index = leases.firstIndex(of: lease) else { return "\(holder) released what it did not hold" }
             leases.remove(at: index)
-        case .malformed, .decided, .prepared, .committed, .finished, .failed, .postponed, .leaseRefused, .vetoed,
+        case .malformed, .decided, .prepared, .committed, .finished, .failed, .postponed, .advanced, .leaseRefused, .vetoed,
             .discarded, .marked, .lost:
             break
         }

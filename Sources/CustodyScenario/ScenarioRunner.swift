@@ -99,6 +99,7 @@ public struct ScenarioRunner: ~Copyable {
         {
             account.outcome += ": \(refusal)"
         }
+        for advance in events.compactMap(\.advance) { account.outcome += "; hand-over \(advance)" }
         if let settled = events.compactMap(\.settlement).last {
             account.outcome += "; hand-over \(settled)"
         }

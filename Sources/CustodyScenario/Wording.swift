@@ -84,6 +84,13 @@ extension ControllerEvent {
         }
     }
 
+    /// How far a hand-over has got, in a few words.
+    var advance: String? {
+        guard case .advanced(let ticket, let blockers) = kind else { return nil }
+        let holders = blockers.map { "\($0.holder)" }.joined(separator: ", ")
+        return "\(ticket.id) has one half done, and is held by \(holders.isEmpty ? "nobody" : holders)"
+    }
+
     /// The end of a hand-over, in a few words.
     var settlement: String? {
         guard case .settled(let ticket, let result) = kind else { return nil }

@@ -5,6 +5,9 @@ public protocol BackendObserver: AnyObject, Sendable {
     /// A pending hand-over has come to its end: the pages have changed hands, and the change can still be undone.
     func handoverCompleted(_ handover: BackendHandover, _ committed: consuming CommittedChange)
 
+    /// Somebody whom a pending hand-over waited for has let go; these have not. With nobody left it is about to complete.
+    func handoverAdvanced(_ handover: BackendHandover, stillHeldBy blockers: [Blocker])
+
     /// A pending hand-over was given up; its pages are as they were before.
     func handoverFailed(_ handover: BackendHandover, _ error: BackendError)
 
@@ -17,6 +20,9 @@ public protocol BackendObserver: AnyObject, Sendable {
 }
 
 extension BackendObserver {
+    /// Tells nobody.
+    public func handoverAdvanced(_ handover: BackendHandover, stillHeldBy blockers: [Blocker]) {}
+
     /// Leaves the pages where they are.
     public func guestOffers(_ range: PageRange) {}
 }

@@ -236,6 +236,14 @@ extension MemoryController: BackendObserver {
         if let handover = take(reference, orKeep: end), let change = end.take() { proceed(handover, with: change) }
     }
 
+    /// Tells who is still waited for.
+    public func handoverAdvanced(_ reference: BackendHandover, stillHeldBy blockers: [Blocker]) {
+        let ticket = state.withLock { state in
+            state.claims.first { $0.phase == .awaiting(reference) }?.handover?.ticket
+        }
+        if let ticket { emit(.advanced(ticket, blockers)) }
+    }
+
     /// Ends the hand-over that a change belongs to.
     public func handoverFailed(_ reference: BackendHandover, _ error: BackendError) {
         if let handover = take(reference, orKeep: EarlyEnd(failed: error)) { giveUp(handover, .backend(error)) }

@@ -16,6 +16,8 @@ extension ControllerEvent.Kind: CustomStringConvertible {
         case .answered(let request, let outcome): "answered \(request.requester): \(outcome)"
         case .failed(let request, let error): "failed \(request.requester): \(error.code.rawValue), \(error.message)"
         case .postponed(let ticket, _, _): "hand-over \(ticket.id) postponed: the back end sees references"
+        case .advanced(let ticket, let blockers):
+            "hand-over \(ticket.id) advanced, held by \(ConversionOutcome.list(blockers))"
         case .settled(let ticket, let result): "hand-over \(ticket.id) \(result)"
         case .leased(_, let kind, let range, let holder): "leased: \(kind.rawValue) of \(range) to \(holder)"
         case .leaseRefused(let kind, let range, let holder, let error):
@@ -44,7 +46,7 @@ extension ConversionOutcome: CustomStringConvertible {
         }
     }
 
-    private static func list(_ blockers: [Blocker]) -> String {
-        blockers.map { "\($0)" }.joined(separator: ", ")
+    fileprivate static func list(_ blockers: [Blocker]) -> String {
+        blockers.isEmpty ? "nobody" : blockers.map { "\($0)" }.joined(separator: ", ")
     }
 }

@@ -22,6 +22,8 @@ public struct ControllerEvent: Sendable {
         case failed(ConversionRequest, ConversionError)
         /// A pending hand-over met references that only the back end sees; it is tried again then.
         case postponed(Ticket, [Blocker], until: Timestamp)
+        /// Somebody whom a pending hand-over waited for has let go; the back end sees that these have not.
+        case advanced(Ticket, [Blocker])
         /// A pending hand-over has ended.
         case settled(Ticket, TicketResult)
         /// The host has got a lease.

@@ -157,6 +157,13 @@ final class EventLog: ControllerObserver {
     /// The first word of each event.
     var words: [String] { events.map { "\($0.kind)".prefix { $0 != " " && $0 != ":" }.description } }
 
+    var decisions: [PolicyDecision] {
+        events.compactMap { event in
+            guard case .decided(_, let decision) = event.kind else { return nil }
+            return decision
+        }
+    }
+
     var settlements: [(id: TicketID, result: TicketResult)] {
         events.compactMap { event in
             guard case .settled(let ticket, let result) = event.kind else { return nil }

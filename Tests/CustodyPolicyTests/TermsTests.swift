@@ -181,6 +181,35 @@ import Testing
         #expect(try convert(first, 7..<8, .shared) == "completed")
     }
 
+    /// All at once and part by part: the last decision that is told of is the pool's, not the permission before it.
+    @Test(arguments: [
+        ConversionRequest.Extent.all, .prefix(maximumRuns: 8, maximumPages: 64),
+    ])
+    func aPoolThatIsUsedUpIsADecisionWithItsRule(extent: ConversionRequest.Extent) throws {
+        let log = EventLog()
+        let backend = FakeBackend(
+            try GuestMemoryLayout(pages: 0..<16),
+            initially: .private,
+            executor: VirtualExecutor()
+        )
+        let controller = MemoryController(
+            backend: backend,
+            policy: AllowAll(),
+            pool: SharedPool(pages: 3),
+            observer: log
+        )
+        let request = ConversionRequest(
+            try PageRange(pages: 0..<4),
+            to: .shared,
+            by: .guest(processor: 0),
+            extent: extent
+        )
+        #expect(try controller.convert(request).status.word == "deferred")
+        let reason = PolicyReason(rule: "shared-pool", "the guests together may not share 4 more pages")
+        #expect(log.decisions.last == .defer(reason))
+        #expect(log.decisions.count == (extent == .all ? 1 : 2))
+    }
+
     @Test func aMarkIsRemembered() throws {
         struct LockedDown: Policy {
             func decide(

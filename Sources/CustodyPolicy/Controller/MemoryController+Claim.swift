@@ -134,8 +134,8 @@ extension MemoryController {
         return state.withLock { state in
             switch rule(&state, request, range, now, isContinuation: isContinuation) {
             case .stopped(let result, let decision): return (result, decision)
-            case .allowed(let allowed, let decision):
-                let result = claim(&state, request, allowed, decision.terms, now)
+            case .allowed(let allowed, var decision):
+                let result = claim(&state, request, allowed, &decision, now)
                 return (result, isContinuation && decision.verdict == .allow ? nil : decision)
             }
         }
@@ -145,7 +145,7 @@ extension MemoryController {
         _ state: inout ControllerState,
         _ request: ConversionRequest,
         _ range: PageRange,
-        _ terms: PolicyTerms,
+        _ decision: inout PolicyDecision,
         _ now: Timestamp
     ) -> ClaimResult {
         if state.isBeingDiscarded(range) {
@@ -182,10 +182,11 @@ extension MemoryController {
         }
         guard !changes.isEmpty else { return .unchanged }
         guard pool?.take(exposed) ?? true else {
-            let reason = "the guests together may not share \(exposed) more pages"
-            return .later(until: nil, reason: reason, changes[0].range.start)
+            let text = "the guests together may not share \(exposed) more pages"
+            decision = .defer(PolicyReason(rule: "shared-pool", text))
+            return .later(until: nil, reason: text, changes[0].range.start)
         }
-        let work = Work(id: state.nextClaim, request: request, range: range, changes: changes, terms: terms)
+        let work = Work(id: state.nextClaim, request: request, range: range, changes: changes, terms: decision.terms)
         state.nextClaim += 1
         guard !blockers.isEmpty else {
             state.add(Claim(work: work, phase: .running, lastListener: state.lastListener))

@@ -132,7 +132,7 @@ let package = Package(
 let tests: KeyValuePairs<String, [Target.Dependency]> = [
     "CustodyTests": ["Custody", "CustodyTestSupport", "SimulationBackend"],
     "CustodyPolicyTests": ["Custody", "CustodyPolicy", "CustodyTestSupport", "SimulationBackend", uniqueArray],
-    "CustodyConfigurationTests": ["Custody", "CustodyConfiguration", "CustodyPolicy", "SimulationBackend"],
+    "CustodyConfigurationTests": ["Custody", "CustodyConfiguration", "CustodyPolicy", "SimulationBackend", system],
     "CustodyScenarioTests": [
         "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", "CustodyScenario", "SimulationBackend",
     ],

@@ -11,8 +11,12 @@ public struct Configuration: Sendable {
     public var policy: any Policy
     /// What bounds the guest's requests.
     public var limits: ControllerLimits
+    /// The pool of shared memory that the guest is in, where it is in one.
+    public var pool: PoolConfiguration?
     /// The scenario, where the file has or names one.
     public var scenario: ConfigurationNode?
+    /// What was understood, in words: each key of each section, each rule with what the file left out.
+    public let account: [(section: String, lines: [String])]
 
     private var options: [String: ConfigurationSection]
 
@@ -22,19 +26,22 @@ public struct Configuration: Sendable {
     ///
     /// - Throws: `ConfigurationError` for whatever is not accepted.
     public init(_ node: ConfigurationNode, registry: BackendRegistry) throws(ConfigurationError) {
-        var root = try ConfigurationSection(node)
-        guard let name = try root.string("backend"), let location = root.node("backend")?.location else {
-            throw root.missing("backend")
-        }
-        _ = try registry.provider(named: name, at: location)
-        backend = (name, location)
-        guard let guestSection = try root.section("guest") else { throw root.missing("guest") }
-        guest = try Configuration.readGuest(guestSection)
-        policy = try PolicyReader.read(try root.section("policy"))
-        limits = try Configuration.readLimits(try root.section("limits"))
-        scenario = root.node("scenario")
+        let file = try FileFormat.format.read(node, Site(key: "configuration")).value
+        _ = try registry.provider(named: file.backend.name, at: file.backend.location)
+        backend = file.backend
+        guest = file.guest.value
+        policy = file.policy?.value ?? AllowAll()
+        limits = file.limits?.value ?? ControllerLimits()
+        pool = file.pool?.value
+        scenario = file.scenario
+        let sections = [
+            ("guest", file.guest.parts), ("policy", file.policy?.parts), ("limits", file.limits?.parts),
+            ("pool", file.pool?.parts),
+        ]
+        account = [("backend", [file.backend.name])] + sections.map { ($0, $1 ?? []) }
         options = [:]
-        if var backends = try root.section("backends") {
+        if let node = file.backends {
+            var backends = try ConfigurationSection(node)
             for provider in registry.providers {
                 guard let section = try backends.section(provider.name) else { continue }
                 try provider.check(section)
@@ -42,7 +49,6 @@ public struct Configuration: Sendable {
             }
             try backends.finish()
         }
-        try root.finish()
     }
 
     /// Makes the back end that the configuration names.
@@ -68,40 +74,5 @@ public struct Configuration: Sendable {
     /// What the file says of the back end that it names; empty where it says nothing.
     package var backendOptions: ConfigurationSection {
         options[backend.name] ?? ConfigurationSection(at: backend.location)
-    }
-
-    private static func readGuest(_ given: ConfigurationSection) throws(ConfigurationError) -> GuestConfiguration {
-        var section = given
-        let processors = try section.integer("processors", in: 1...1024) ?? 1
-        let granularity =
-            try section.choice("granularity", of: ["4KiB": PageSize.base, "2MiB": .large, "1GiB": .huge]) ?? .base
-        guard let items = try section.list("memory") else { throw section.missing("memory") }
-        var regions: [PageRange] = []
-        for item in items {
-            var region = try ConfigurationSection(item)
-            regions.append(try region.range())
-            try region.finish()
-        }
-        try section.finish()
-        do {
-            let layout = try GuestMemoryLayout(regions: regions, granularity: granularity)
-            return GuestConfiguration(layout: layout, processors: processors)
-        } catch {
-            throw ConfigurationError("\(error)", at: given.location)
-        }
-    }
-
-    private static func readLimits(_ given: ConfigurationSection?) throws(ConfigurationError) -> ControllerLimits {
-        var limits = ControllerLimits()
-        guard var section = given else { return limits }
-        limits.pendingHandovers = try section.integer("pending", in: 0...65536) ?? limits.pendingHandovers
-        limits.runsPerGuestRequest =
-            try section.integer("runs-per-request", in: 1...65536) ?? limits.runsPerGuestRequest
-        if let size = try section.byteCount("bytes-per-request") {
-            limits.pagesPerGuestRequest = size.rawValue / PageSize.base.bytes
-        }
-        limits.guestDeadline = try section.duration("guest-deadline")
-        try section.finish()
-        return limits
     }
 }

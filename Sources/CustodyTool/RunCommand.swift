@@ -129,7 +129,6 @@ struct RunCommand: ParsableCommand {
     private func chosenScenarios(_ configuration: Configuration) throws -> [Scenario] {
         guard scenarios.isEmpty else { return try scenarios.map { try Scenario(contentsOf: $0) } }
         guard let node = configuration.scenario else { return [try BuiltIn.scenario()] }
-        guard let name = node.text else { return [try Scenario(node)] }
-        return [try Scenario(contentsOf: ConfigurationFile.resolve(name, in: node.location.file))]
+        return [try Scenario(ConfigurationFile.included(node))]
     }
 }

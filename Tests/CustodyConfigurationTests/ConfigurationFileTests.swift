@@ -1,6 +1,9 @@
 import Custody
 import CustodyConfiguration
+import CustodyPolicy
 import FoundationEssentials
+import SimulationBackend
+import SystemPackage
 import Testing
 
 @Suite struct ConfigurationFileTests {
@@ -37,5 +40,44 @@ import Testing
         #expect(ConfigurationFile.resolve("b.yaml", in: "/etc/vm/a.yaml") == "/etc/vm/b.yaml")
         #expect(ConfigurationFile.resolve("/b.yaml", in: "/etc/vm/a.yaml") == "/b.yaml")
         #expect(ConfigurationFile.resolve("b.yaml", in: "a.yaml") == "b.yaml")
+    }
+
+    @Test func aPolicyIsInTheFileThatIsNamed() throws {
+        try withFile(Array("protect: [{at: 0, size: 4KiB, never: private}]\n".utf8)) { policy in
+            let name = FilePath(policy).lastComponent?.string ?? ""
+            let text = "backend: simulation\nguest: {memory: [{at: 0, size: 1MiB}]}\npolicy: \(name)\n"
+            try withFile(Array(text.utf8)) { path in
+                let registry = BackendRegistry([SimulationProvider()])
+                let configuration = try Configuration(ConfigurationFile.read(path), registry: registry)
+                let backend = try configuration.makeBackend(from: registry)
+                let controller = MemoryController(backend: backend, policy: configuration.policy)
+                let request = GuestRequest(processor: 0, address: 0, byteCount: 4096, target: .private)
+                #expect(controller.handle(request) == .refused)
+            }
+        }
+    }
+
+    @Test func aPolicyFileThatIsNotThereIsAnErrorWhereItIsNamed() throws {
+        let text = "backend: simulation\nguest: {memory: [{at: 0, size: 1MiB}]}\npolicy: no-such.yaml\n"
+        try withFile(Array(text.utf8)) { path in
+            let error = #expect(throws: ConfigurationError.self) {
+                try Configuration(ConfigurationFile.read(path), registry: BackendRegistry([SimulationProvider()]))
+            }
+            #expect(error?.location == SourceLocation(file: path, line: 3, column: 9))
+            #expect(error?.message.contains("no-such.yaml cannot be read") == true)
+        }
+    }
+
+    @Test func anErrorInAPolicyFileIsInThatFile() throws {
+        try withFile(Array("\nprotcet: []\n".utf8)) { policy in
+            let text = "backend: simulation\nguest: {memory: [{at: 0, size: 1MiB}]}\npolicy: \(policy)\n"
+            let error = #expect(throws: ConfigurationError.self) {
+                try Configuration(
+                    YAMLReader.read(text, file: "vm.yaml"),
+                    registry: BackendRegistry([SimulationProvider()])
+                )
+            }
+            #expect(error?.location == SourceLocation(file: policy, line: 2, column: 1))
+        }
     }
 }

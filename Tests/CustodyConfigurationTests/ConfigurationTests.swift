@@ -131,7 +131,7 @@ import Testing
         ),
         (
             head + guest + "polcy: {}\n",
-            "vm.yaml:5:1: error: unknown key ‘polcy’; did you mean ‘policy’? (accepted: backend, backends, guest, limits, policy, scenario)"
+            "vm.yaml:5:1: error: unknown key ‘polcy’; did you mean ‘policy’? (accepted: backend, backends, guest, limits, policy, pool, scenario)"
         ),
     ])
     func errorsSayWhatAndWhere(text: String, message: String) {

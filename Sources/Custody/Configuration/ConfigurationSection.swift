@@ -14,6 +14,12 @@ public struct ConfigurationSection: Sendable {
         entries = []
     }
 
+    /// A section of one key: a value that stands alone is read as that of a key is.
+    package init(of key: String, _ node: ConfigurationNode) {
+        location = node.location
+        entries = [(key, node.location, node)]
+    }
+
     /// The keys of a mapping; nothing at all is an empty one.
     ///
     /// - Throws: ``ConfigurationError`` where the value is no mapping or a key stands in it twice.

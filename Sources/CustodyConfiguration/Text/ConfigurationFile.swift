@@ -8,11 +8,29 @@ public enum ConfigurationFile {
     /// - Throws: `ConfigurationError` where the file cannot be read or is not accepted.
     public static func read(_ path: String) throws(ConfigurationError) -> ConfigurationNode {
         let start = SourceLocation(file: path, line: 1, column: 1)
+        return try read(path, failingAt: start) { "the file cannot be read: \($0)" }
+    }
+
+    /// The value itself, or what is in the file that it names: text is the name of a file, relative to the one it is in.
+    ///
+    /// - Throws: `ConfigurationError`, at the name where the file cannot be read.
+    public static func included(_ node: ConfigurationNode) throws(ConfigurationError) -> ConfigurationNode {
+        guard let name = node.text else { return node }
+        let path = resolve(name, in: node.location.file)
+        return try read(path, failingAt: node.location) { "the file \(path) cannot be read: \($0)" }
+    }
+
+    private static func read(
+        _ path: String,
+        failingAt location: SourceLocation,
+        _ explain: (any Error) -> String
+    ) throws(ConfigurationError) -> ConfigurationNode {
+        let start = SourceLocation(file: path, line: 1, column: 1)
         let bytes: [UInt8]
         do {
             bytes = try readBytes(path)
         } catch {
-            throw ConfigurationError("the file cannot be read: \(error)", at: start)
+            throw ConfigurationError(explain(error), at: location)
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw ConfigurationError("the file is not UTF-8 text", at: start)

@@ -1,0 +1,24 @@
+import Custody
+
+extension Format {
+    /// A value, or the name of the file that has it, relative to the file that names it.
+    package static func included(_ format: Format) -> Format {
+        let schema: JSONValue = [
+            "anyOf": [
+                format.schema,
+                ["type": "string", "minLength": 1, "description": "The name of a file, relative to this one."],
+            ]
+        ]
+        return Format(schema) { (node, site) throws(ConfigurationError) in
+            // What is in a file of its own is read as the same, whoever names it.
+            try format.read(ConfigurationFile.included(node), Site(key: site.key))
+        }
+    }
+}
+
+extension Format<ConfigurationNode> {
+    /// What is read later, by somebody who knows more of it.
+    package static func unread(_ schema: JSONValue) -> Format {
+        Format(schema) { (node, _) in Reading(node, node.text ?? "") }
+    }
+}

@@ -1,0 +1,141 @@
+package import Custody
+
+extension Format {
+    /// One scalar, read by a section's own reader, so that messages are the same everywhere.
+    private static func scalar(
+        _ schema: JSONValue,
+        _ read: @escaping @Sendable (inout ConfigurationSection, String) throws(ConfigurationError) -> Value?,
+        _ text: @escaping @Sendable (Value) -> String
+    ) -> Format {
+        Format(schema) { (node, site) throws(ConfigurationError) in
+            var section = ConfigurationSection(of: site.key, node)
+            guard let value = try read(&section, site.key) else { throw section.missing(site.key) }
+            return Reading(value, text(value))
+        }
+    }
+
+    /// One of some words.
+    package static func word(_ choices: [(key: String, value: Value)]) -> Format {
+        Format(["enum": .array(choices.map { .string($0.key) })]) { (node, site) throws(ConfigurationError) in
+            var section = ConfigurationSection(of: site.key, node)
+            guard let value = try section.choice(site.key, among: choices) else { throw section.missing(site.key) }
+            return Reading(value, node.text ?? "")
+        }
+    }
+
+    /// The words of an enumeration.
+    package static func word() -> Format
+    where Value: CaseIterable & RawRepresentable, Value.RawValue == String {
+        word(Value.allCases.map { ($0.rawValue, $0) })
+    }
+}
+
+extension Format<Int> {
+    /// A whole number. Quoted ones are read as well; a schema wants them bare.
+    package static func integer(in range: ClosedRange<Int>) -> Format {
+        var schema: [String: JSONValue] = ["type": "integer", "minimum": .integer(range.lowerBound)]
+        if range.upperBound < .max { schema["maximum"] = .integer(range.upperBound) }
+        return scalar(
+            .object(schema),
+            { (section, key) throws(ConfigurationError) in try section.integer(key, in: range) },
+            { "\($0)" }
+        )
+    }
+}
+
+extension Format<Bool> {
+    /// `true` or `false`.
+    package static var boolean: Format {
+        scalar(
+            ["type": "boolean"],
+            { (section, key) throws(ConfigurationError) in try section.boolean(key) },
+            { "\($0)" }
+        )
+    }
+}
+
+extension Format<String> {
+    /// Any text, of at least one character.
+    package static var text: Format {
+        Format(["type": "string", "minLength": 1]) { (node, site) throws(ConfigurationError) in
+            var section = ConfigurationSection(of: site.key, node)
+            guard let text = try section.string(site.key) else { throw section.missing(site.key) }
+            guard !text.isEmpty else { throw ConfigurationError("‘\(site.key)’ is empty", at: node.location) }
+            return Reading(text, text)
+        }
+    }
+
+    /// A name: letters, digits, `.`, `_` and `-`.
+    package static var name: Format {
+        text.annotated(["pattern": "^[A-Za-z0-9._-]+$"]).map { (name, location) throws(ConfigurationError) in
+            let isName = name.utf8.allSatisfy {
+                switch $0 {
+                case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                    true
+                default: false
+                }
+            }
+            guard isName else {
+                throw ConfigurationError(
+                    "a name has letters, digits, ‘.’, ‘_’ and ‘-’ only, unlike ‘\(name)’",
+                    at: location
+                )
+            }
+            return name
+        }
+    }
+}
+
+extension Format where Value == ByteCount {
+    /// A number of bytes, with a unit.
+    package static var size: Format<ByteCount> {
+        scalar(
+            [
+                "anyOf": [
+                    ["type": "integer", "minimum": 0],
+                    [
+                        "type": "string",
+                        "pattern": "^(0[xX][0-9a-fA-F]+|[0-9]+) ?([bB]|[kKmMgGtTpP]([iI][bB])?)?$",
+                    ],
+                ]
+            ],
+            { (section, key) throws(ConfigurationError) in try section.byteCount(key) },
+            { "\($0)" }
+        )
+    }
+}
+
+extension Format<UInt64> {
+    /// A size in whole base pages, as their number.
+    package static func pages(atLeast minimum: UInt64 = 0) -> Format {
+        Format<ByteCount>.size.map { (size, location) throws(ConfigurationError) in
+            let page = PageSize.base.bytes
+            guard size.rawValue.isMultiple(of: page), size.rawValue / page >= minimum else {
+                let least = minimum > 0 ? " and at least \(ByteCount(minimum * page))" : ""
+                throw ConfigurationError(
+                    "\(size) must be a multiple of \(ByteCount(page))\(least)",
+                    at: location
+                )
+            }
+            return size.rawValue / page
+        }
+    }
+}
+
+extension Format<Duration> {
+    /// A time span, with a unit.
+    package static func duration(atLeast minimum: Duration = .zero) -> Format {
+        let span = scalar(
+            ["type": "string", "pattern": "^[0-9]+ *(ns|us|ms|s|min)$"],
+            { (section, key) throws(ConfigurationError) in try section.duration(key) },
+            { $0.text }
+        )
+        return span.map { (span, location) throws(ConfigurationError) in
+            guard span >= minimum else {
+                throw ConfigurationError("the time must be at least \(minimum.text)", at: location)
+            }
+            return span
+        }
+    }
+}

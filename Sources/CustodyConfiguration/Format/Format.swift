@@ -1,0 +1,51 @@
+package import Custody
+
+/// What a value of a file may be, said once: how it is read, and how a schema says the same to an editor.
+package struct Format<Value: Sendable>: Sendable {
+    /// How a value is read.
+    package typealias Reader =
+        @Sendable (ConfigurationNode, Site) throws(ConfigurationError) -> Reading<Value>
+
+    /// The JSON Schema of the value.
+    package let schema: JSONValue
+    /// Reads it.
+    package let read: Reader
+
+    package init(_ schema: JSONValue, _ read: @escaping Reader) {
+        self.schema = schema
+        self.read = read
+    }
+
+    /// The format of what is made of the value, which may refuse it.
+    package func map<Other>(
+        _ transform: @escaping @Sendable (Value, SourceLocation) throws(ConfigurationError) -> Other
+    ) -> Format<Other> {
+        let read = read
+        return Format<Other>(schema) { (node, site) throws(ConfigurationError) in
+            let reading = try read(node, site)
+            return Reading(try transform(reading.value, node.location), reading.text, parts: reading.parts)
+        }
+    }
+
+    /// The same format, of the reading as a whole.
+    package var reading: Format<Reading<Value>> {
+        let read = read
+        return Format<Reading<Value>>(schema) { (node, site) throws(ConfigurationError) in
+            let reading = try read(node, site)
+            return Reading(reading, reading.text, parts: reading.parts)
+        }
+    }
+
+    /// The same with more members in the schema.
+    package func annotated(_ members: [String: JSONValue]) -> Format { Format(schema.merging(members), read) }
+
+    /// A format that is defined elsewhere in the schema: it may contain itself.
+    package static func reference(
+        _ name: String,
+        to format: @escaping @Sendable () -> Format
+    ) -> Format {
+        Format(["$ref": .string("#/$defs/\(name)")]) { (node, site) throws(ConfigurationError) in
+            try format().read(node, site)
+        }
+    }
+}

@@ -1,0 +1,31 @@
+/// A key of a mapping, as its schema shows it.
+package struct KeyEntry: Sendable {
+    /// The key.
+    package let name: String
+    /// The schema of its value.
+    package let schema: JSONValue
+    /// What it means, in a sentence.
+    package let documentation: String
+    /// Whether it must be there.
+    package let isRequired: Bool
+
+    package init(_ name: String, _ schema: JSONValue, _ documentation: String, isRequired: Bool = false) {
+        self.name = name
+        self.schema = schema
+        self.documentation = documentation
+        self.isRequired = isRequired
+    }
+
+    /// The schema of a mapping with these keys and no others. Where none is required, nothing at all is one.
+    static func schema(of entries: [KeyEntry]) -> JSONValue {
+        let required = entries.filter(\.isRequired).map { JSONValue.string($0.name) }
+        let properties = entries.map { ($0.name, $0.schema.merging(["description": .string($0.documentation)])) }
+        var schema: [String: JSONValue] = [
+            "type": required.isEmpty ? ["object", "null"] : "object",
+            "properties": .object(Dictionary(properties) { $1 }),
+            "additionalProperties": false,
+        ]
+        if !required.isEmpty { schema["required"] = .array(required) }
+        return .object(schema)
+    }
+}

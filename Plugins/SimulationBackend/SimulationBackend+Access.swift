@@ -1,6 +1,5 @@
 public import Custody
 import CustodyProtocols
-import Synchronization
 
 extension SimulationBackend {
     /// Copies bytes out, unless the host may not have one of the pages.

@@ -1,6 +1,5 @@
 import Custody
 import CustodyProtocols
-import Synchronization
 
 // Hand-overs that the protocol completes by itself.
 extension SimulationBackend {

@@ -1,6 +1,5 @@
 import Custody
 public import CustodyProtocols
-import Synchronization
 
 extension SimulationBackend: KernelDriver {
     /// Makes a call of the kernel's own.

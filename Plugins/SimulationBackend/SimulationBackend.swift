@@ -1,6 +1,5 @@
 public import Custody
 import CustodyProtocols
-import Synchronization
 
 /// A guest that exists in this process alone: real bytes, virtual time, one seed.
 ///
@@ -20,7 +19,7 @@ public final class SimulationBackend: MemoryBackend {
     let file: FileLayout
     /// The latency of a change in nanoseconds.
     let latency: UInt64
-    let state: Mutex<SimulationState>
+    let state: Locked<SimulationState>
 
     /// A simulated guest whose pages begin in the given ownership, by default in the one of the options.
     ///
@@ -55,7 +54,7 @@ public final class SimulationBackend: MemoryBackend {
             world,
             options.interleaves ? .adversarial(random) : .callerFirst
         )
-        state = Mutex(
+        state = Locked(
             SimulationState(kernel: kernel, reclaimed: reclaimed, random: random, faults: FaultPlan(options.faults))
         )
     }

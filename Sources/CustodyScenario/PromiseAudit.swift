@@ -23,14 +23,24 @@ struct PromiseAudit {
         let before: [PageRun<Ownership>]
     }
 
+    private let layout: GuestMemoryLayout
+    /// What is no RAM has a state of which nobody speaks.
     private var ownership: PageRunMap<Ownership>
     private var leases: [Lease] = []
     private var pending: [TicketID: Pending] = [:]
     private var ended: Set<TicketID> = []
     private var isNoOp = false
 
-    /// An audit that begins with this ownership.
-    init(_ ownership: PageRunMap<Ownership>) { self.ownership = ownership }
+    /// An audit of the RAM of `layout` that begins with this ownership.
+    init(_ ownership: PageRunMap<Ownership>, of layout: GuestMemoryLayout) {
+        self.ownership = ownership
+        self.layout = layout
+    }
+
+    /// The runs of RAM in `range`.
+    private func runs(in range: PageRange) -> [PageRun<Ownership>] {
+        layout.memory(in: range).flatMap { ownership.runs(in: $0) }
+    }
 
     /// Takes what happened in a step, and what is after it.
     ///
@@ -56,12 +66,12 @@ struct PromiseAudit {
 
     private mutating func take(_ event: ControllerEvent.Kind) -> String? {
         switch event {
-        case .requested(let request): isNoOp = ownership.isUniform(request.range, request.target)
+        case .requested(let request): isNoOp = runs(in: request.range).allSatisfy { $0.state == request.target }
         case .prepared(let change) where isNoOp: return "\(change) was carried out, and is so already"
         case .answered(let request, let outcome): return take(request, outcome)
         case .settled(let ticket, let result): return take(ticket, result)
         case .leased(_, let kind, let range, let holder):
-            if let denied = ownership.runs(in: range).first(where: { !$0.state.allows(.host) }) {
+            if let denied = runs(in: range).first(where: { !$0.state.allows(.host) }) {
                 return "\(holder) got \(denied.range), which is \(denied.state)"
             }
             leases.append(Lease(kind: kind, range: range, holder: holder))
@@ -80,7 +90,7 @@ struct PromiseAudit {
         isNoOp = false
         if case .pending(let ticket, _) = outcome.status, pending[ticket.id] == nil {
             if ended.contains(ticket.id) { return "hand-over \(ticket.id) was answered as pending after its end" }
-            let before = ownership.runs(in: ticket.range).filter { $0.state != ticket.target }
+            let before = runs(in: ticket.range).filter { $0.state != ticket.target }
             pending[ticket.id] = Pending(ticket: ticket, before: before)
             for run in before { ownership.set(run.range, to: .inTransit) }
         }

@@ -18,7 +18,7 @@ public struct ScenarioRunner: ~Copyable {
         limits: ControllerLimits = ControllerLimits()
     ) {
         self.backend = backend
-        audit = PromiseAudit(backend.initialOwnership)
+        audit = PromiseAudit(backend.initialOwnership, of: backend.layout)
         controller = MemoryController(backend: backend, policy: policy, limits: limits, observer: recorder)
     }
 

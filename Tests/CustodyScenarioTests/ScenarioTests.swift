@@ -151,4 +151,32 @@ import Testing
         }
         #expect(try Scenario(YAMLReader.read("name: x\n\(steps)", file: "s.yaml")).steps.count == 1)
     }
+
+    /// What is no RAM has no ownership, and an audit does not ask for one.
+    @Test func aRangeWithAHoleIsAudited() throws {
+        let regions = [try PageRange(start: PageNumber(0), count: 8), try PageRange(start: PageNumber(64), count: 8)]
+        let layout = try GuestMemoryLayout(regions: regions)
+        var runner = ScenarioRunner(
+            backend: SimulationBackend(guest: GuestConfiguration(layout: layout)),
+            limits: ControllerLimits(holes: .ignore)
+        )
+        let report = runner.run(
+            try scenario(
+                """
+                  - {guest: request, target: private, at: 0, size: 288KiB, expect: done}
+                  - {guest: request, target: private, at: 0, size: 288KiB, expect: done}
+                  - {device: nic, does: pin, at: 260KiB, size: 4KiB, expect: refused}
+                  - {guest: request, target: shared, at: 0, size: 288KiB, expect: done}
+                  - {device: nic, does: pin, at: 260KiB, size: 4KiB}
+                  - {host: convert, target: private, at: 0, size: 288KiB, expect: pending}
+                  - {host: cancel}
+                  - {host: convert, target: private, at: 16KiB, size: 256KiB, expect: pending}
+                  - {device: nic, does: release}
+                  - {check: private, at: 256KiB, size: 16KiB}
+
+                """
+            )
+        )
+        #expect(report.steps.compactMap(\.failure) == [] && report.isAsExpected)
+    }
 }

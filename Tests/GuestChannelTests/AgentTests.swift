@@ -2,7 +2,6 @@ import Custody
 import CustodyPolicy
 import GuestChannel
 import SimulationBackend
-import Synchronization
 import Testing
 
 /// The agent for Linux, outside of a guest: what it says on the line, and what it makes of the answers.
@@ -56,13 +55,13 @@ import Testing
             var asked = 0
         }
         private let controller: MemoryController
-        private let state: Mutex<State>
+        private let state: Locked<State>
         private let drain: @Sendable () -> Void
 
         init(_ controller: MemoryController, _ lease: consuming HostLease, _ drain: @escaping @Sendable () -> Void) {
             self.controller = controller
             self.drain = drain
-            state = Mutex(State(lease: consume lease))
+            state = Locked(State(lease: consume lease))
         }
 
         var asked: Int { state.withLock { $0.asked } }

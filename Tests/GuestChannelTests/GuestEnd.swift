@@ -1,6 +1,5 @@
 import Custody
 import GuestChannel
-import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -11,7 +10,7 @@ import Synchronization
 /// The guest's end of a channel, in a thread of the test: it receives with the codec of the host, and does what it is told.
 final class GuestEnd: Sendable {
     private let descriptor: Int32
-    private let isClosed = Mutex(false)
+    private let isClosed = Locked(false)
 
     /// Both ends: the host's as a descriptor to be taken over.
     static func pair() throws -> (guest: GuestEnd, host: Int32) {
@@ -63,7 +62,7 @@ final class GuestEnd: Sendable {
             var memory = [UInt8](repeating: 0, count: 4096)
             var asked: UInt32?
         }
-        let state = Mutex(State())
+        let state = Locked(State())
         return { frame in
             func field(_ offset: Int) -> UInt64 {
                 (0..<8).reduce(0) { $0 | UInt64(frame.payload[offset + $1]) << UInt64(8 * $1) }

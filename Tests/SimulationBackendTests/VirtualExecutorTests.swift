@@ -1,12 +1,11 @@
 import Custody
 import CustodyTestSupport
 import SimulationBackend
-import Synchronization
 import Testing
 
 @Suite struct VirtualExecutorTests {
     private final class Log: Sendable {
-        private let lines = Mutex<[String]>([])
+        private let lines = Locked<[String]>([])
         func note(_ line: String) { lines.withLock { $0.append(line) } }
         var all: [String] { lines.withLock { $0 } }
     }

@@ -1,5 +1,4 @@
 public import Custody
-import Synchronization
 
 // A change from its preparation to its end.
 extension KVMBackend {

@@ -1,7 +1,6 @@
 import CKVM
 public import Custody
 import SystemPackage
-import Synchronization
 
 // The memory behind the pages, whoever owns them.
 extension KVMBackend: MemoryPopulator {

@@ -1,6 +1,5 @@
 import CKVM
 import Custody
-import Synchronization
 
 // What goes wrong, and what is said then.
 extension KVMBackend {

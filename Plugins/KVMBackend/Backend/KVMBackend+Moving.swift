@@ -1,6 +1,5 @@
 import Custody
 import SystemPackage
-import Synchronization
 
 // Taking pages from one place to another, step by step, or back.
 extension KVMBackend {

@@ -1,6 +1,5 @@
 import CKVM
 public import Custody
-import Synchronization
 import SystemPackage
 
 /// A back end that changes ownership of a real guest's memory through KVM.
@@ -40,7 +39,7 @@ public final class KVMBackend: MemoryBackend {
     let processors: [VirtualProcessor]
     /// What the guest has written.
     let tracker: DirtyTracker
-    let ledger: Mutex<ChangeLedger>
+    let ledger: Locked<ChangeLedger>
     /// Changes that wait for references that only the kernel sees.
     let held = HeldChanges()
     /// Whether `KVM_PRE_FAULT_MEMORY` is there.
@@ -157,7 +156,7 @@ public final class KVMBackend: MemoryBackend {
         self.tracker = tracker
         canPreFault = features[.preFaultMemory] != 0
         guestAgent = KVMGuestAgent(processors: processors)
-        ledger = Mutex(ChangeLedger(slots: slots, limit: slotCount))
+        ledger = Locked(ChangeLedger(slots: slots, limit: slotCount))
     }
 
     deinit { shutDown() }

@@ -1,5 +1,5 @@
 import CKVM
-import Synchronization
+import Custody
 
 /// A processor's ring of pages that it has written (`KVM_CAP_DIRTY_LOG_RING_ACQ_REL`).
 ///
@@ -11,7 +11,7 @@ final class DirtyRing: Sendable {
 
     private let map: MappedMemory
     private let entries: Int
-    private let next = Mutex(0)
+    private let next = Locked(0)
 
     init(of processor: borrowing OwnedDescriptor, entries: Int) throws(KVMError) {
         map = try MappedMemory(

@@ -1,6 +1,5 @@
 import CKVM
 import Custody
-import Synchronization
 
 /// What the guest has written since it was last cleared, collected from wherever KVM notes it: one bit for each page of a
 /// slot, or a ring for each processor.
@@ -30,7 +29,7 @@ final class DirtyTracker: Sendable {
     /// The virtual machine's descriptor. Whoever calls this type keeps the machine.
     private let machine: Int32
     private let kernel: any Kernel
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     /// Turns the method on; before the first processor is made.
     init(_ method: Method, machine: borrowing VirtualMachine, bounds: PageRange) throws(KVMError) {
@@ -44,7 +43,7 @@ final class DirtyTracker: Sendable {
         self.method = method
         self.machine = machine.descriptor.rawValue
         kernel = machine.descriptor.kernel
-        state = Mutex(State(dirty: PageRunMap(bounds: bounds, state: false)))
+        state = Locked(State(dirty: PageRunMap(bounds: bounds, state: false)))
     }
 
     /// Whether what is written is noted.

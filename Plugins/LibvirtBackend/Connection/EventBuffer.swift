@@ -1,5 +1,5 @@
 #if Libvirt
-import Synchronization
+import Custody
 
 /// Events between libvirt's thread and whoever listens, at most so many.
 ///
@@ -12,7 +12,7 @@ package final class EventBuffer: Sendable {
         var waiter: CheckedContinuation<DomainEvent?, Never>?
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let capacity: Int
     private let wake: @Sendable () -> Void
 

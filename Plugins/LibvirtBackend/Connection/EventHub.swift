@@ -1,6 +1,6 @@
 #if Libvirt
 import CLibvirt
-import Synchronization
+import Custody
 
 /// The callbacks of one connection, and whoever listens to them.
 ///
@@ -16,8 +16,8 @@ final class EventHub: Sendable {
     }
 
     /// Held across calls of libvirt; never taken on its event thread, which may hold locks of libvirt.
-    private let registration = Mutex(Registration())
-    private let buffers = Mutex<[ObjectIdentifier: EventBuffer]>([:])
+    private let registration = Locked(Registration())
+    private let buffers = Locked<[ObjectIdentifier: EventBuffer]>([:])
 
     func add(_ buffer: EventBuffer, of connection: borrowing Connection) throws(VirError) {
         buffers.withLock { $0[ObjectIdentifier(buffer)] = buffer }

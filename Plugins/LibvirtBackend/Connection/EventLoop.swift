@@ -2,7 +2,6 @@
 import CLibvirt
 import Custody
 import Glibc
-import Synchronization
 
 /// The one thread on which libvirt of this process tells what happens.
 ///
@@ -16,7 +15,7 @@ package enum EventLoop {
         case foreign
     }
 
-    private static let state = Mutex(State.stopped)
+    private static let state = Locked(State.stopped)
 
     /// Leaves libvirt's events to the program, which has called `virEventRegisterImpl` and runs it.
     package static func useOwnImplementation() { state.withLock { $0 = .foreign } }

@@ -1,5 +1,4 @@
 public import Custody
-import Synchronization
 
 /// An executor whose time stands still until somebody moves it.
 ///
@@ -27,7 +26,7 @@ public final class VirtualExecutor: CompletionExecutor {
         }
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     /// An executor at time zero.
     public init() {}

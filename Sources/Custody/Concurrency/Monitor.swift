@@ -6,22 +6,24 @@
 
 /// A value behind a lock that threads can wait on for a change.
 ///
-/// `Synchronization.Mutex` is what everything without a blocking wait uses; this is for the few places where a thread
-/// that is not one of Swift's cooperative pool (a virtual processor's, a caller's own) has to sleep.
-@safe package final class Monitor<Value: Sendable>: Sendable {
+/// ``Locked`` is what everything without a blocking wait uses; this is for the few places where a thread that is not one
+/// of Swift's cooperative pool (a virtual processor's, a caller's own) has to sleep.
+@safe package final class Monitor<Value: ~Copyable & Sendable>: Sendable {
     /// The lock, the condition and the value, at one address for life.
-    @unsafe private struct Storage {
+    @unsafe private struct Storage: ~Copyable {
         var mutex = unsafe pthread_mutex_t()
         var condition = pthread_cond_t()
         var value: Value
+
+        init(_ value: consuming Value) { unsafe self.value = value }
     }
 
     // Sendable: the pointer never changes, and what it points to is touched only with its mutex held.
     private nonisolated(unsafe) let storage: UnsafeMutablePointer<Storage>
 
-    package init(_ value: Value) {
+    package init(_ value: consuming Value) {
         unsafe storage = .allocate(capacity: 1)
-        unsafe storage.initialize(to: Storage(value: value))
+        unsafe storage.initialize(to: Storage(value))
         var attributes = pthread_condattr_t()
         unsafe pthread_condattr_init(&attributes)
         unsafe pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
@@ -39,8 +41,8 @@
 
     /// Runs `body` with the lock held and wakes every waiter.
     package func update<Result: ~Copyable, Failure: Error>(
-        _ body: (inout Value) throws(Failure) -> Result
-    ) throws(Failure) -> Result {
+        _ body: (inout Value) throws(Failure) -> sending Result
+    ) throws(Failure) -> sending Result {
         unsafe pthread_mutex_lock(&storage.pointee.mutex)
         defer {
             unsafe pthread_cond_broadcast(&storage.pointee.condition)

@@ -1,12 +1,11 @@
 import Custody
 import CustodyTestSupport
 import SimulationBackend
-import Synchronization
 import Testing
 
 @Suite struct HostLeaseTests {
     private final class Owner: LeaseOwner {
-        private let log = Mutex<[LeaseID]>([])
+        private let log = Locked<[LeaseID]>([])
         var released: [LeaseID] { log.withLock { $0 } }
         func release(_ lease: LeaseID) { log.withLock { $0.append(lease) } }
     }

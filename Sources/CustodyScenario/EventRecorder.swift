@@ -1,9 +1,9 @@
+import Custody
 import CustodyPolicy
-import Synchronization
 
 /// Keeps what a controller did until somebody takes it.
 final class EventRecorder: ControllerObserver {
-    private let events = Mutex<[ControllerEvent]>([])
+    private let events = Locked<[ControllerEvent]>([])
 
     func observe(_ event: ControllerEvent) { events.withLock { $0.append(event) } }
 

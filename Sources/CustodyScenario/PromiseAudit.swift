@@ -79,8 +79,12 @@ struct PromiseAudit {
             let lease = Lease(kind: kind, range: range, holder: holder)
             guard let index = leases.firstIndex(of: lease) else { return "\(holder) released what it did not hold" }
             leases.remove(at: index)
+        case .reconnected(let found):
+            for difference in found.ownership {
+                if let after = difference.after { ownership.set(difference.range, to: after) }
+            }
         case .malformed, .decided, .prepared, .committed, .finished, .failed, .postponed, .advanced, .leaseRefused, .vetoed,
-            .discarded, .marked, .lost:
+            .dismissed, .discarded, .marked, .lost:
             break
         }
         return nil

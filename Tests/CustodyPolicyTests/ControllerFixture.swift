@@ -148,7 +148,7 @@ struct FixedPolicy: Policy {
 
 /// All that a controller did.
 final class EventLog: ControllerObserver {
-    private let log = Mutex<[ControllerEvent]>([])
+    private let log = Locked<[ControllerEvent]>([])
 
     func observe(_ event: ControllerEvent) { log.withLock { $0.append(event) } }
 
@@ -161,6 +161,14 @@ final class EventLog: ControllerObserver {
         events.compactMap { event in
             guard case .decided(_, let decision) = event.kind else { return nil }
             return decision
+        }
+    }
+
+    /// The names of the listeners that were sent away.
+    var dismissed: [String] {
+        events.compactMap { event in
+            guard case .dismissed(_, let name, _) = event.kind else { return nil }
+            return name
         }
     }
 

@@ -2,7 +2,6 @@ import Custody
 import CustodyPolicy
 import CustodyTestSupport
 import SimulationBackend
-import Synchronization
 import Testing
 
 /// Holders are asked to let go, by name and range, and whoever waits goes on when the last one has.
@@ -12,7 +11,7 @@ import Testing
             var asked: [DrainRequest] = []
             var leases: [LeaseBox] = []
         }
-        private let state = Mutex(State())
+        private let state = Locked(State())
         let letsGo: Bool
         init(letsGo: Bool) { self.letsGo = letsGo }
 
@@ -78,7 +77,7 @@ import Testing
         try device.pin(fixture.controller, 0..<4)
         let outcome = try fixture.convert(0..<8, to: .private, whenHeld: .handOver(deadline: .seconds(1)))
         let ticket = try #require(outcome.ticket)
-        let ended = Mutex<[String]>([])
+        let ended = Locked<[String]>([])
         ticket.whenEnded { result in ended.withLock { $0.append("\(result)") } }
         fixture.clock.pass(.seconds(2))
         #expect(device.asked.count == 1)

@@ -58,8 +58,8 @@ import Testing
             limits: ControllerLimits(pendingHandovers: 16),
             observer: log
         )
-        let tickets = Mutex<[TicketID: Ticket]>([:])
-        let wrong = Mutex<[String]>([])
+        let tickets = Locked<[TicketID: Ticket]>([:])
+        let wrong = Locked<[String]>([])
         await concurrently { number in
             var random = SplitMix64(seed: seed &+ UInt64(number) &* 0x51)
             for step in 0..<250 {

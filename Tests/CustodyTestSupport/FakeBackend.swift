@@ -1,5 +1,4 @@
 package import Custody
-import Synchronization
 
 /// A back end that does nothing but keep book: every call is recorded, and any of them can be told what to answer.
 ///
@@ -65,6 +64,7 @@ package final class FakeBackend: MemoryBackend {
         var violations: [String] = []
         var bytes: [UInt64: UInt8] = [:]
         var hook: (@Sendable (Call) -> Void)?
+        var isAway = false
         weak var observer: (any BackendObserver)?
     }
 
@@ -73,7 +73,7 @@ package final class FakeBackend: MemoryBackend {
     package let executor: any CompletionExecutor
     package var guestAgent: (any GuestAgent)? { nil }
 
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     package init(
         _ layout: GuestMemoryLayout,
@@ -95,7 +95,7 @@ package final class FakeBackend: MemoryBackend {
             maximumProcessors: 64,
             maximumGuestBytes: .max
         )
-        state = Mutex(State(initial: initial, ownership: initial))
+        state = Locked(State(initial: initial, ownership: initial))
     }
 
     // MARK: What a test says and sees
@@ -155,6 +155,24 @@ package final class FakeBackend: MemoryBackend {
         observer?.handoverFailed(handover, error)
     }
 
+    /// Loses touch with the guest: what is asked for fails until it is back.
+    package func disconnect() { state.withLock { $0.isAway = true } }
+
+    /// Pages change hands and nobody is told.
+    package func changeBehindTheBack(_ range: PageRange, to ownership: Ownership) {
+        state.withLock { $0.ownership.set(range, to: ownership) }
+    }
+
+    /// Is in touch again, and does not carry the given hand-overs out any more.
+    package func reconnect(withoutCarryingOut gone: [BackendHandover] = []) {
+        state.withLock { $0.isAway = false }
+        for handover in gone { fail(handover, FakeBackend.away) }
+        let (ownership, observer) = state.withLock { ($0.ownership, $0.observer) }
+        observer?.backendReconnected(finding: ownership)
+    }
+
+    private static let away = BackendError(.disconnected, "the connection is down")
+
     package func lose(_ error: BackendError) { state.withLock { $0.observer }?.backendLost(error) }
 
     // MARK: MemoryBackend
@@ -173,6 +191,7 @@ package final class FakeBackend: MemoryBackend {
         note(.prepare(change))
         let reservation = try state.withLock { state throws(BackendError) -> Reservation in
             state.prepares += 1
+            if state.isAway { throw FakeBackend.away }
             if let error = state.plan.prepare[state.prepares] { throw error }
             for other in state.open.values where other.range.overlaps(change.range) {
                 state.violations.append("prepare \(change) while \(other) is under way")
@@ -193,7 +212,8 @@ package final class FakeBackend: MemoryBackend {
         note(.commit(change))
         let answer = state.withLock { state in
             state.commits += 1
-            return state.plan.commit[state.commits] ?? .complete
+            let planned = state.plan.commit[state.commits] ?? .complete
+            return state.isAway ? Answer.fail(FakeBackend.away) : planned
         }
         switch answer {
         case .fail(let error): throw error
@@ -264,6 +284,7 @@ package final class FakeBackend: MemoryBackend {
     package func discardContents(of range: PageRange) throws(BackendError) {
         try state.withLock { state throws(BackendError) in
             state.discards += 1
+            if state.isAway { throw FakeBackend.away }
             if let error = state.plan.discard[state.discards] { throw error }
             for other in state.open.values where other.range.overlaps(range) {
                 // What waits for a reference may lose its contents; what is being changed may not.

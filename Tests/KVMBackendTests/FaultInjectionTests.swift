@@ -100,6 +100,7 @@ import Testing
         let lost = Monitor(0)
         func handoverCompleted(_ handover: BackendHandover, _ committed: consuming CommittedChange) {}
         func handoverFailed(_ handover: BackendHandover, _ error: BackendError) {}
+        func backendReconnected(finding ownership: PageRunMap<Ownership>) {}
         func backendLost(_ error: BackendError) { lost.update { $0 += 1 } }
     }
 

@@ -21,6 +21,7 @@ import Testing
             failed.update { $0.append((handover, error)) }
         }
 
+        func backendReconnected(finding ownership: PageRunMap<Ownership>) {}
         func backendLost(_ error: BackendError) {}
     }
 

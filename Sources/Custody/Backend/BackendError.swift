@@ -26,6 +26,9 @@ public struct BackendError: Error, Sendable {
         public static let system = Code(rawValue: "system")
         /// The guest or the machinery under it is gone, or its state is no longer known.
         public static let lost = Code(rawValue: "lost")
+        /// What runs the guest cannot be reached at the moment. The back end goes on by itself when it can, and reports
+        /// that to its observer.
+        public static let disconnected = Code(rawValue: "disconnected")
         /// A page is poisoned: its contents are gone for good.
         public static let poisoned = Code(rawValue: "poisoned")
     }

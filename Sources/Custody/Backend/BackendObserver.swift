@@ -15,6 +15,16 @@ public protocol BackendObserver: AnyObject, Sendable {
     /// should ask for them now: that goes through at once.
     func guestOffers(_ range: PageRange)
 
+    /// The back end had lost touch with what runs the guest, and has it again.
+    ///
+    /// Until then its calls failed with ``BackendError/Code/disconnected``. The ends of hand-overs that it has learnt of
+    /// are reported first, as ever; those that it does not carry out any more have failed with that code, and are asked
+    /// for again.
+    ///
+    /// - Parameter ownership: The ownership that each page is in now; its bounds are those of the layout. Pages of a
+    ///   hand-over that is still under way are in transit, or in the ownership before.
+    func backendReconnected(finding ownership: PageRunMap<Ownership>)
+
     /// The guest or what runs it is gone. No call will succeed any more.
     func backendLost(_ error: BackendError)
 }

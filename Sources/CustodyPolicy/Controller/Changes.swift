@@ -27,4 +27,6 @@ struct Changes: Sendable {
         if let first, predicate(first) { return true }
         return rest.contains(where: predicate)
     }
+
+    func allSatisfy(_ predicate: (OwnershipChange) -> Bool) -> Bool { !contains { !predicate($0) } }
 }

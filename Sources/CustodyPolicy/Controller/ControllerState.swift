@@ -10,6 +10,7 @@ struct ControllerState: Sendable {
     var drains: [LeaseID: @Sendable (DrainRequest) -> Void] = [:]
     var memory = PolicyMemory()
     var claims: [Claim] = []
+    private(set) var pending = PendingCount()
     /// Pages whose contents are being discarded: no change of them may begin.
     var discards: [UInt64: PageRange] = [:]
     var timeBoxes: TimeBoxes
@@ -36,16 +37,26 @@ struct ControllerState: Sendable {
             tally.begin(change)
         }
         claims.append(claim)
+        if let handover = claim.handover { pending[handover.work.request.requester.party] += 1 }
     }
 
-    /// Ends a claim: its pages are in the new ownership, or in the one before.
-    mutating func conclude(_ work: Work, isChanged: Bool) {
+    /// Ends a claim.
+    mutating func conclude(_ work: Work, _ ending: Ending) {
         work.changes.forEach { change in
-            ownership.set(change.range, to: isChanged ? change.to : change.from)
-            tally.end(change, isChanged: isChanged)
-            if isChanged, change.from == .shared { timeBoxes.close(change.range) }
+            ending.forEachRun(of: change) { range, final in
+                ownership.set(range, to: final)
+                tally.end(change, range.count, final)
+                if change.from == .shared, final != .shared { timeBoxes.close(range) }
+            }
         }
-        claims.removeAll { $0.work.id == work.id }
+        guard let index = claims.firstIndex(where: { $0.work.id == work.id }) else { return }
+        if let handover = claims.remove(at: index).handover { pending[handover.work.request.requester.party] -= 1 }
+    }
+
+    /// Makes the change of a claim a hand-over that is pending.
+    mutating func register(_ handover: Handover, at index: Int) {
+        claims[index].handover = handover
+        pending[handover.work.request.requester.party] += 1
     }
 
     /// Takes the draining hand-overs among those asked for whose pages nobody holds any more, to be carried out.
@@ -73,14 +84,6 @@ struct ControllerState: Sendable {
     }
 
     func isBeingDiscarded(_ range: PageRange) -> Bool { discards.values.contains { $0.overlaps(range) } }
-
-    /// The number of hand-overs that are pending for a party.
-    func pendingCount(for party: Party) -> Int {
-        claims.count { $0.handover?.work.request.requester.party == party }
-    }
-
-    /// The number of hand-overs that are pending.
-    var pendingCount: Int { claims.count { $0.handover != nil } }
 
     /// The claim of a hand-over.
     func index(of handover: Handover) -> Int? { claims.firstIndex { $0.handover === handover } }

@@ -1,5 +1,4 @@
 import Custody
-import Synchronization
 
 /// A hand-over that is pending: what it is to change, and how far it has got.
 final class Handover: Sendable {
@@ -7,14 +6,14 @@ final class Handover: Sendable {
     let work: Work
 
     /// The changes so far. Taken out by whoever works on them, so that no lock is held across a call of the back end.
-    private let transaction: Mutex<Transaction?>
+    private let transaction: Locked<Transaction?>
 
-    private let timer = Mutex<TimerID?>(nil)
+    private let timer = Locked<TimerID?>(nil)
 
     init(_ ticket: Ticket, _ work: Work) {
         self.ticket = ticket
         self.work = work
-        transaction = Mutex(nil)
+        transaction = Locked(nil)
     }
 
     func takeTransaction() -> Transaction? { transaction.withLock { $0.take() } }

@@ -1,5 +1,4 @@
 public import Custody
-import Synchronization
 
 // The host's access.
 extension MemoryController {

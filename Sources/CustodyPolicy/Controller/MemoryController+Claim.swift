@@ -1,5 +1,4 @@
 import Custody
-import Synchronization
 
 // Claims: what a request is decided upon and what it gets are one step, under the lock.
 extension MemoryController {
@@ -100,7 +99,7 @@ extension MemoryController {
             tally: state.tally,
             ledger: state.ledger,
             now: now,
-            pendingHandovers: state.pendingCount,
+            pendingHandovers: state.pending.total,
             isContinuation: isContinuation
         )
         return policy.decide(request, in: view, remembering: &state.memory)
@@ -237,7 +236,7 @@ extension MemoryController {
     }
 
     /// The holders who asked to be asked, and what for.
-    private func drains(of changes: Changes, in state: ControllerState, for ticket: TicketID?) -> Drains {
+    func drains(of changes: Changes, in state: ControllerState, for ticket: TicketID?) -> Drains {
         guard !state.drains.isEmpty else { return [] }
         var drains: Drains = []
         changes.forEach { change in

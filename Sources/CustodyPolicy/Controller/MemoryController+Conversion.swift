@@ -1,5 +1,4 @@
 import Custody
-import Synchronization
 
 // Requests: what has to change, and may it?
 extension MemoryController {

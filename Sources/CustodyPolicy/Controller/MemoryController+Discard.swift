@@ -1,5 +1,4 @@
 public import Custody
-import Synchronization
 
 // Contents.
 extension MemoryController {

@@ -1,5 +1,4 @@
 public import Custody
-import Synchronization
 
 extension MemoryController: GuestRequestHandler {
     /// Answers a guest. It gets as far as its request can go at once, and is told where to go on.
@@ -34,6 +33,7 @@ extension MemoryController: GuestRequestHandler {
     func reply(to error: ConversionError, from page: PageNumber) -> GuestReply {
         switch error.code {
         case .busy, .tooManyPending: .retry(from: page.address)
+        case .backend where error.cause?.code == .disconnected: .retry(from: page.address)
         default: .refused
         }
     }

@@ -1,5 +1,4 @@
-public import Custody
-import Synchronization
+import Custody
 
 // Hand-overs that are pending.
 extension MemoryController {
@@ -41,7 +40,7 @@ extension MemoryController {
         ticket.noteAttempt()
         let handover = Handover(ticket, work)
         if let index = state.claims.firstIndex(where: { $0.work.id == work.id }) {
-            state.claims[index].handover = handover
+            state.register(handover, at: index)
         }
         return handover
     }
@@ -61,19 +60,19 @@ extension MemoryController {
         do {
             try transaction.undo()
         } catch {
-            conclude(work, isChanged: false)
+            conclude(work, .restored)
             backendLost(error)
             throw ConversionError(.backend, "the back end could not take it back", range: work.range, cause: error)
         }
-        conclude(work, isChanged: false)
+        conclude(work, .restored)
         return nil
     }
 
     /// Whether one more hand-over may be pending for the requester: what bounds the guest does not bound the host.
     func mayPend(_ request: ConversionRequest, _ state: ControllerState) -> Bool {
-        guard state.pendingCount < limits.pendingInTotal else { return false }
+        guard state.pending.total < limits.pendingInTotal else { return false }
         let party = request.requester.party
-        return party == .host || state.pendingCount(for: party) < limits.pendingHandovers
+        return party == .host || state.pending[party] < limits.pendingHandovers
     }
 
     /// Lets the back end complete a hand-over, which it may have done already.
@@ -106,7 +105,7 @@ extension MemoryController {
             let transaction = try prepare(handover.work)
             drive(handover, consume transaction)
         } catch {
-            fail(handover, error)
+            postponeOrFail(handover, error)
         }
     }
 
@@ -124,40 +123,56 @@ extension MemoryController {
         do {
             progress = try advance(&transaction)
         } catch {
-            return fail(handover, error)
+            return postponeOrFail(handover, error)
         }
         switch progress {
         case .done(let contents):
-            settle(handover, .completed(contents), isChanged: true)
+            settle(handover, .completed(contents), .changed)
         case .pending(let reference, _):
             handover.keep(consume transaction)
             expect(reference, of: handover)
         case .blocked(let blockers):
             // References that only the back end sees, and that it will not report the end of: ask again later.
-            let retry = handover.work.terms.retry ?? .standard
-            guard let wait = retry.wait(afterAttempts: handover.ticket.attempts) else {
-                let error = BackendError(
-                    .resourcesExhausted,
-                    "given up after \(handover.ticket.attempts) attempts: the pages are still referenced",
-                    range: handover.ticket.range
-                )
-                return fail(handover, .backend(error))
-            }
-            let next = executor.now.advanced(by: wait)
-            emit(.postponed(handover.ticket, blockers, until: next))
-            whenAllKnow(handover.work, isChanged: false) { state in
-                guard let index = state.index(of: handover) else { return }
-                state.claims[index].phase = .draining
-                state.claims[index].lastListener = nil
-            }
-            _ = executor.submit(at: next) { [weak self] in
-                self?.resume { $0.handover === handover }
-            }
+            postpone(handover, blockers, "the pages are still referenced")
         }
     }
 
+    /// Everything has been taken back; the hand-over is tried again after a while, unless it has been often enough.
+    private func postpone(_ handover: Handover, _ blockers: [Blocker], _ cause: String) {
+        let retry = handover.work.terms.retry ?? .standard
+        guard let wait = retry.wait(afterAttempts: handover.ticket.attempts) else {
+            let error = BackendError(
+                .resourcesExhausted,
+                "given up after \(handover.ticket.attempts) attempts: \(cause)",
+                range: handover.ticket.range
+            )
+            return fail(handover, .backend(error))
+        }
+        let next = executor.now.advanced(by: wait)
+        emit(.postponed(handover.ticket, blockers, until: next))
+        putOff(handover)
+        _ = executor.submit(at: next) { [weak self] in
+            self?.resume { $0.handover === handover }
+        }
+    }
+
+    /// Lets a hand-over of which everything has been taken back wait as if it had not begun.
+    func putOff(_ handover: Handover) {
+        whenAllKnow(handover.work, .restored) { state in
+            guard let index = state.index(of: handover) else { return }
+            state.claims[index].phase = .draining
+            state.claims[index].lastListener = nil
+        }
+    }
+
+    /// A back end that cannot reach its guest at the moment does not end a hand-over.
+    private func postponeOrFail(_ handover: Handover, _ refusal: Refusal) {
+        guard case .backend(let error) = refusal, error.code == .disconnected else { return fail(handover, refusal) }
+        postpone(handover, [], "\(error)")
+    }
+
     func fail(_ handover: Handover, _ refusal: Refusal) {
-        settle(handover, refusal.result, isChanged: false)
+        settle(handover, refusal.result, .restored)
         refused(refusal)
     }
 
@@ -166,15 +181,15 @@ extension MemoryController {
         guard var transaction = handover.takeTransaction() else { return fail(handover, refusal) }
         do {
             try transaction.undo()
-            fail(handover, refusal)
+            postponeOrFail(handover, refusal)
         } catch {
             fail(handover, .backend(error))
         }
     }
 
-    func settle(_ handover: Handover, _ result: TicketResult, isChanged: Bool) {
+    func settle(_ handover: Handover, _ result: TicketResult, _ ending: Ending) {
         guard state.withLock({ $0.index(of: handover) }) != nil else { return }
-        conclude(handover.work, isChanged: isChanged)
+        conclude(handover.work, ending)
         if let timer = handover.takeTimer() { executor.withdraw(timer) }
         emit(.settled(handover.ticket, result))
         handover.ticket.settle(result)
@@ -214,7 +229,7 @@ extension MemoryController {
                 return false
             }
         }
-        settle(handover, result, isChanged: false)
+        settle(handover, result, .restored)
         return true
     }
 
@@ -226,65 +241,5 @@ extension MemoryController {
         var first: PageNumber?
         handover.work.changes.forEach { first = first ?? $0.range.intersection(range)?.start }
         return outcome(.pending(handover.ticket, blockers: blockers), range, stoppedAt: first ?? range.start)
-    }
-}
-
-extension MemoryController: BackendObserver {
-    /// Goes on with the hand-over that a change belongs to.
-    public func handoverCompleted(_ reference: BackendHandover, _ committed: consuming CommittedChange) {
-        let end = EarlyEnd(completed: committed)
-        if let handover = take(reference, orKeep: end), let change = end.take() { proceed(handover, with: change) }
-    }
-
-    /// Tells who is still waited for.
-    public func handoverAdvanced(_ reference: BackendHandover, stillHeldBy blockers: [Blocker]) {
-        let ticket = state.withLock { state in
-            state.claims.first { $0.phase == .awaiting(reference) }?.handover?.ticket
-        }
-        if let ticket { emit(.advanced(ticket, blockers)) }
-    }
-
-    /// Ends the hand-over that a change belongs to.
-    public func handoverFailed(_ reference: BackendHandover, _ error: BackendError) {
-        if let handover = take(reference, orKeep: EarlyEnd(failed: error)) { giveUp(handover, .backend(error)) }
-    }
-
-    /// Takes what the guest gives up by itself, by a request like any other of the guest's: rules and listeners see it.
-    public func guestOffers(_ range: PageRange) {
-        // What comes of it is in the events; a refusal leaves the pages where the ledger has them.
-        _ = try? convert(ConversionRequest(range, to: .host, by: .guest(processor: 0)))
-    }
-
-    /// The hand-over that waits for `reference`, from now on `running`; where none does yet, `end` is kept for it.
-    func take(_ reference: BackendHandover, orKeep end: EarlyEnd) -> Handover? {
-        state.withLock { state in
-            guard let index = state.claims.firstIndex(where: { $0.phase == .awaiting(reference) }) else {
-                // What comes after a loss is waited for by nobody.
-                if state.lost == nil { state.early[reference] = end }
-                return nil
-            }
-            state.claims[index].phase = .running
-            return state.claims[index].handover
-        }
-    }
-
-    /// Ends every hand-over; no request succeeds any more.
-    public func backendLost(_ error: BackendError) {
-        // Dropped after the lock: the end of a change that was committed calls the back end.
-        var early: [BackendHandover: EarlyEnd] = [:]
-        defer { early = [:] }
-        let waiting: [Handover]? = state.withLock { state in
-            guard state.lost == nil else { return nil }
-            state.lost = error
-            swap(&early, &state.early)
-            return state.claims.indices.compactMap { index in
-                guard state.claims[index].phase != .running, state.claims[index].phase != .ending else { return nil }
-                state.claims[index].phase = .ending
-                return state.claims[index].handover
-            }
-        }
-        guard let waiting else { return }
-        emit(.lost(error))
-        for handover in waiting { settle(handover, .failed(error), isChanged: false) }
     }
 }

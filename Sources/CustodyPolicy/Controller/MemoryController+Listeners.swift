@@ -1,5 +1,4 @@
 import Custody
-import Synchronization
 
 // Listeners.
 extension MemoryController {

@@ -1,5 +1,4 @@
 import Custody
-import Synchronization
 
 // Carrying changes out.
 extension MemoryController {
@@ -25,10 +24,10 @@ extension MemoryController {
         do { progress = try advance(&transaction) } catch { throw refuse(work, error) }
         switch progress {
         case .done(let contents):
-            conclude(work, isChanged: true)
+            conclude(work, .changed)
             return outcome(.completed, work.range, work.changes.pageCount, contents)
         case .blocked(let blockers):
-            conclude(work, isChanged: false)
+            conclude(work, .restored)
             return outcome(.blocked(by: blockers), work.range, stoppedAt: work.changes[0].range.start)
         case .pending(let reference, let blockers):
             return try register(work, consume transaction, reference, blockers)
@@ -56,25 +55,30 @@ extension MemoryController {
         }
     }
 
-    /// Ends a claim: its pages are in the new ownership, or in the one before.
-    func conclude(_ work: Work, isChanged: Bool) {
+    /// Ends a claim.
+    func conclude(_ work: Work, _ ending: Ending) {
         var box: UInt64?
-        let period = isChanged && work.request.target == .shared ? work.terms.returnsAfter : nil
+        let period = ending.isChanged && work.request.target == .shared ? work.terms.returnsAfter : nil
         let due = period.map { executor.now.advanced(by: $0) }
-        whenAllKnow(work, isChanged: isChanged) { state in
-            state.conclude(work, isChanged: isChanged)
+        whenAllKnow(work, ending) { state in
+            state.conclude(work, ending)
             if let period, let due { box = state.timeBoxes.open(work.changes, TimeBox(due: due, period: period)) }
         }
-        if let pool { work.changes.forEach { giveBack($0, isChanged, to: pool) } }
+        if let pool { work.changes.forEach { settle($0, ending, with: pool) } }
         if let box, let due { watch(box, until: due) }
     }
 
-    private func giveBack(_ change: OwnershipChange, _ isChanged: Bool, to pool: SharedPool) {
-        if (isChanged ? change.from : change.to) == .shared { pool.giveBack(change.range.count) }
+    /// A pool was charged with what is shared, and with what was going to be.
+    private func settle(_ change: OwnershipChange, _ ending: Ending, with pool: SharedPool) {
+        let wasCharged = change.from == .shared || change.to == .shared
+        ending.forEachRun(of: change) { range, final in
+            if wasCharged, final != .shared { pool.giveBack(range.count) }
+            if !wasCharged, final == .shared { pool.charge(range.count) }
+        }
     }
 
     /// Does the last step of a claim, once the listeners that joined meanwhile know what they need to.
-    func whenAllKnow(_ work: Work, isChanged: Bool, _ body: (inout ControllerState) -> Void) {
+    func whenAllKnow(_ work: Work, _ ending: Ending, _ body: (inout ControllerState) -> Void) {
         while true {
             let late: [ListenerPort] = state.withLock { state in
                 let index = state.listeners.isEmpty ? nil : state.claims.firstIndex { $0.work.id == work.id }
@@ -87,12 +91,22 @@ extension MemoryController {
                 return []
             }
             guard !late.isEmpty else { return }
-            for port in late { port.offer(work.changes, isChanged: isChanged) }
+            tell(late, work, ending)
+        }
+    }
+
+    /// Tells listeners what has become of pages. Whoever refuses what it is to have is a listener no more.
+    func tell(_ listeners: [ListenerPort], _ work: Work, _ ending: Ending) {
+        for port in listeners {
+            do { try port.follow(work.changes, ending) } catch {
+                remove(port.id)
+                emit(.dismissed(port.id, port.listener.name, error))
+            }
         }
     }
 
     private func refuse(_ work: Work, _ refusal: Refusal) -> ConversionError {
-        conclude(work, isChanged: false)
+        conclude(work, .restored)
         refused(refusal)
         return refusal.error(for: work.range)
     }

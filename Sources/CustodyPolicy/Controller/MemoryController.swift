@@ -1,5 +1,4 @@
 public import Custody
-import Synchronization
 
 /// The one place that decides who owns which page of a guest, whatever carries it out.
 ///
@@ -20,7 +19,7 @@ public final class MemoryController: Sendable {
     let observer: (any ControllerObserver)?
     let executor: any CompletionExecutor
     let pool: SharedPool?
-    let state: Mutex<ControllerState>
+    let state: Locked<ControllerState>
 
     /// A controller of the back end's guest. A back end has one controller for life.
     ///
@@ -42,7 +41,7 @@ public final class MemoryController: Sendable {
         self.pool = pool
         let state = ControllerState(ownership: backend.initialOwnership, layout: layout)
         pool?.charge(state.tally.exposed)
-        self.state = Mutex(state)
+        self.state = Locked(state)
         backend.report(to: self)
     }
 

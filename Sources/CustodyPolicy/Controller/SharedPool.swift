@@ -1,4 +1,4 @@
-import Synchronization
+import Custody
 
 /// A bound on the shared pages of several guests together: what a host can afford to have mapped and pinned.
 ///
@@ -8,7 +8,7 @@ import Synchronization
 public final class SharedPool: Sendable {
     /// The largest number of shared base pages.
     public let pages: UInt64
-    private let used = Mutex<UInt64>(0)
+    private let used = Locked<UInt64>(0)
 
     /// A pool of so many base pages.
     public init(pages: UInt64) { self.pages = pages }

@@ -51,11 +51,11 @@ public struct OwnershipTally: Sendable, Hashable, Codable {
         if change.to == .shared { exposed += count }
     }
 
-    /// A change has been made, or taken back.
-    mutating func end(_ change: OwnershipChange, isChanged: Bool) {
-        let count = change.range.count
+    /// A change is over: so many of its pages are in this ownership.
+    mutating func end(_ change: OwnershipChange, _ count: UInt64, _ ownership: Ownership) {
         inTransit -= count
-        self[isChanged ? change.to : change.from] += count
-        if (isChanged ? change.from : change.to) == .shared { exposed -= count }
+        self[ownership] += count
+        if change.from == .shared || change.to == .shared { exposed -= count }
+        if ownership == .shared { exposed += count }
     }
 }

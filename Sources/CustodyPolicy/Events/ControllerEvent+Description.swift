@@ -24,9 +24,11 @@ extension ControllerEvent.Kind: CustomStringConvertible {
             "lease refused: \(kind.rawValue) of \(range) to \(holder), \(error)"
         case .released(_, let kind, let range, let holder): "released: \(kind.rawValue) of \(range) by \(holder)"
         case .vetoed(let listener, let veto): "vetoed by \(listener): \(veto.reason)"
+        case .dismissed(_, let listener, let veto): "\(listener) is no listener any more: \(veto.reason)"
         case .discarded(let range, let error):
             error.map { "not discarded: contents of \(range), \($0)" } ?? "discarded: contents of \(range)"
         case .marked(let name): "marked: \(name)"
+        case .reconnected(let found): "back end reconnected: \(found)"
         case .lost(let error): "back end lost: \(error)"
         }
     }

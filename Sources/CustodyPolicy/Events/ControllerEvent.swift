@@ -34,10 +34,15 @@ public struct ControllerEvent: Sendable {
         case released(LeaseID, LeaseKind, PageRange, Holder)
         /// A listener has refused a change, by its name.
         case vetoed(String, ListenerVeto)
+        /// A listener refused pages that it was offered after it had joined: it has been told that it has none, and is a
+        /// listener no more.
+        case dismissed(ListenerID, String, ListenerVeto)
         /// Contents have been discarded, or could not be.
         case discarded(PageRange, BackendError?)
         /// The host has set a mark for the policy.
         case marked(String)
+        /// The back end has reached its guest again.
+        case reconnected(Reconciliation)
         /// The back end is gone.
         case lost(BackendError)
     }

@@ -1,5 +1,4 @@
 import Custody
-import Synchronization
 
 /// What devices reach of the guest's memory: exactly what the host may touch, mapped and unmapped run by run.
 ///
@@ -22,7 +21,7 @@ public final class DMAMap: OwnershipListener {
     /// The name by which events and errors call it.
     public let name: String
     private let mapper: any DMAMapper
-    private let counts = Mutex(Statistics())
+    private let counts = Locked(Statistics())
 
     /// A map that is carried out by `mapper`.
     public init(_ mapper: any DMAMapper, name: String = "iommu") {

@@ -5,6 +5,10 @@
 /// after. Each maximal run of pages is one call, never one a page, and only what differs from what the listener was
 /// told before. It is called on the thread that carries the change out, under no lock of the controller, perhaps on
 /// several threads at once for pages that do not overlap. It must not wait for a conversion.
+///
+/// It reaches all that the host may touch, or it is no listener: one that joins while pages change hands is offered them
+/// when they have, and where it refuses them it is dismissed. It is told to give up all that it has, which it cannot
+/// refuse, and the event `dismissed` says why.
 public protocol OwnershipListener: AnyObject, Sendable {
     /// The name by which events and errors call it.
     var name: String { get }

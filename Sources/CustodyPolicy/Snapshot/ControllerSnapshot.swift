@@ -1,5 +1,4 @@
 public import Custody
-import Synchronization
 
 /// All that a controller knows at one moment, as a value: to look at, to compare, to keep, to go on from.
 ///

@@ -1,5 +1,4 @@
 public import Custody
-import Synchronization
 
 extension MemoryController {
     /// A controller that goes on from a snapshot, for a monitor that was started again with the guest still there.

@@ -2,7 +2,6 @@ import Custody
 import CustodyPolicy
 import CustodyTestSupport
 import SimulationBackend
-import Synchronization
 import Testing
 
 /// The ready-made listener: one call a run, a failure is a veto.
@@ -13,9 +12,9 @@ import Testing
             var failures: [BackendError] = []
             var violations = 0
         }
-        let state: Mutex<State>
+        let state: Locked<State>
 
-        init(_ bounds: PageRange) { state = Mutex(State(mapped: PageRunMap(bounds: bounds, state: false))) }
+        init(_ bounds: PageRange) { state = Locked(State(mapped: PageRunMap(bounds: bounds, state: false))) }
 
         func fail(_ error: BackendError) { state.withLock { $0.failures.append(error) } }
 

@@ -2,14 +2,13 @@ import Custody
 import CustodyPolicy
 import CustodyTestSupport
 import SimulationBackend
-import Synchronization
 import Testing
 
 /// Two phases, vetoes at every point, and those who come late.
 @Suite struct ListenerTests {
     /// All that happens, in one list.
     private final class Order: Sendable {
-        private let words = Mutex<[String]>([])
+        private let words = Locked<[String]>([])
         func note(_ word: String) { words.withLock { $0.append(word) } }
         func take() -> [String] {
             words.withLock { words in
@@ -263,6 +262,35 @@ import Testing
         stage.check("\(phase), \(end)")
     }
 
+    /// A device that cannot reach what the guest takes for shared must not go on as if it could.
+    @Test func whoeverRefusesWhatItIsOfferedLateIsDismissedAndHasNothing() throws {
+        let stage = try Stage(1, initially: .private)
+        let fixture = stage.fixture
+        try fixture.convert(20..<28, to: .shared)
+        try fixture.convert(40..<44, to: .shared)
+        fixture.backend.plan { $0.commit[3] = .pend }
+        let ticket = try #require(try fixture.convert(0..<8, to: .shared).ticket)
+        let late = RecordingListener("late", bounds: fixture.controller.layout.bounds)
+        try fixture.controller.add(late)
+        #expect(late.live == fixture.hostMap, "it has all that there is")
+        // While the change that it is offered ends, it is in the middle of another one.
+        fixture.backend.plan { $0.commit[4] = .pend }
+        let other = try #require(try fixture.convert(40..<44, to: .private).ticket)
+        late.veto(1)
+        fixture.backend.complete(try #require(fixture.backend.waiting.first))
+        #expect(ticket.result?.word == "completed", "the others are not held up")
+        #expect(late.live.isUniform(fixture.controller.layout.bounds, false))
+        #expect(fixture.events.words.count { $0 == "late" } == 1)
+        let told = late.calls.count
+        #expect(other.cancel())
+        #expect(late.live.isUniform(fixture.controller.layout.bounds, false), "what comes back is taken away")
+        #expect(late.calls.count == told + 3, "rolled back, and given up")
+        try fixture.convert(20..<24, to: .private)
+        try fixture.convert(50..<54, to: .shared)
+        #expect(late.calls.count == told + 3 && late.open == [] && late.violations == [])
+        stage.check("the other one has everything")
+    }
+
     @Test func whoeverLeavesIsToldNothingAnyMore() throws {
         let stage = try Stage(1)
         let late = RecordingListener("late", bounds: stage.fixture.controller.layout.bounds)
@@ -305,8 +333,8 @@ import Testing
             let fixture = try ControllerFixture(pages: 0..<24)
             let bounds = fixture.controller.layout.bounds
             var listeners: [(id: ListenerID, listener: RecordingListener)] = []
-            let reached = Mutex<[RecordingListener]>([])
-            let wrong = Mutex<[String]>([])
+            let reached = Locked<[RecordingListener]>([])
+            let wrong = Locked<[String]>([])
             fixture.backend.atEachCall { call in
                 guard case .commit(let change) = call, change.to == .private else { return }
                 for listener in reached.withLock({ $0 }) where !listener.live.isUniform(change.range, false) {
@@ -355,10 +383,9 @@ import Testing
             fixture.clock.drain()
             #expect(fixture.backend.waiting.isEmpty && fixture.controller.pendingTickets.isEmpty)
             for (_, listener) in listeners {
-                // Whoever refuses what it is told late goes without.
-                let hostMap = fixture.hostMap
-                let isRight = listener.live == hostMap || listener.liveOrDeclined.covers(hostMap, and: listener.live)
-                #expect(isRight, "CUSTODY_SEED=\(seed), sequence \(sequence)")
+                let isDismissed = fixture.events.dismissed.contains(listener.name)
+                let expected = isDismissed ? PageRunMap(bounds: bounds, state: false) : fixture.hostMap
+                #expect(listener.live == expected, "CUSTODY_SEED=\(seed), sequence \(sequence)")
                 #expect(listener.violations == [] && listener.open == [])
             }
             #expect(fixture.controller.pendingTickets.isEmpty && fixture.backend.openChanges.isEmpty)
@@ -367,14 +394,6 @@ import Testing
             #expect(wrong.withLock { $0 } == [], "CUSTODY_SEED=\(seed), sequence \(sequence)")
         }
         #expect(vetoes > 100, "the stories are about something")
-    }
-}
-
-extension PageRunMap<Bool> {
-    /// Whether all pages of `wanted` are in here, and all of `had` are wanted.
-    fileprivate func covers(_ wanted: PageRunMap<Bool>, and had: PageRunMap<Bool>) -> Bool {
-        wanted.runs.allSatisfy { !$0.state || isUniform($0.range, true) }
-            && had.runs.allSatisfy { !$0.state || wanted.isUniform($0.range, true) }
     }
 }
 

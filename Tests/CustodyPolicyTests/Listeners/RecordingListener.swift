@@ -1,6 +1,5 @@
 import Custody
 import CustodyPolicy
-import Synchronization
 
 /// A listener that keeps book as an IOMMU would: what it prepares for takes effect at once.
 final class RecordingListener: OwnershipListener {
@@ -23,7 +22,6 @@ final class RecordingListener: OwnershipListener {
     private struct State {
         var calls: [Call] = []
         var live: PageRunMap<Bool>
-        var declined: PageRunMap<Bool>
         var prepares = 0
         var vetoes: Set<Int> = []
         var open: [HostAccessChange] = []
@@ -32,25 +30,16 @@ final class RecordingListener: OwnershipListener {
     }
 
     let name: String
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     init(_ name: String = "iommu", bounds: PageRange) {
         self.name = name
-        let none = PageRunMap(bounds: bounds, state: false)
-        state = Mutex(State(live: none, declined: none))
+        state = Locked(State(live: PageRunMap(bounds: bounds, state: false)))
     }
 
     var calls: [Call] { state.withLock { $0.calls } }
     /// The pages that it reaches, as runs.
     var live: PageRunMap<Bool> { state.withLock { $0.live } }
-    /// The pages that it reaches, and those that it was offered last and did not take.
-    var liveOrDeclined: PageRunMap<Bool> {
-        state.withLock { state in
-            var all = state.live
-            for run in state.declined.runs where run.state { all.set(run.range, to: true) }
-            return all
-        }
-    }
     var violations: [String] { state.withLock { $0.violations } }
     /// What it has prepared for and not been told the end of.
     var open: [HostAccessChange] { state.withLock { $0.open } }
@@ -68,7 +57,6 @@ final class RecordingListener: OwnershipListener {
             if !state.live.isUniform(change.range, !change.isGranted) {
                 state.violations.append("prepare \(change), which is so already in part")
             }
-            state.declined.set(change.range, to: isVetoed && change.isGranted)
             if !isVetoed {
                 state.live.set(change.range, to: change.isGranted)
                 state.open.append(change)

@@ -3,7 +3,6 @@ import CustodyPolicy
 import CustodyTestSupport
 import Foundation
 import SimulationBackend
-import Synchronization
 import Testing
 
 @Suite struct SnapshotTests {
@@ -134,7 +133,7 @@ import Testing
 
     /// What a thread saw that took snapshots all the while.
     private final class Sightings: Sendable {
-        let seen = Mutex<(handovers: Int, wrong: [String])>((0, []))
+        let seen = Locked<(handovers: Int, wrong: [String])>((0, []))
 
         func take(_ snapshot: ControllerSnapshot) {
             seen.withLock { seen in

@@ -1,5 +1,4 @@
 @testable import Custody
-import Synchronization
 import Testing
 
 @Suite(.timeLimit(.minutes(10))) struct ThreadExecutorTests {

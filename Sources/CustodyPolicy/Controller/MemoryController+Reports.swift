@@ -1,0 +1,62 @@
+public import Custody
+
+// What the back end reports.
+extension MemoryController: BackendObserver {
+    /// Goes on with the hand-over that a change belongs to.
+    public func handoverCompleted(_ reference: BackendHandover, _ committed: consuming CommittedChange) {
+        let end = EarlyEnd(completed: committed)
+        if let handover = take(reference, orKeep: end), let change = end.take() { proceed(handover, with: change) }
+    }
+
+    /// Tells who is still waited for.
+    public func handoverAdvanced(_ reference: BackendHandover, stillHeldBy blockers: [Blocker]) {
+        let ticket = state.withLock { state in
+            state.claims.first { $0.phase == .awaiting(reference) }?.handover?.ticket
+        }
+        if let ticket { emit(.advanced(ticket, blockers)) }
+    }
+
+    /// Ends the hand-over that a change belongs to.
+    public func handoverFailed(_ reference: BackendHandover, _ error: BackendError) {
+        if let handover = take(reference, orKeep: EarlyEnd(failed: error)) { giveUp(handover, .backend(error)) }
+    }
+
+    /// Takes what the guest gives up by itself, by a request like any other of the guest's: rules and listeners see it.
+    public func guestOffers(_ range: PageRange) {
+        // What comes of it is in the events; a refusal leaves the pages where the ledger has them.
+        _ = try? convert(ConversionRequest(range, to: .host, by: .guest(processor: 0)))
+    }
+
+    /// The hand-over that waits for `reference`, from now on `running`; where none does yet, `end` is kept for it.
+    func take(_ reference: BackendHandover, orKeep end: EarlyEnd) -> Handover? {
+        state.withLock { state in
+            guard let index = state.claims.firstIndex(where: { $0.phase == .awaiting(reference) }) else {
+                // What comes after a loss is waited for by nobody.
+                if state.lost == nil { state.early[reference] = end }
+                return nil
+            }
+            state.claims[index].phase = .running
+            return state.claims[index].handover
+        }
+    }
+
+    /// Ends every hand-over; no request succeeds any more.
+    public func backendLost(_ error: BackendError) {
+        // Dropped after the lock: the end of a change that was committed calls the back end.
+        var early: [BackendHandover: EarlyEnd] = [:]
+        defer { early = [:] }
+        let waiting: [Handover]? = state.withLock { state in
+            guard state.lost == nil else { return nil }
+            state.lost = error
+            swap(&early, &state.early)
+            return state.claims.indices.compactMap { index in
+                guard state.claims[index].phase != .running, state.claims[index].phase != .ending else { return nil }
+                state.claims[index].phase = .ending
+                return state.claims[index].handover
+            }
+        }
+        guard let waiting else { return }
+        emit(.lost(error))
+        for handover in waiting { settle(handover, .failed(error), .restored) }
+    }
+}

@@ -1,6 +1,5 @@
 import Custody
 import CustodyProtocols
-import Synchronization
 
 // Regions that come and go as memory modules do: the guest is asked for them, and answers when it likes.
 extension SimulationBackend {

@@ -1,6 +1,5 @@
 public import Custody
 import CustodyProtocols
-import Synchronization
 
 // Processes beside this one. They are no part of the kernel's protocol: what they may do is decided when they come.
 extension SimulationBackend: Neighbours, MemoryMeter {

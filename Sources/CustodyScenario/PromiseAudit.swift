@@ -83,7 +83,8 @@ struct PromiseAudit {
             for difference in found.ownership {
                 if let after = difference.after { ownership.set(difference.range, to: after) }
             }
-        case .malformed, .decided, .prepared, .committed, .finished, .failed, .postponed, .advanced, .leaseRefused, .vetoed,
+        case .malformed, .decided, .prepared, .committed, .finished, .failed, .postponed, .advanced, .leaseRefused,
+            .vetoed,
             .dismissed, .discarded, .marked, .lost:
             break
         }

@@ -96,9 +96,11 @@ let package = Package(
             pkgConfig: "libxml-2.0",
             providers: [.apt(["libxml2-dev"])]
         ),
+        .target(name: "CLibvirtHost", path: "Plugins/CLibvirtHost"),
         .target(
             name: "LibvirtBackend",
             dependencies: [
+                "CLibvirtHost",
                 "Custody", "GuestChannel", .target(name: "CLibvirt", condition: libvirt),
                 .target(name: "CLibXML2", condition: libvirt),
             ],

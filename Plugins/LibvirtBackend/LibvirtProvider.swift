@@ -1,63 +1,121 @@
 #if Libvirt
 import CLibvirt
 public import Custody
+import Glibc
 
-/// The place of domains that libvirt manages. It can be looked at; guests cannot be made with it yet.
+/// The back end ‘libvirt’, for a registry: domains that libvirt manages, whose memory comes and goes by modules.
 ///
-/// Compiled in with the package trait `Libvirt`, which needs the headers of libvirt.
+/// Compiled in with the package trait `Libvirt`, which needs the headers of libvirt. The keys of its section are those of
+/// ``LibvirtOptions``.
 public struct LibvirtProvider: BackendProvider {
     /// The name that a configuration uses.
     public let name = "libvirt"
     /// What it is.
-    public let summary = "a domain that libvirt manages: ownership of whole regions"
+    public let summary =
+        "a domain that libvirt manages: memory modules that come, go, and are shared or private by page"
 
     /// The provider.
     public init() {}
 
-    /// Reports the version of libvirt, and that this back end makes no guests yet.
+    /// Looks for the driver in this process, and for the daemons of this user and of the machine. Nothing is started.
     public func probe() -> [BackendProbe] {
         [
-            BackendProbe(
-                backend: name,
-                unavailable: LibvirtProvider.notThereYet,
-                capabilities: LibvirtProvider.capabilities,
-                remarks: [LibvirtProvider.libraryVersion]
-            )
+            probe("embed", unavailable: LibvirtProvider.obstacleToEmbedding, LibvirtProvider.embeddedRemarks),
+            probe(
+                "session",
+                unavailable: LibvirtProvider.obstacleToSession,
+                ["the daemon of this user: qemu:///session"]
+            ),
+            probe(
+                "system",
+                unavailable: LibvirtProvider.obstacleToSystem,
+                ["the daemon of this machine: qemu:///system"]
+            ),
         ]
     }
 
-    /// Accepts no key.
-    public func check(_ options: ConfigurationSection) throws(ConfigurationError) { try options.finish() }
+    /// Reads the options.
+    public func check(_ options: ConfigurationSection) throws(ConfigurationError) { _ = try LibvirtOptions(options) }
 
-    /// Always fails: this back end makes no guests yet.
+    /// Makes a domain, or finds one.
     public func makeBackend(
         for guest: GuestConfiguration,
         options: ConfigurationSection
     ) throws(BackendCreationError) -> any MemoryBackend {
-        do { try options.finish() } catch { throw .configuration(error) }
-        throw .backend(LibvirtProvider.notThereYet)
+        let settings: LibvirtOptions
+        do throws(ConfigurationError) { settings = try LibvirtOptions(options) } catch { throw .configuration(error) }
+        do throws(BackendError) { return try LibvirtBackend(guest, options: settings) } catch { throw .backend(error) }
     }
 
-    private static let notThereYet = BackendError(
-        .unsupported,
-        "changes of ownership are not implemented for libvirt domains; use kvm or simulation"
-    )
+    private func probe(_ mode: String, unavailable: BackendError?, _ remarks: [String]) -> BackendProbe {
+        BackendProbe(
+            backend: name,
+            mode: mode,
+            unavailable: unavailable,
+            capabilities: .libvirt(granularity: .base),
+            remarks: remarks
+        )
+    }
 
-    /// Hot-plugged DIMMs are the unit in which a domain's memory can come and go: 1 MiB at the least, so the next
-    /// page size above it is what this back end is going to promise.
-    private static let capabilities = Capabilities(
-        granularity: .large,
-        enforcement: .none,
-        contents: .init(toPrivate: .unspecified, toShared: .unspecified, toHost: .unspecified),
-        pendingHandovers: .ledger,
-        transitAccess: .asBefore,
-        maximumProcessors: 0,
-        maximumGuestBytes: 0
-    )
+    // MARK: What is there
+
+    private static var embeddedRemarks: [String] {
+        [
+            "the driver runs in this process, by \(libraryVersion): no daemon",
+            geteuid() == 0
+                ? "other processes are kept from opening private memory by fanotify(7)"
+                : "other processes are kept from opening private memory by its file's permissions, which do not stop root",
+            "a guest that has been asked for a module cannot be told that it is not wanted any more",
+        ]
+    }
+
+    private static var obstacleToEmbedding: BackendError? {
+        let driver = "libvirt_driver_qemu.so"
+        let folders = ["/usr/lib/\(machine)-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"]
+        guard folders.contains(where: { isThere("\($0)/libvirt/connection-driver/\(driver)") }) else {
+            return BackendError(.unavailable, "libvirt's driver for QEMU is not installed: \(driver)")
+        }
+        return obstacleToEmulation ?? EmbeddedRoot.obstacle
+    }
+
+    private static var obstacleToSession: BackendError? {
+        guard geteuid() != 0 else {
+            return BackendError(.unavailable, "root has no session: qemu:///system is its daemon")
+        }
+        let folder = unsafe getenv("XDG_RUNTIME_DIR").map { unsafe String(cString: $0) } ?? "/run/user/\(geteuid())"
+        guard isThere("\(folder)/libvirt/libvirt-sock") || isThere("/usr/sbin/libvirtd") else {
+            return BackendError(.unavailable, "no daemon listens below \(folder)/libvirt, and none can be started")
+        }
+        return obstacleToEmulation
+    }
+
+    private static var obstacleToSystem: BackendError? {
+        let sockets = ["/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock"]
+        guard let socket = sockets.first(where: isThere) else {
+            return BackendError(.unavailable, "no daemon listens at \(sockets.joined(separator: " or "))")
+        }
+        guard unsafe access(socket, W_OK) == 0 else {
+            return BackendError(.unavailable, "this user may not connect to \(socket)")
+        }
+        return obstacleToEmulation
+    }
+
+    private static var obstacleToEmulation: BackendError? {
+        let emulator = DomainConfiguration.defaultEmulator
+        return isThere(emulator) ? nil : BackendError(.unavailable, "there is no \(emulator)")
+    }
+
+    private static func isThere(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
+
+    #if arch(arm64)
+    private static let machine = "aarch64"
+    #else
+    private static let machine = "x86_64"
+    #endif
 
     private static var libraryVersion: String {
         var version: UInt = 0
-        guard unsafe virGetVersion(&version, nil, nil) == 0 else { return "libvirt does not tell its version" }
+        guard unsafe virGetVersion(&version, nil, nil) == 0 else { return "a libvirt that does not tell its version" }
         return "libvirt \(version / 1_000_000).\(version / 1000 % 1000).\(version % 1000)"
     }
 }

@@ -137,7 +137,7 @@ import Testing
         ("  x: 1\n", "s.yaml:3:3: error: ‘steps’ must be a list, not a mapping"),
         (
             "  - {guest: null, at: 0, size: 4KiB}\n",
-            "s.yaml:3:13: error: ‘guest’ must be one of write, read, request, not nothing"
+            "s.yaml:3:13: error: ‘guest’ must be one of write, read, request, removals, not nothing"
         ),
     ])
     func faultyStepsAreRefusedWithTheirPlace(steps: String, message: String) {

@@ -11,9 +11,16 @@ package enum HostCall: String, Sendable, Hashable, CaseIterable {
     case unlink
     case map = "mmap"
     case protect = "mprotect"
+    case copy = "process_vm_readv"
+    case status = "fstat"
+    case seek = "lseek"
+    case mode = "fchmod"
+    case owner = "fchown"
     case lease = "fcntl (F_SETLEASE)"
     case watch = "inotify_add_watch"
+    case sentry = "fanotify_init"
     case deny = "fanotify_mark"
+    case neighbour = "fork"
     case scan = "opendir (/proc)"
     case write
     case rename

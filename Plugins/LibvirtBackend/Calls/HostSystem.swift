@@ -48,8 +48,22 @@ extension CallGate {
         }
     }
 
+    /// Takes a name away; one that is not there is no error.
+    func remove(_ path: String) throws(HostError) {
+        do throws(HostError) {
+            try host(.unlink, path) { unsafe Int(unlink(path)) }
+        } catch {
+            guard error.errno == ENOENT else { throw error }
+        }
+    }
+
     /// Writes a small file, so that there is either the one before or this one, whole.
     func replace(_ path: String, with text: String) throws(HostError) {
+        try replace(path, with: Array(text.utf8))
+    }
+
+    /// Writes a file, so that there is either the one before or this one, whole.
+    func replace(_ path: String, with content: [UInt8]) throws(HostError) {
         let temporary = "\(path).\(getpid()).new"
         let descriptor = try OwnedFile(
             temporary,
@@ -58,7 +72,7 @@ extension CallGate {
             gate: self
         )
         do throws(HostError) {
-            var bytes = Array(text.utf8)[...]
+            var bytes = content[...]
             while !bytes.isEmpty {
                 let chunk = Array(bytes)
                 let written = try host(.write, temporary) {

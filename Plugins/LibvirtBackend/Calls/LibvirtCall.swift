@@ -13,6 +13,7 @@ package enum LibvirtCall: String, Sendable, Hashable, CaseIterable {
     case lookUpByUUID = "virDomainLookupByUUIDString"
     case define = "virDomainDefineXMLFlags"
     case undefine = "virDomainUndefineFlags"
+    case createTransient = "virDomainCreateXML"
     case create = "virDomainCreateWithFlags"
     case destroy = "virDomainDestroyFlags"
     case suspend = "virDomainSuspend"

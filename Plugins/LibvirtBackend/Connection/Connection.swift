@@ -77,6 +77,15 @@ import Glibc
         return unsafe Domain(domain, gate)
     }
 
+    /// Starts a domain that is gone when it has ended.
+    package func create(_ description: XMLElement) throws(VirError) -> Domain {
+        let xml = description.text
+        let domain = try unsafe gate.object(.createTransient) {
+            unsafe virDomainCreateXML(pointer, xml, UInt32(VIR_DOMAIN_START_VALIDATE.rawValue))
+        }
+        return unsafe Domain(domain, gate)
+    }
+
     /// The names of all domains, running or not, sorted.
     package func domainNames() throws(VirError) -> [String] {
         var list: UnsafeMutablePointer<OpaquePointer?>?

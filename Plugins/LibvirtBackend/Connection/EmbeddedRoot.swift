@@ -39,14 +39,7 @@ package struct EmbeddedRoot: Sendable, Hashable {
                 "the root ‘\(path)’ must be an absolute path of at most \(EmbeddedRoot.longestPath) bytes"
             )
         }
-        let hasUser = unsafe getpwnam("libvirt-qemu") != nil
-        guard geteuid() != 0 || hasUser else {
-            throw BackendError(
-                .unavailable,
-                "libvirt as root needs the user ‘libvirt-qemu’: "
-                    + "useradd --system --no-create-home --user-group --shell /usr/sbin/nologin libvirt-qemu"
-            )
-        }
+        if let obstacle = EmbeddedRoot.obstacle { throw obstacle }
         do throws(HostError) {
             try gate.makeDirectory(path + "/etc")
             try gate.makeDirectory(memory)
@@ -54,6 +47,17 @@ package struct EmbeddedRoot: Sendable, Hashable {
         } catch {
             throw BackendError(.unavailable, "the root of libvirt's driver cannot be made", cause: error)
         }
+    }
+
+    /// Why no such driver can be had by this user; `nil` where one can.
+    static var obstacle: BackendError? {
+        let hasUser = unsafe getpwnam("libvirt-qemu") != nil
+        guard geteuid() == 0, !hasUser else { return nil }
+        return BackendError(
+            .unavailable,
+            "libvirt as root needs the user ‘libvirt-qemu’: "
+                + "useradd --system --no-create-home --user-group --shell /usr/sbin/nologin libvirt-qemu"
+        )
     }
 
     /// What the driver reads: QEMU runs as this user, with nothing around it that needs a daemon or root.

@@ -23,6 +23,12 @@ import CLibvirt
 
     deinit { unsafe virDomainFree(pointer) }
 
+    /// One more reference to the same domain.
+    package func share() -> Domain {
+        unsafe virDomainRef(pointer)
+        return unsafe Domain(pointer, gate)
+    }
+
     static func uuid(of pointer: OpaquePointer) -> String? {
         var text = [CChar](repeating: 0, count: Int(VIR_UUID_STRING_BUFLEN))
         guard unsafe virDomainGetUUIDString(pointer, &text) == 0 else { return nil }

@@ -28,8 +28,12 @@ package struct DomainConfiguration: Sendable, Hashable {
     package var kernel: (image: String, initrd: String?, commandLine: String?)?
     /// The socket of the first serial port, which QEMU makes.
     package var serialSocket: String?
+    /// The socket of the second serial port, which QEMU makes: the micro guest's channel.
+    package var channelSocket: String?
+    /// What is kept with the domain, and means nothing to libvirt.
+    package var metadata: [XMLElement] = []
     /// The program that runs the guest.
-    package var emulator = "/usr/bin/qemu-system-x86_64"
+    package var emulator = DomainConfiguration.defaultEmulator
     /// More devices, as libvirt describes them.
     package var devices: [XMLElement] = []
 
@@ -45,6 +49,9 @@ package struct DomainConfiguration: Sendable, Hashable {
     }
 
     package func hash(into hasher: inout Hasher) { hasher.combine(description) }
+
+    /// QEMU, where distributions have it.
+    static let defaultEmulator = "/usr/bin/qemu-system-x86_64"
 
     /// Where the i440fx machine has its hot-pluggable memory: from 4 GiB on, as long as the rest ends below.
     package static let regionsBase: UInt64 = 4 << 30
@@ -67,9 +74,9 @@ package struct DomainConfiguration: Sendable, Hashable {
             XMLElement("controller", ["type": "usb", "model": "none"]),
             XMLElement("memballoon", ["model": "none"]),
         ]
-        if let serialSocket {
+        for socket in [serialSocket, channelSocket].compactMap(\.self) {
             machine.append(
-                XMLElement("serial", ["type": "unix"], [XMLElement("source", ["mode": "bind", "path": serialSocket])])
+                XMLElement("serial", ["type": "unix"], [XMLElement("source", ["mode": "bind", "path": socket])])
             )
         }
         for device in devices {
@@ -85,7 +92,7 @@ package struct DomainConfiguration: Sendable, Hashable {
             "domain",
             ["type": accelerator.rawValue],
             [
-                XMLElement("name", text: name),
+                XMLElement("name", text: name), XMLElement("metadata", [:], metadata),
                 XMLElement("maxMemory", ["slots": "\(slots)", "unit": "MiB"], text: "\(most)"),
                 XMLElement("memory", ["unit": "MiB"], text: "\(base)"),
                 XMLElement("vcpu", text: "\(processors)"),

@@ -1,0 +1,66 @@
+/* What the kernel offers to the owner of a memory file, where the C library's interface cannot be called from Swift. */
+#ifndef CLIBVIRT_HOST_H
+#define CLIBVIRT_HOST_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* All functions return -1 and set errno where they fail. */
+
+/*
+ * Copies bytes of this process: `into` nonzero from `buffer` to `window`, else from `window` to `buffer`. The kernel does
+ * it (process_vm_readv(2)), so that a page that may not be touched is a short count or EFAULT, never a signal.
+ */
+ssize_t clibvirt_copy(void *buffer, void *window, size_t count, int into);
+
+/* Takes the memory of part of a file from the system, or gives it back (fallocate(2)); the next data or hole (lseek(2)). */
+int clibvirt_allocate(int file, off_t offset, off_t length);
+int clibvirt_discard(int file, off_t offset, off_t length);
+off_t clibvirt_seek(int file, off_t offset, int data);
+
+/* What one thread wakes another one with that sleeps in poll(2) (eventfd(2)). */
+int clibvirt_bell_open(void);
+int clibvirt_bell_ring(int bell);
+
+/* Whether nobody else has the file open: takes a write lease (fcntl(2), F_SETLEASE) and gives it back. EAGAIN if not. */
+int clibvirt_lease(int file);
+
+/* An inotify(7) descriptor; a watch for the last close of a file by somebody, by its descriptor; the next event's watch. */
+int clibvirt_watch_open(void);
+int clibvirt_watch_add(int watch, int file);
+int clibvirt_watch_next(int watch, int *numbers, int capacity);
+
+/* A fanotify(7) group that is asked before a file is opened; EPERM without CAP_SYS_ADMIN. */
+int clibvirt_guard_open(void);
+int clibvirt_guard_mark(int guard, int file, int marked);
+/* Answers what has been asked: `exempt` may open, nobody else may. Returns how many were asked. */
+int clibvirt_guard_answer(int guard, pid_t exempt);
+
+/*
+ * Another process that maps a file, for tests and demonstrations: it is told what to do over a socket, and ends with it.
+ * It has the given name (prctl(2), PR_SET_NAME), and nothing of this process's files.
+ */
+struct clibvirt_order {
+    uint32_t verb; /* CLIBVIRT_MAP, ... */
+    uint32_t count;
+    uint64_t offset;
+    uint64_t length;
+    char data[3072]; /* a path, or bytes */
+};
+struct clibvirt_answer {
+    int32_t error; /* an errno */
+    uint32_t count;
+    char data[3072];
+};
+#define CLIBVIRT_MAP 1
+#define CLIBVIRT_READ 2
+#define CLIBVIRT_WRITE 3
+#define CLIBVIRT_DATA 3072
+
+/* Starts one; its socket is put into `connection`. */
+pid_t clibvirt_neighbour_start(const char *name, int *connection);
+/* Gives an order and sleeps for the answer. */
+int clibvirt_neighbour_order(int connection, const struct clibvirt_order *order, struct clibvirt_answer *answer);
+
+#endif

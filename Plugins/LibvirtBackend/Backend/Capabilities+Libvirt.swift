@@ -1,0 +1,27 @@
+#if Libvirt
+import Custody
+
+extension Capabilities {
+    /// What a domain with modules of memory can do.
+    ///
+    /// Between shared and private the unit is the layout's, because that is this process's own mapping of the file; to the
+    /// host and from it, it is the module.
+    static func libvirt(granularity: PageSize, processors: Int = 255) -> Capabilities {
+        Capabilities(
+            granularity: granularity,
+            enforcement: .process,
+            contents: ContentsEffects(toPrivate: .preserved, toShared: .preserved, toHost: .zeroed),
+            pendingHandovers: .ledgerAndBackend,
+            transitAccess: .asBefore,
+            reclaim: .askingGuest,
+            hostUnit: .region,
+            takesRequestsBack: false,
+            maximumProcessors: processors,
+            populate: true,
+            hotplug: true,
+            maximumGuestBytes: LibvirtBackend.regionsEnd - DomainConfiguration.regionsBase
+        )
+    }
+}
+
+#endif

@@ -1,0 +1,83 @@
+#if Libvirt
+import Custody
+
+/// The book-keeping of a back end: who owns what, what is prepared, and what waits for whom.
+struct ChangeLedger: Sendable {
+    /// Where a module is.
+    enum Presence: Sendable, Hashable {
+        /// Not in the guest.
+        case absent
+        /// In the guest.
+        case plugged
+        /// Given up by the guest; the host has not taken it yet.
+        case released
+    }
+
+    /// What is kept of a change from its preparation until it is finished or undone.
+    struct Plan: Sendable {
+        let change: OwnershipChange
+        /// The module's number.
+        let module: Int
+        /// Whether all memory behind the module was taken for this.
+        let tookMemory: Bool
+    }
+
+    /// A change that waits for somebody to let go.
+    struct Waiting: Sendable {
+        let plan: Plan
+        let reservation: Reservation
+        /// Whether the guest has the module of a change from the host already, and it cannot be withdrawn.
+        var isPlugged = false
+        /// Who was named last.
+        var holders: [Holder] = []
+    }
+
+    /// The ownership of every page; one in transit has the one before.
+    var ownership: PageRunMap<Ownership>
+    /// Where each module is.
+    var presence: [Presence]
+    /// What is prepared or made, and not ended.
+    var plans: [Reservation: Plan] = [:]
+    /// What waits.
+    var waiting: [BackendHandover: Waiting] = [:]
+    /// Hand-overs that a thread is at, and which nobody else may end meanwhile.
+    var busy: Set<BackendHandover> = []
+    /// Why no call succeeds any more.
+    var lost: BackendError?
+    /// Whether the back end has been shut down.
+    var isEnded = false
+    /// Whether a new connection to libvirt is being made.
+    var isReconnecting = false
+    /// Who is told.
+    weak var observer: (any BackendObserver)?
+
+    private var next: UInt64 = 0
+
+    init(ownership: PageRunMap<Ownership>, presence: [Presence]) {
+        self.ownership = ownership
+        self.presence = presence
+    }
+
+    /// Keeps a plan.
+    mutating func add(_ plan: Plan) -> Reservation {
+        next += 1
+        let reservation = Reservation(rawValue: next)
+        plans[reservation] = plan
+        return reservation
+    }
+
+    /// Enters a change that waits.
+    mutating func wait(_ waiting: Waiting) -> BackendHandover {
+        next += 1
+        let handover = BackendHandover(rawValue: next)
+        self.waiting[handover] = waiting
+        return handover
+    }
+
+    /// The hand-over of a module to the host.
+    func removal(of module: Int) -> BackendHandover? {
+        waiting.first { $0.value.plan.module == module && $0.value.plan.change.to == .host }?.key
+    }
+}
+
+#endif

@@ -1,0 +1,187 @@
+#if Libvirt
+public import Custody
+import Synchronization
+
+// A change from its preparation to its end.
+extension LibvirtBackend {
+    /// Checks that the pages are where the change says. For a module that is to be given to the guest, takes its memory.
+    ///
+    /// - Throws: `BackendError` with code `invalidArgument` for pages that are not in one module, not in that ownership, or
+    ///   not all of a module where it comes or goes; with `resourcesExhausted` where the system has not memory enough.
+    public func prepare(_ change: OwnershipChange) throws(BackendError) -> PreparedChange {
+        let range = change.range
+        guard let number = modules.firstIndex(where: { $0.range.contains(range) }) else {
+            throw BackendError(.invalidArgument, "the pages are not in one module", range: range)
+        }
+        guard range.isAligned(to: layout.granularity) else {
+            throw BackendError(
+                .invalidArgument,
+                "ownership changes in units of \(ByteCount(layout.granularity.bytes))",
+                range: range
+            )
+        }
+        let isMove = change.from == .host || change.to == .host
+        guard !isMove || range == modules[number].range else {
+            throw BackendError(.invalidArgument, "a module comes and goes as a whole", range: range)
+        }
+        try ledger.withLock { ledger throws(BackendError) in
+            if let lost = ledger.lost { throw lost }
+            guard ledger.ownership.isUniform(range, change.from), change.to != .inTransit else {
+                throw BackendError(.invalidArgument, "the pages are not \(change.from)", range: range)
+            }
+        }
+        let tookMemory = change.from == .host && takesMemory ? try modules[number].takeMemory() : false
+        let plan = ChangeLedger.Plan(change: change, module: number, tookMemory: tookMemory)
+        return PreparedChange(change, reservation: ledger.withLock { $0.add(plan) }, of: self)
+    }
+
+    /// Gives back what ``prepare(_:)`` took.
+    public func releaseReservation(_ reservation: Reservation, of change: OwnershipChange) { drop(reservation) }
+
+    private func drop(_ reservation: Reservation) {
+        let plan = ledger.withLock { $0.plans.removeValue(forKey: reservation) }
+        // Where it cannot be given back now, it is with the next change of the module.
+        if let plan, plan.tookMemory { try? modules[plan.module].returnMemory() }
+    }
+
+    /// Carries the change out, or begins to.
+    ///
+    /// - Returns: `pending` where the guest has to be asked for a module, and where other processes have pages that are to
+    ///   be private: who they are is said.
+    public func commit(_ prepared: consuming PreparedChange) throws(BackendError) -> CommitOutcome {
+        let change = prepared.change
+        let reservation = try prepared.take(for: self)
+        guard let plan = ledger.withLock({ $0.plans[reservation] }) else {
+            throw BackendError(.invalidArgument, "the change was not prepared here", range: change.range)
+        }
+        do throws(BackendError) {
+            switch (change.from, change.to) {
+            case (.private, .shared):
+                try show(change.range, in: modules[plan.module])
+                return .completed(settle(plan, reservation))
+            case (.host, .shared):
+                try plug(plan)
+                return .completed(settle(plan, reservation))
+            case (_, .private): return try takeFromHost(plan, reservation)
+            default: return try takeFromGuest(plan, reservation)
+            }
+        } catch {
+            drop(reservation)
+            throw error
+        }
+    }
+
+    /// Ends a change for good.
+    public func finish(_ committed: consuming CommittedChange) -> ContentsEffect {
+        let change = committed.change
+        guard let reservation = committed.take(for: self),
+            let plan = ledger.withLock({ $0.plans.removeValue(forKey: reservation) })
+        else { return .unspecified }
+        let module = modules[plan.module]
+        module.admit()
+        if change.to == .host { returnMemory(of: plan.module, after: .zero) }
+        return capabilities.contentsEffect(of: change.to)
+    }
+
+    /// Gives a module's memory back to the system, again and again until it takes it, or the guest has the module again.
+    private func returnMemory(of number: Int, after delay: Duration) {
+        let isHosts = ledger.withLock { ledger in
+            !ledger.isEnded && ledger.presence[number] == .absent
+                && !ledger.plans.values.contains { $0.module == number }
+        }
+        guard isHosts else { return }
+        do throws(HostError) { try modules[number].returnMemory() } catch {
+            let next = min(max(delay * 2, .milliseconds(10)), .seconds(1))
+            executor.submit(at: executor.now.advanced(by: next)) { [weak self] in
+                self?.returnMemory(of: number, after: next)
+            }
+        }
+    }
+
+    /// Takes a change back: a module that the guest gave up is plugged in again with the bytes that it had.
+    ///
+    /// A module that was given to the guest can be had back only where the guest lets it go at once; else the back end is
+    /// lost.
+    public func undo(_ committed: consuming CommittedChange) throws(BackendError) {
+        let change = committed.change
+        guard let reservation = committed.take(for: self),
+            let plan = ledger.withLock({ $0.plans[reservation] })
+        else { throw BackendError(.invalidArgument, "the change was not made here", range: change.range) }
+        let module = modules[plan.module]
+        do throws(BackendError) {
+            if change.to == .host { try plug(plan) }
+            if change.from == .host { try takeBack(plan.module) }
+            if change.from == .private {
+                try hide(change.range, in: module)
+            } else {
+                try show(change.range, in: module)
+            }
+        } catch {
+            throw lose(BackendError(.lost, "a change cannot be taken back", range: change.range, cause: error))
+        }
+        module.record(change.range, isPrivate: change.from == .private)
+        ledger.withLock { $0.ownership.set(change.range, to: change.from) }
+        module.admit()
+        drop(reservation)
+    }
+
+    // MARK: Steps
+
+    /// Notes that the pages have changed hands.
+    func settle(_ plan: ChangeLedger.Plan, _ reservation: Reservation) -> CommittedChange {
+        let change = plan.change
+        modules[plan.module].record(change.range, isPrivate: change.to == .private)
+        ledger.withLock { ledger in
+            ledger.ownership.set(change.range, to: change.to)
+            if change.to == .host { ledger.presence[plan.module] = .absent }
+        }
+        return CommittedChange(change, reservation: reservation, of: self)
+    }
+
+    /// Gives the guest a module.
+    func plug(_ plan: ChangeLedger.Plan) throws(BackendError) {
+        let module = modules[plan.module]
+        do throws(BackendError) {
+            try module.plug(into: domain, folders, gate: gate)
+        } catch {
+            throw examine(error)
+        }
+        module.isAsked = false
+        ledger.withLock { $0.presence[plan.module] = .plugged }
+    }
+
+    func hide(_ range: PageRange, in module: MemoryModule) throws(BackendError) {
+        do throws(HostError) { try module.hide(range) } catch {
+            throw BackendError(.system, "the pages cannot be closed", range: range, cause: error)
+        }
+    }
+
+    func show(_ range: PageRange, in module: MemoryModule) throws(BackendError) {
+        do throws(HostError) { try module.show(range) } catch {
+            throw BackendError(.system, "the pages cannot be opened", range: range, cause: error)
+        }
+    }
+
+    /// Has the guest give a module back that it was given a moment ago. The events of it are not waited for: this may be the
+    /// thread that they come to.
+    private func takeBack(_ number: Int) throws(BackendError) {
+        let module = modules[number]
+        // What becomes of it is seen here; the event is nobody's.
+        ledger.withLock { $0.presence[number] = .absent }
+        let end = ContinuousClock.now + .seconds(5)
+        while ContinuousClock.now < end {
+            try? domain.use { domain throws(VirError) in try domain.requestDetach(alias: module.alias) }
+            for _ in 0..<20 {
+                let isPlugged = module.isPlugged(into: domain)
+                if isPlugged == false, (try? module.file.isOurs()) == true { return }
+                pause()
+            }
+        }
+        ledger.withLock { $0.presence[number] = .plugged }
+        throw BackendError(.refusedByGuest, "the guest keeps a module", range: module.range)
+    }
+
+    private func pause() { _ = Monitor(()).wait(for: .milliseconds(20)) { _ -> Void? in nil } }
+}
+
+#endif

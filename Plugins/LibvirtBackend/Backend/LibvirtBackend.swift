@@ -1,0 +1,188 @@
+#if Libvirt
+public import Custody
+import Glibc
+import GuestChannel
+import Synchronization
+
+/// A back end that changes ownership of the memory of a domain that libvirt manages.
+///
+/// Every region of the layout is a memory module (a DIMM) at the region's address, made of a file that is ours:
+///
+/// - *Host to guest*: the module is plugged in, with the bytes that the host has put into it.
+/// - *Shared and private*: this process's own window on the pages is closed or opened with `mprotect(2)`; other processes
+///   are kept from opening the file (``HostSentry``), and those that have it are waited for, by name.
+/// - *Guest to host*: the guest is asked to let the module go. That is over when libvirt says that the guest has, **and** the
+///   kernel says that nobody has the file any more. Then its memory goes back to the system.
+///
+/// A guest that was asked cannot be told that it is not wanted any more. What it gives up later is offered to the observer.
+public final class LibvirtBackend: MemoryBackend {
+    /// What it can do.
+    public let capabilities: Capabilities
+    /// Where the guest has modules.
+    public let layout: GuestMemoryLayout
+    /// Who had what when this process came.
+    public let initialOwnership: PageRunMap<Ownership>
+    /// A thread of its own.
+    public let executor: any CompletionExecutor
+    /// The guest at the other end of its channel, where it has one.
+    public let guestAgent: (any GuestAgent)?
+    /// The domain.
+    package let domain: ManagedDomain
+    /// The process that runs the guest.
+    package let emulator: Int32
+
+    let modules: [MemoryModule]
+    let sentry: HostSentry
+    let channel: ChannelConnection?
+    /// Whether the domain ends with this back end.
+    let isOwn: Bool
+    /// Whether all memory of a module is taken before the guest gets it.
+    let takesMemory: Bool
+    /// Where libvirt has its names of memory files, and where we have ours.
+    let folders: MemoryFolders
+    let gate: any CallGate
+    let ledger: Mutex<ChangeLedger>
+    let processes = NeighbourProcesses()
+
+    /// The first guest-physical byte after the last one that a module can be at.
+    static let regionsEnd: UInt64 = 512 << 30
+
+    /// Makes a domain, or finds one.
+    ///
+    /// - Throws: `BackendError` with code `unavailable` where libvirt or this user cannot do it.
+    public convenience init(
+        _ guest: GuestConfiguration,
+        options: LibvirtOptions = LibvirtOptions()
+    ) throws(BackendError) {
+        try self.init(guest, options: options, gate: OpenGate())
+    }
+
+    /// Makes a domain, or finds one; every call passes through `gate`.
+    package init(_ guest: GuestConfiguration, options: LibvirtOptions, gate: any CallGate) throws(BackendError) {
+        try LibvirtBackend.check(guest)
+        let executor = try ThreadExecutor()
+        let wake = Wake()
+        let events = EventBuffer(capacity: 256) { executor.submit { wake.call() } }
+        let opening = try DomainOpening(guest, options, events: events, gate: gate)
+        do throws(BackendError) {
+            folders = try opening.findFolders()
+            emulator = try opening.findEmulator(folders)
+            sentry = try HostSentry(gate: gate)
+            sentry.exempt(emulator)
+            modules = try opening.makeModules(guest.layout, folders, sentry)
+            if opening.isNew, options.initial == .shared {
+                for module in modules { try opening.plug(module, folders, takesMemory: !options.overcommits) }
+            }
+            let stock = try opening.takeStock(of: modules, guest.layout, emulator: emulator)
+            initialOwnership = stock.ownership
+            ledger = Mutex(ChangeLedger(ownership: stock.ownership, presence: stock.presence))
+            channel = try opening.connectChannel(guest.layout.granularity)
+        } catch {
+            opening.abandon()
+            throw error
+        }
+        layout = guest.layout
+        capabilities = .libvirt(granularity: guest.layout.granularity)
+        self.executor = executor
+        self.gate = gate
+        domain = opening.domain
+        isOwn = opening.isOwn
+        takesMemory = !options.overcommits
+        guestAgent = channel.map { ChannelGuestAgent($0) }
+        wake.target = self
+        try listen()
+    }
+
+    deinit { shutDown() }
+
+    /// Listens to who lets go of the modules' files.
+    private func listen() throws(BackendError) {
+        do throws(HostError) {
+            for (number, module) in modules.enumerated() {
+                try sentry.watch(module.file) { [weak self] in
+                    guard let self else { return }
+                    executor.submit { [weak self] in self?.recheck(module: number) }
+                }
+            }
+        } catch {
+            throw BackendError(.resourcesExhausted, "the memory files cannot be watched", cause: error)
+        }
+        // What happened between the look at the domain and now is in the live description.
+        executor.submit { [weak self] in self?.reconcile() }
+    }
+
+    /// Names who is told; it is held weakly. A guest's own requests go there, too.
+    public func report(to observer: any BackendObserver) {
+        ledger.withLock { $0.observer = observer }
+        channel?.serve(observer as? any ChannelConnection.Services)
+    }
+
+    /// Ends the domain, where it was made here, and takes its files away; an adopted one runs on.
+    public func shutDown() {
+        let isFirst = ledger.withLock { ledger in
+            defer { ledger.isEnded = true }
+            if ledger.lost == nil { ledger.lost = BackendError(.lost, "the guest has been shut down") }
+            return !ledger.isEnded
+        }
+        guard isFirst else { return }
+        channel?.close()
+        processes.endAll()
+        for module in modules { module.open() }
+        guard isOwn else { return }
+        LibvirtBackend.end(domain, emulator)
+        for module in modules {
+            try? gate.remove(folders.name(of: module))
+            module.file.remove()
+        }
+        folders.removeOurs()
+    }
+
+    /// Ends a domain.
+    static func end(_ domain: ManagedDomain, _ emulator: Int32) {
+        // Where this process is the one that orphans go to, QEMU is its child by now and libvirt waits until it is reaped.
+        try? Thread.start {
+            var status: Int32 = 0
+            while unsafe waitpid(emulator, &status, 0) == -1, errno == EINTR {}
+        }
+        // A domain that is gone already is as good as one that ended now.
+        try? domain.use { domain throws(VirError) in try domain.destroy() }
+    }
+
+    /// Whether there can be modules like the layout's regions.
+    private static func check(_ guest: GuestConfiguration) throws(BackendError) {
+        let unit: UInt64 = 1 << 20
+        guard guest.layout.regions.count <= 250 else {
+            throw BackendError(.unsupported, "a domain has room for 250 modules, one for each region of its memory")
+        }
+        for region in guest.layout.regions {
+            guard region.address.rawValue >= DomainConfiguration.regionsBase,
+                region.end <= regionsEnd / PageSize.base.bytes
+            else {
+                throw BackendError(.unsupported, "modules are at addresses from 4 GiB to 512 GiB", range: region)
+            }
+            guard region.address.rawValue.isMultiple(of: unit), region.byteCount.isMultiple(of: unit) else {
+                throw BackendError(.unsupported, "modules begin and end at a multiple of 1 MiB", range: region)
+            }
+        }
+    }
+}
+
+extension LibvirtBackend {
+    /// What events wake, once it is there.
+    private final class Wake: Sendable {
+        private let reference = Mutex<WeakReference>(WeakReference())
+
+        private struct WeakReference: Sendable {
+            weak var backend: LibvirtBackend?
+        }
+
+        var target: LibvirtBackend? {
+            get { reference.withLock { $0.backend } }
+            set { reference.withLock { $0.backend = newValue } }
+        }
+
+        func call() { target?.takeEvents() }
+    }
+}
+
+#endif

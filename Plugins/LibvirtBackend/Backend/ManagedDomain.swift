@@ -1,0 +1,96 @@
+#if Libvirt
+package import Custody
+import Glibc
+import Synchronization
+
+/// A domain that this back end works on, by whatever connection there is to it at the moment.
+///
+/// A connection to a daemon can be lost and made again; the domain is found by its UUID then. What happens to it comes into
+/// one bounded buffer all the time.
+package final class ManagedDomain: Sendable {
+    /// A connection, and what was got by it.
+    private final class Link: Sendable {
+        let connection: Connection
+        let domain: Domain
+        let subscription: EventSubscription
+
+        init(_ connection: consuming Connection, _ domain: consuming Domain, _ events: EventBuffer) throws(VirError) {
+            subscription = try EventSubscription(to: connection, into: events)
+            self.connection = connection
+            self.domain = domain
+        }
+    }
+
+    /// The domain's name.
+    package let name: String
+    /// Its UUID.
+    package let uuid: String
+    /// What happened to it and to all others of the connection.
+    let events: EventBuffer
+    private let uri: String
+    private let gate: any CallGate
+    private let link: Mutex<Link>
+
+    /// Takes a domain over, with its connection.
+    init(_ connection: consuming Connection, _ domain: consuming Domain, events: EventBuffer) throws(VirError) {
+        name = domain.name
+        uuid = domain.uuid
+        uri = connection.uri
+        gate = connection.gate
+        self.events = events
+        link = Mutex(try Link(connection, domain, events))
+    }
+
+    /// Makes calls on the domain. They block, and no lock is held.
+    package func use<Result>(_ body: (borrowing Domain) throws(VirError) -> Result) throws(VirError) -> Result {
+        let link = link.withLock { $0 }
+        return try body(link.domain)
+    }
+
+    /// Makes calls on the connection.
+    package func useConnection<Result>(
+        _ body: (borrowing Connection) throws(VirError) -> Result
+    ) throws(VirError) -> Result {
+        let link = link.withLock { $0 }
+        return try body(link.connection)
+    }
+
+    /// Whether the other end of the connection still answers.
+    var isConnected: Bool {
+        let link = link.withLock { $0 }
+        return link.connection.isAlive
+    }
+
+    /// Makes a new connection, and finds the domain again.
+    ///
+    /// - Returns: `false` where the connection is there and the domain is not.
+    func reconnect() throws(VirError) -> Bool {
+        let connection = try Connection.open(uri, gate: gate)
+        guard let domain = try connection.domain(uuid: uuid) else { return false }
+        let new = try Link(connection, domain, events)
+        link.withLock { $0 = new }
+        return true
+    }
+
+    /// The live description.
+    package func describe() throws(BackendError) -> XMLElement {
+        let text: String
+        do throws(VirError) {
+            text = try use { domain throws(VirError) in try domain.describe() }
+        } catch {
+            throw error.asBackendError("the domain cannot be described")
+        }
+        do throws(XMLError) { return try XMLElement(parsing: text) } catch {
+            throw BackendError(.system, "libvirt's description of the domain cannot be read", cause: error)
+        }
+    }
+}
+
+extension XMLElement {
+    /// The memory module of this alias in a domain's description.
+    func memoryModule(_ alias: String) -> XMLElement? {
+        first("devices")?.elements("memory").first { $0.first("alias")?["name"] == alias }
+    }
+}
+
+#endif

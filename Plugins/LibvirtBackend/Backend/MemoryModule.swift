@@ -1,0 +1,204 @@
+#if Libvirt
+import Custody
+import Synchronization
+
+/// One region of the layout: a memory module of the guest's, plugged in at the region's address or not.
+final class MemoryModule: Sendable {
+    /// The region.
+    let range: PageRange
+    /// Libvirt's name of the device.
+    let alias: String
+    /// The module's socket on the board.
+    let slot: Int
+    /// What it is made of.
+    let file: ModuleFile
+
+    private struct Access {
+        /// The pages that this process's window is closed for.
+        var hidden: PageRunMap<Bool>
+        /// Whether other processes are kept out.
+        var isDenied = false
+    }
+
+    private let access: Mutex<Access>
+    private let sentry: HostSentry
+
+    init(_ range: PageRange, number: Int, slot: Int, file: ModuleFile, sentry: HostSentry) {
+        self.range = range
+        self.slot = slot
+        self.file = file
+        self.sentry = sentry
+        alias = MemoryModule.alias(number)
+        access = Mutex(Access(hidden: PageRunMap(bounds: range, state: false)))
+    }
+
+    /// The alias of the module of a number. Libvirt keeps aliases that begin so as they are.
+    static func alias(_ number: Int) -> String { "ua-custody-\(number)" }
+
+    /// The device as libvirt describes one.
+    var device: XMLElement { MemoryModule.device(range, slot: slot, alias: alias) }
+
+    static func device(_ range: PageRange, slot: Int, alias: String) -> XMLElement {
+        XMLElement(
+            "memory",
+            ["model": "dimm"],
+            [
+                XMLElement(
+                    "target",
+                    [:],
+                    [
+                        XMLElement("size", ["unit": "KiB"], text: "\(range.byteCount / 1024)"),
+                        XMLElement("node", text: "0"),
+                    ]
+                ),
+                XMLElement("alias", ["name": alias]),
+                XMLElement(
+                    "address",
+                    [
+                        "type": "dimm", "slot": "\(slot)",
+                        "base": "0x" + String(range.address.rawValue, radix: 16),
+                    ]
+                ),
+            ]
+        )
+    }
+
+    // MARK: The host's access
+
+    /// Closes this process's window on pages, and keeps other processes from opening the module.
+    ///
+    /// - Throws: `HostError`; everything is as it was then.
+    func hide(_ pages: PageRange) throws(HostError) {
+        try access.withLock { access throws(HostError) in
+            let wasDenied = access.isDenied
+            if !wasDenied { try deny(&access) }
+            do throws(HostError) {
+                try protect(pages, isOpen: false)
+            } catch {
+                // What the kernel did not close, or did and denied, is opened again where it was open.
+                for run in access.hidden.runs(in: pages) where !run.state { try? protect(run.range, isOpen: true) }
+                if !wasDenied { admit(&access) }
+                throw error
+            }
+            access.hidden.set(pages, to: true)
+        }
+    }
+
+    /// Opens this process's window on pages again. Other processes are kept out until ``admit()``.
+    ///
+    /// - Throws: `HostError`; the window is as it was then.
+    func show(_ pages: PageRange) throws(HostError) {
+        try access.withLock { access throws(HostError) in
+            do throws(HostError) {
+                try protect(pages, isOpen: true)
+            } catch {
+                for run in access.hidden.runs(in: pages) where run.state { try? protect(run.range, isOpen: false) }
+                throw error
+            }
+            access.hidden.set(pages, to: false)
+        }
+    }
+
+    /// Lets other processes in again, where no page is hidden.
+    func admit() {
+        access.withLock { access in
+            if access.isDenied, access.hidden.isUniform(range, false) { admit(&access) }
+        }
+    }
+
+    /// Lets QEMU open the module although others may not, where the sentry cannot tell them apart, for so long.
+    func withQEMUAdmitted<Result, Failure: Error>(
+        _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        let mustOpen = sentry.means == .mode
+        if mustOpen { access.withLock { if $0.isDenied { admit(&$0) } } }
+        defer {
+            if mustOpen {
+                // With the next page that is hidden, it is tried again.
+                access.withLock { access in
+                    if !access.hidden.isUniform(range, false) { try? deny(&access) }
+                }
+            }
+        }
+        return try body()
+    }
+
+    /// Whether this process's window is open for all of these pages.
+    func isShown(_ pages: PageRange) -> Bool { access.withLock { $0.hidden.isUniform(pages, false) } }
+
+    private func deny(_ access: inout Access) throws(HostError) {
+        do throws(HostError) {
+            try sentry.deny(file)
+        } catch {
+            try? sentry.admit(file)
+            throw error
+        }
+        access.isDenied = true
+    }
+
+    private func admit(_ access: inout Access) {
+        // Where that fails they stay out, and are let in with the next chance.
+        do throws(HostError) {
+            try sentry.admit(file)
+            access.isDenied = false
+        } catch {}
+    }
+
+    private func protect(_ pages: PageRange, isOpen: Bool) throws(HostError) {
+        try file.protect(offset: offset(of: pages), length: pages.byteCount, isOpen: isOpen)
+    }
+
+    /// Where pages are in the file, in bytes.
+    func offset(of pages: PageRange) -> UInt64 { pages.address.rawValue - range.address.rawValue }
+
+    // MARK: The record
+
+    /// Notes that pages are private, or are not, for whoever comes after this process.
+    func record(_ pages: PageRange, isPrivate: Bool) {
+        let first = pages.start.rawValue - range.start.rawValue
+        access.withLock { _ in file.setPrivate(first..<first + pages.count, to: isPrivate) }
+    }
+
+    /// The runs of pages that the record has as private.
+    var recordedPrivate: [PageRange] {
+        access.withLock { _ in
+            var map = PageRunMap(bounds: range, state: false)
+            for page in 0..<range.count where file.isPrivate(page: page) {
+                map.set(PageRange(uncheckedStart: range.start.rawValue + page, count: 1), to: true)
+            }
+            return map.runs.filter(\.state).map(\.range)
+        }
+    }
+
+    /// Whether the guest has been asked for the module and has not answered, for whoever comes after this process.
+    var isAsked: Bool {
+        get { access.withLock { _ in file.isAsked } }
+        set { access.withLock { _ in file.isAsked = newValue } }
+    }
+
+    // MARK: Who holds it
+
+    /// The processes of the host, but the one that runs the guest, that reach some of these pages.
+    func holders(
+        of pages: PageRange,
+        but guest: Int32,
+        at now: Timestamp,
+        gate: any CallGate
+    ) throws(HostError) -> [Blocker] {
+        var blockers: [Blocker] = []
+        for holder in try FileHolder.all(of: file, gate: gate) where holder.process != guest {
+            let name = Holder(device: holder.command, process: holder.process)
+            if holder.isOpen { blockers.append(Blocker(holder: name, range: pages, kind: .pin, since: now)) }
+            let start = offset(of: pages)
+            for mapping in holder.mappings where mapping.overlaps(start..<start + pages.byteCount) {
+                let low = max(mapping.lowerBound, start) / PageSize.base.bytes
+                let high = (min(mapping.upperBound, start + pages.byteCount) - 1) / PageSize.base.bytes
+                let part = PageRange(uncheckedStart: range.start.rawValue + low, count: high - low + 1)
+                blockers.append(Blocker(holder: name, range: part, kind: .mapping, since: now))
+            }
+        }
+        return blockers
+    }
+}
+
+#endif

@@ -1,0 +1,203 @@
+#if Libvirt
+import CLibvirtHost
+import Custody
+import Glibc
+
+/// The file that a memory module is made of, with this process's window on it, and a record that outlives this process.
+///
+/// The file has a name of ours for as long as the module is in the layout, and one of libvirt's beside it while the module is
+/// plugged in. Offsets and lengths are in bytes.
+@safe final class ModuleFile: Sendable {
+    /// The name that is ours.
+    let path: String
+    /// The size.
+    let size: UInt64
+    /// The file, open for as long as this value is there: what remains of it when every name is gone.
+    let descriptor: OwnedFile
+    private let gate: any CallGate
+    // Sendable: the address never changes, and the pages behind it are touched by system calls alone.
+    private nonisolated(unsafe) let window: UnsafeMutableRawPointer
+    // Sendable: the address never changes, and the bytes behind it are touched by who has the module's lock.
+    private nonisolated(unsafe) let record: UnsafeMutableRawPointer
+    private let recordSize: Int
+
+    /// Opens the file of this name, or makes it.
+    init(path: String, size: UInt64, gate: any CallGate) throws(HostError) {
+        self.path = path
+        self.size = size
+        self.gate = gate
+        descriptor = try ModuleFile.open(path, size, gate)
+        // One bit a page, after a page of its own for the rest.
+        recordSize = Int(PageSize.base.bytes + (size / PageSize.base.bytes + 7) / 8)
+        let recordFile = try ModuleFile.open(path + ".record", UInt64(recordSize), gate)
+        unsafe window = try ModuleFile.map(descriptor.rawValue, Int(size), path, gate)
+        do throws(HostError) {
+            unsafe record = try ModuleFile.map(recordFile.rawValue, recordSize, recordFile.path, gate)
+        } catch {
+            unsafe munmap(window, Int(size))
+            throw error
+        }
+        // A process that is forked off in between is no holder of the guest's memory.
+        unsafe madvise(window, Int(size), MADV_DONTFORK)
+    }
+
+    deinit {
+        unsafe munmap(window, Int(size))
+        unsafe munmap(record, recordSize)
+    }
+
+    /// Opens a file, makes it as large as it has to be, and gives it to whom its directory belongs: QEMU runs as that user.
+    private static func open(_ path: String, _ size: UInt64, _ gate: any CallGate) throws(HostError) -> OwnedFile {
+        // One that an earlier process closed to everybody is the owner's to open again.
+        unsafe chmod(path, 0o600)
+        let file = try OwnedFile(path, flags: O_RDWR | O_CREAT, mode: 0o600, gate: gate)
+        try gate.host(.truncate, path) { Int(ftruncate(file.rawValue, Int(size))) }
+        var folder = stat()
+        let parent = path.split(separator: "/").dropLast().reduce(into: "") { $0 += "/" + $1 }
+        try gate.host(.status, parent) { unsafe Int(stat(parent, &folder)) }
+        if folder.st_uid != geteuid() {
+            try gate.host(.owner, path) { Int(fchown(file.rawValue, folder.st_uid, folder.st_gid)) }
+        }
+        return file
+    }
+
+    private static func map(
+        _ descriptor: Int32,
+        _ length: Int,
+        _ path: String,
+        _ gate: any CallGate
+    ) throws(HostError) -> UnsafeMutableRawPointer {
+        var map: UnsafeMutableRawPointer?
+        try gate.host(.map, path) {
+            unsafe map = mmap(nil, length, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
+            return unsafe map == MAP_FAILED ? -1 : 0
+        }
+        guard let map = unsafe map else { throw HostError(call: HostCall.map.rawValue, subject: path, errno: ENOMEM) }
+        return unsafe map
+    }
+
+    // MARK: The window
+
+    /// Opens or closes part of this process's window.
+    func protect(offset: UInt64, length: UInt64, isOpen: Bool) throws(HostError) {
+        let protection = isOpen ? PROT_READ | PROT_WRITE : PROT_NONE
+        try gate.host(.protect, path) { unsafe Int(mprotect(window + Int(offset), Int(length), protection)) }
+    }
+
+    /// Copies between a buffer and the window, by the kernel: what is closed stops it, and no signal is sent.
+    ///
+    /// - Returns: how many bytes were copied before a page that is closed.
+    func copy(_ buffer: UnsafeMutableRawPointer, offset: UInt64, count: Int, into: Bool) throws(HostError) -> Int {
+        do throws(HostError) {
+            return try gate.host(.copy, path) {
+                unsafe clibvirt_copy(buffer, window + Int(offset), count, into ? 1 : 0)
+            }
+        } catch {
+            guard error.errno == EFAULT else { throw error }
+            return 0
+        }
+    }
+
+    /// Where the window is, as `/proc/self/maps` has it.
+    var windowAddress: UInt { unsafe UInt(bitPattern: window) }
+
+    // MARK: The memory behind it
+
+    /// Takes the memory of part of the file from the system now, rather than at the first touch; contents stay.
+    func allocate(offset: UInt64, length: UInt64) throws(HostError) {
+        try gate.host(.allocate, path) { Int(clibvirt_allocate(descriptor.rawValue, Int(offset), Int(length))) }
+    }
+
+    /// Gives the memory of part of the file back to the system; whoever touches it next finds zeroes.
+    func discard(offset: UInt64, length: UInt64) throws(HostError) {
+        try gate.host(.punchHole, path) { Int(clibvirt_discard(descriptor.rawValue, Int(offset), Int(length))) }
+    }
+
+    /// The bytes of memory behind all of the file: what `st_blocks` says.
+    func backedBytes() throws(HostError) -> UInt64 {
+        var status = stat()
+        try gate.host(.status, path) { unsafe Int(fstat(descriptor.rawValue, &status)) }
+        return UInt64(clamping: status.st_blocks) * 512
+    }
+
+    /// The bytes of part of the file that have been written to: what `SEEK_DATA` finds.
+    func writtenBytes(offset: UInt64, length: UInt64) throws(HostError) -> UInt64 {
+        var sum: UInt64 = 0
+        var position = offset
+        while position < offset + length {
+            let start: UInt64
+            do throws(HostError) {
+                start = try seek(position, toData: true)
+            } catch {
+                // There is none from there to the end.
+                guard error.errno == ENXIO else { throw error }
+                break
+            }
+            let end = min(try seek(start, toData: false), offset + length)
+            if end > start { sum += end - start }
+            position = max(end, position + 1)
+        }
+        return sum
+    }
+
+    private func seek(_ offset: UInt64, toData: Bool) throws(HostError) -> UInt64 {
+        UInt64(clamping: try gate.host(.seek, path) { clibvirt_seek(descriptor.rawValue, Int(offset), toData ? 1 : 0) })
+    }
+
+    // MARK: Who else has it
+
+    /// Whether nobody else has the file open for writing, or mapped: the kernel's word, by a write lease.
+    func isOurs() throws(HostError) -> Bool {
+        do throws(HostError) {
+            try gate.host(.lease, path) { Int(clibvirt_lease(descriptor.rawValue)) }
+            return true
+        } catch {
+            guard error.errno == EAGAIN else { throw error }
+            return false
+        }
+    }
+
+    /// Lets others open the file, as far as their users may, or nobody but root.
+    func setMode(isOpen: Bool) throws(HostError) {
+        try gate.host(.mode, path) { Int(fchmod(descriptor.rawValue, isOpen ? 0o600 : 0)) }
+    }
+
+    // MARK: Names
+
+    /// Gives the file one more name.
+    func link(as name: String) throws(HostError) {
+        try gate.host(.link, name) { unsafe Int(Glibc.link(path, name)) }
+    }
+
+    /// Takes our names away.
+    func remove() {
+        for name in [path, path + ".record"] { unsafe _ = Glibc.unlink(name) }
+    }
+
+    // MARK: The record
+
+    /// Whether the guest has been asked for the module and has not answered yet.
+    var isAsked: Bool {
+        get { unsafe record.load(as: UInt8.self) != 0 }
+        set { unsafe record.storeBytes(of: newValue ? 1 : 0, as: UInt8.self) }
+    }
+
+    /// Whether a page was private.
+    func isPrivate(page: UInt64) -> Bool {
+        unsafe record.load(fromByteOffset: bitByte(page), as: UInt8.self) >> UInt8(page % 8) & 1 != 0
+    }
+
+    /// Notes that pages are private, or are not; in pages from the start of the file.
+    func setPrivate(_ pages: Range<UInt64>, to isPrivate: Bool) {
+        for page in pages {
+            let old = unsafe record.load(fromByteOffset: bitByte(page), as: UInt8.self)
+            let bit = UInt8(1) << UInt8(page % 8)
+            let new = isPrivate ? old | bit : old & ~bit
+            if new != old { unsafe record.storeBytes(of: new, toByteOffset: bitByte(page), as: UInt8.self) }
+        }
+    }
+
+    private func bitByte(_ page: UInt64) -> Int { Int(PageSize.base.bytes + page / 8) }
+}
+
+#endif

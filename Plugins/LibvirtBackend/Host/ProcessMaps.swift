@@ -1,0 +1,92 @@
+#if Libvirt
+import Glibc
+
+/// What `/proc/PID/maps` says (proc_pid_maps(5)).
+enum ProcessMaps {
+    /// A file as that list names it: device and inode. Not always what `stat(2)` says, so it is taken from a mapping.
+    struct Identity: Sendable, Hashable {
+        let device: Substring
+        let inode: Substring
+    }
+
+    /// The file that is mapped at an address.
+    static func identity(at address: UInt, of process: Int32) -> Identity? {
+        for line in lines(of: contents("/proc/\(process)/maps")) {
+            guard let range = numbers(line.fields[0]), range.contains(UInt64(address)) else { continue }
+            return line.identity
+        }
+        return nil
+    }
+
+    /// The parts of a file that a process has mapped, in bytes of the file.
+    static func mappings(of identity: Identity, in process: Int32) -> [Range<UInt64>] {
+        let bytes = contents("/proc/\(process)/maps")
+        // Most processes have nothing to do with it: that is seen without taking the list apart.
+        let isMentioned = unsafe bytes.withUnsafeBytes { all in
+            let inode = Array(" \(identity.inode)".utf8)
+            return unsafe memmem(all.baseAddress, all.count, inode, inode.count) != nil
+        }
+        guard isMentioned else { return [] }
+        return lines(of: bytes).compactMap { line in
+            guard line.identity == identity, let range = numbers(line.fields[0]),
+                let offset = UInt64(line.fields[2], radix: 16)
+            else { return nil }
+            return offset..<offset + UInt64(range.count)
+        }
+    }
+
+    /// All of a file under `/proc`; empty where it cannot be read, or its process is gone.
+    static func text(_ path: String) -> String { String(decoding: contents(path), as: UTF8.self) }
+
+    private static func contents(_ path: String) -> [UInt8] {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return [] }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = unsafe read(descriptor, &buffer, buffer.count)
+            guard count > 0 else { return bytes }
+            bytes += buffer[..<count]
+        }
+    }
+
+    /// All processes.
+    static var processes: [Int32] { entries("/proc")?.compactMap { Int32($0) } ?? [] }
+
+    /// The names in a folder; `nil` where it cannot be read.
+    static func entries(_ path: String) -> [String]? {
+        guard let folder = unsafe opendir(path) else { return nil }
+        defer { unsafe closedir(folder) }
+        var names: [String] = []
+        while let entry = unsafe readdir(folder) {
+            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+                unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+            }
+            if !name.hasPrefix(".") { names.append(name) }
+        }
+        return names
+    }
+
+    private struct Line {
+        let fields: [Substring]
+        var identity: Identity { Identity(device: fields[3], inode: fields[4]) }
+    }
+
+    private static func lines(of list: [UInt8]) -> [Line] {
+        String(decoding: list, as: UTF8.self).split(separator: "\n").compactMap { line in
+            let fields = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
+            return fields.count >= 5 ? Line(fields: fields) : nil
+        }
+    }
+
+    private static func numbers(_ field: Substring) -> Range<UInt64>? {
+        let parts = field.split(separator: "-")
+        guard parts.count == 2, let low = UInt64(parts[0], radix: 16), let high = UInt64(parts[1], radix: 16),
+            low < high
+        else { return nil }
+        return low..<high
+    }
+}
+
+#endif

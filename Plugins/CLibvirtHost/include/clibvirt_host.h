@@ -19,6 +19,9 @@ int clibvirt_allocate(int file, off_t offset, off_t length);
 int clibvirt_discard(int file, off_t offset, off_t length);
 off_t clibvirt_seek(int file, off_t offset, int data);
 
+/* Whether bytes have a text in them. */
+int clibvirt_mentions(const void *bytes, size_t count, const char *text);
+
 /* What one thread wakes another one with that sleeps in poll(2) (eventfd(2)). */
 int clibvirt_bell_open(void);
 int clibvirt_bell_ring(int bell);

@@ -1,6 +1,5 @@
 #if Libvirt
 public import Custody
-import Synchronization
 
 // A change from its preparation to its end.
 extension LibvirtBackend {

@@ -1,6 +1,5 @@
 #if Libvirt
 import Custody
-import Synchronization
 
 // What libvirt tells, and what it means. All of it runs on the executor.
 extension LibvirtBackend {
@@ -68,6 +67,8 @@ extension LibvirtBackend {
             }
             ledger.withLock { $0.isReconnecting = false }
             reconcile()
+            let (ownership, observer) = ledger.withLock { ($0.ownership, $0.observer) }
+            observer?.backendReconnected(finding: ownership)
         } catch {
             let next = min(max(delay * 2, .milliseconds(20)), .seconds(1))
             executor.submit(at: executor.now.advanced(by: next)) { [weak self] in self?.reconnect(after: next) }
@@ -88,7 +89,7 @@ extension LibvirtBackend {
             if !domain.isConnected {
                 executor.submit { [weak self] in self?.reconnect(after: .zero) }
                 return BackendError(
-                    .unavailable,
+                    .disconnected,
                     "the connection to libvirt is gone; it is being made again",
                     cause: error
                 )

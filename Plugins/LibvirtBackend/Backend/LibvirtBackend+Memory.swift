@@ -1,7 +1,6 @@
 #if Libvirt
 public import Custody
 import Glibc
-import Synchronization
 
 // The bytes, and the memory behind them.
 extension LibvirtBackend: MemoryPopulator, MemoryMeter {

@@ -1,7 +1,6 @@
 #if Libvirt
 public import Custody
 import Glibc
-import Synchronization
 
 // Changes that wait for others to let go: processes of the host, and the guest.
 extension LibvirtBackend {

@@ -2,7 +2,6 @@
 public import Custody
 import Glibc
 import GuestChannel
-import Synchronization
 
 /// A back end that changes ownership of the memory of a domain that libvirt manages.
 ///
@@ -41,7 +40,7 @@ public final class LibvirtBackend: MemoryBackend {
     /// Where libvirt has its names of memory files, and where we have ours.
     let folders: MemoryFolders
     let gate: any CallGate
-    let ledger: Mutex<ChangeLedger>
+    let ledger: Locked<ChangeLedger>
     let processes = NeighbourProcesses()
 
     /// The first guest-physical byte after the last one that a module can be at.
@@ -75,7 +74,7 @@ public final class LibvirtBackend: MemoryBackend {
             }
             let stock = try opening.takeStock(of: modules, guest.layout, emulator: emulator)
             initialOwnership = stock.ownership
-            ledger = Mutex(ChangeLedger(ownership: stock.ownership, presence: stock.presence))
+            ledger = Locked(ChangeLedger(ownership: stock.ownership, presence: stock.presence))
             channel = try opening.connectChannel(guest.layout.granularity)
         } catch {
             opening.abandon()
@@ -170,7 +169,7 @@ public final class LibvirtBackend: MemoryBackend {
 extension LibvirtBackend {
     /// What events wake, once it is there.
     private final class Wake: Sendable {
-        private let reference = Mutex<WeakReference>(WeakReference())
+        private let reference = Locked<WeakReference>(WeakReference())
 
         private struct WeakReference: Sendable {
             weak var backend: LibvirtBackend?

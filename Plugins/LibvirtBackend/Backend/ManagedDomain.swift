@@ -1,7 +1,6 @@
 #if Libvirt
 package import Custody
 import Glibc
-import Synchronization
 
 /// A domain that this back end works on, by whatever connection there is to it at the moment.
 ///
@@ -29,7 +28,7 @@ package final class ManagedDomain: Sendable {
     let events: EventBuffer
     private let uri: String
     private let gate: any CallGate
-    private let link: Mutex<Link>
+    private let link: Locked<Link>
 
     /// Takes a domain over, with its connection.
     init(_ connection: consuming Connection, _ domain: consuming Domain, events: EventBuffer) throws(VirError) {
@@ -38,7 +37,7 @@ package final class ManagedDomain: Sendable {
         uri = connection.uri
         gate = connection.gate
         self.events = events
-        link = Mutex(try Link(connection, domain, events))
+        link = Locked(try Link(connection, domain, events))
     }
 
     /// Makes calls on the domain. They block, and no lock is held.

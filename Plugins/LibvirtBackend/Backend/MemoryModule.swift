@@ -1,6 +1,5 @@
 #if Libvirt
 import Custody
-import Synchronization
 
 /// One region of the layout: a memory module of the guest's, plugged in at the region's address or not.
 final class MemoryModule: Sendable {
@@ -20,7 +19,7 @@ final class MemoryModule: Sendable {
         var isDenied = false
     }
 
-    private let access: Mutex<Access>
+    private let access: Locked<Access>
     private let sentry: HostSentry
 
     init(_ range: PageRange, number: Int, slot: Int, file: ModuleFile, sentry: HostSentry) {
@@ -29,7 +28,7 @@ final class MemoryModule: Sendable {
         self.file = file
         self.sentry = sentry
         alias = MemoryModule.alias(number)
-        access = Mutex(Access(hidden: PageRunMap(bounds: range, state: false)))
+        access = Locked(Access(hidden: PageRunMap(bounds: range, state: false)))
     }
 
     /// The alias of the module of a number. Libvirt keeps aliases that begin so as they are.

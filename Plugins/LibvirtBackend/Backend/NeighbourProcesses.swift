@@ -2,7 +2,6 @@
 import CLibvirtHost
 public import Custody
 import Glibc
-import Synchronization
 
 /// Real processes that are forked off to map a memory file, and end when they let go of it, or with this process.
 final class NeighbourProcesses: Sendable {
@@ -12,7 +11,7 @@ final class NeighbourProcesses: Sendable {
         let range: PageRange
     }
 
-    private let processes = Mutex<[String: Process]>([:])
+    private let processes = Locked<[String: Process]>([:])
 
     /// The longest name: what the kernel keeps of one.
     static let longestName = 15

@@ -8,7 +8,6 @@ import Custody
 package final class EventBuffer: Sendable {
     private struct State {
         var events: [DomainEvent] = []
-        var isFinished = false
         var waiter: CheckedContinuation<DomainEvent?, Never>?
     }
 
@@ -25,7 +24,6 @@ package final class EventBuffer: Sendable {
     /// Puts an event in, or hands it to the task that waits.
     package func append(_ event: DomainEvent) {
         let (waiter, isFirst): (CheckedContinuation<DomainEvent?, Never>?, Bool) = state.withLock { state in
-            guard !state.isFinished else { return (nil, false) }
             if let waiter = state.waiter {
                 state.waiter = nil
                 return (waiter, false)
@@ -48,17 +46,7 @@ package final class EventBuffer: Sendable {
         }
     }
 
-    /// Ends the sequence: what is in the buffer can still be taken.
-    package func finish() {
-        let waiter = state.withLock { state in
-            state.isFinished = true
-            defer { state.waiter = nil }
-            return state.waiter
-        }
-        waiter?.resume(returning: nil)
-    }
-
-    /// The next event; `nil` when no more can come, or when the task is cancelled. For one task at a time: a second one that
+    /// The next event; `nil` when the task is cancelled. For one task at a time: a second one that
     /// waits ends the first one's wait.
     package func next() async -> DomainEvent? {
         await withTaskCancellationHandler {
@@ -66,7 +54,7 @@ package final class EventBuffer: Sendable {
                 let (ready, earlier): (DomainEvent??, CheckedContinuation<DomainEvent?, Never>?) =
                     state.withLock { state in
                         if !state.events.isEmpty { return (.some(state.events.removeFirst()), nil) }
-                        if state.isFinished || Task.isCancelled { return (.some(nil), nil) }
+                        if Task.isCancelled { return (.some(nil), nil) }
                         defer { state.waiter = continuation }
                         return (nil, state.waiter)
                     }

@@ -38,7 +38,6 @@ final class EventHub: Sendable {
             if registration.listeners == 0 { deregister(connection, &registration) }
         }
         buffers.withLock { _ = $0.removeValue(forKey: ObjectIdentifier(buffer)) }
-        buffer.finish()
     }
 
     fileprivate func deliver(_ event: DomainEvent) {

@@ -24,7 +24,7 @@ final class HostSentry: Sendable {
     private let guardian: Int32
     private let stop: Int32
     private let exempt = Atomic<Int32>(0)
-    private let watched = Mutex<[Int32: @Sendable () -> Void]>([:])
+    private let watched = Locked<[Int32: @Sendable () -> Void]>([:])
 
     /// Starts the thread that listens.
     init(gate: any CallGate) throws(BackendError) {

@@ -1,4 +1,5 @@
 #if Libvirt
+import CLibvirtHost
 import Glibc
 
 /// What `/proc/PID/maps` says (proc_pid_maps(5)).
@@ -23,8 +24,7 @@ enum ProcessMaps {
         let bytes = contents("/proc/\(process)/maps")
         // Most processes have nothing to do with it: that is seen without taking the list apart.
         let isMentioned = unsafe bytes.withUnsafeBytes { all in
-            let inode = Array(" \(identity.inode)".utf8)
-            return unsafe memmem(all.baseAddress, all.count, inode, inode.count) != nil
+            unsafe clibvirt_mentions(all.baseAddress, all.count, " \(identity.inode)") != 0
         }
         guard isMentioned else { return [] }
         return lines(of: bytes).compactMap { line in

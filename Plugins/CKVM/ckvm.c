@@ -90,11 +90,33 @@ long ckvm_ioctl(int fd, unsigned long request, uintptr_t argument) { RETURN_OR_E
 long ckvm_memfd_create(const char *name) { RETURN_OR_ERRNO(memfd_create(name, MFD_CLOEXEC)); }
 long ckvm_ftruncate(int fd, uint64_t size) { RETURN_OR_ERRNO(ftruncate(fd, (off_t)size)); }
 
-long ckvm_mmap(uint64_t length, int protection, int fd, uint64_t offset) {
-    int flags = MAP_SHARED | MAP_NORESERVE | (fd < 0 ? MAP_ANONYMOUS : 0);
-    void *address = mmap(NULL, length, protection, flags, fd, (off_t)offset);
-    return address == MAP_FAILED ? -(long)errno : (long)address;
+static long map(uint64_t length, int protection, int flags, int fd, uint64_t offset) {
+    const uint64_t large = 2 << 20;
+    flags |= MAP_NORESERVE | (fd < 0 ? MAP_ANONYMOUS : 0);
+    if (length < large || length > UINT64_MAX - large) {
+        void *address = mmap(NULL, length, protection, flags, fd, (off_t)offset);
+        return address == MAP_FAILED ? -(long)errno : (long)address;
+    }
+    /* A reserved place that is too long; what lies beside the aligned part of it goes again. */
+    char *place = mmap(NULL, length + large, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (place == MAP_FAILED) return -(long)errno;
+    uint64_t head = -(uintptr_t)place % large;
+    uint64_t used = (length + 4095) & ~(uint64_t)4095;
+    if (mmap(place + head, length, protection, flags | MAP_FIXED, fd, (off_t)offset) == MAP_FAILED) {
+        long error = -(long)errno;
+        munmap(place, length + large);
+        return error;
+    }
+    if (head > 0) munmap(place, head);
+    if (head < large) munmap(place + head + used, large - head);
+    return (long)(place + head);
 }
+
+long ckvm_mmap(uint64_t length, int protection, int fd, uint64_t offset) {
+    return map(length, protection, MAP_SHARED, fd, offset);
+}
+
+long ckvm_mmap_private(uint64_t length) { return map(length, PROT_READ | PROT_WRITE, MAP_PRIVATE, -1, 0); }
 
 long ckvm_munmap(uintptr_t address, uint64_t length) { RETURN_OR_ERRNO(munmap((void *)address, length)); }
 
@@ -115,6 +137,22 @@ long ckvm_seek_data(int fd, uint64_t offset) { RETURN_OR_ERRNO(lseek(fd, (off_t)
 long ckvm_populate(uintptr_t address, uint64_t length) {
     /* MADV_POPULATE_WRITE, Linux 5.14: newer than the oldest supported header. */
     RETURN_OR_ERRNO(madvise((void *)address, length, 23));
+}
+
+long ckvm_discard(uintptr_t address, uint64_t length) {
+    RETURN_OR_ERRNO(madvise((void *)address, length, MADV_DONTNEED));
+}
+
+long ckvm_resident_pages(uintptr_t address, uint64_t length) {
+    unsigned char pages[4096];
+    long count = 0;
+    for (uint64_t done = 0; done < length;) {
+        uint64_t part = length - done < sizeof pages * 4096 ? length - done : sizeof pages * 4096;
+        if (mincore((void *)(address + done), part, pages) != 0) return -(long)errno;
+        for (uint64_t page = 0; page < (part + 4095) / 4096; page++) count += pages[page] & 1;
+        done += part;
+    }
+    return count;
 }
 
 static void kicked(int signal) { (void)signal; }

@@ -39,6 +39,10 @@ ckvm_guest_program_begin:
     je .Lhammer
     cmpl $CKVM_COMMAND_END, %eax
     je .Lend
+    cmpl $CKVM_COMMAND_HYPERCALL, %eax
+    je .Lhypercall
+    cmpl $CKVM_COMMAND_REQUESTS, %eax
+    je .Lrequests
     movl $CKVM_STATUS_UNKNOWN_COMMAND, CKVM_MAILBOX_STATUS(%rdi)
     jmp .Ldoorbell
 
@@ -129,6 +133,36 @@ ckvm_guest_program_begin:
     movq %rax, CKVM_MAILBOX_RESULT(%rdi)
     movq CKVM_MAILBOX_REPLY_ADDRESS(%rdi), %rax
     movq %rax, CKVM_MAILBOX_RESULT_ADDRESS(%rdi)
+    jmp .Ldone
+
+.Lrequests: /* rcx entries */
+    leaq CKVM_MAILBOX_DATA(%rdi), %r10
+.Lrequests_next:
+    testq %rcx, %rcx
+    jz .Ldone
+    movq CKVM_ENTRY_ADDRESS(%r10), %rax
+    movq %rax, CKVM_MAILBOX_REQUEST_ADDRESS(%rdi)
+    movq CKVM_ENTRY_COUNT(%r10), %rax
+    movq %rax, CKVM_MAILBOX_REQUEST_COUNT(%rdi)
+    movq CKVM_ENTRY_TARGET(%r10), %rax
+    movq %rax, CKVM_MAILBOX_REQUEST_TARGET(%rdi)
+    movl $CKVM_PORT_REQUEST, %edx
+    xorl %eax, %eax
+    outb %al, %dx
+    movq CKVM_MAILBOX_REPLY(%rdi), %rax
+    movq %rax, CKVM_ENTRY_REPLY(%r10)
+    movq CKVM_MAILBOX_REPLY_ADDRESS(%rdi), %rax
+    movq %rax, CKVM_ENTRY_REPLY_ADDRESS(%r10)
+    addq $CKVM_ENTRY_SIZE, %r10
+    decq %rcx
+    jmp .Lrequests_next
+
+.Lhypercall: /* RAX: the number; RBX, RCX, RDX: the arguments */
+    movl $CKVM_HC_MAP_GPA_RANGE, %eax
+    movq %rsi, %rbx
+    movq %r8, %rdx
+    vmcall
+    movq %rax, CKVM_MAILBOX_RESULT(%rdi)
     jmp .Ldone
 
 .Lhammer: /* r8 passes over (rsi, rcx) */

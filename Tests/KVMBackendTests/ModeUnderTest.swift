@@ -10,11 +10,26 @@ import Testing
 struct ModeUnderTest: Sendable, CustomTestStringConvertible {
     let mode: KVMMode
     let isFake: Bool
+    var sharedMemory: SharedMemoryKind?
+    var dirtyLog: DirtyLogChoice?
 
-    var testDescription: String { "\(mode.rawValue) on \(isFake ? "the fake kernel" : "the real kernel")" }
+    var testDescription: String {
+        let memory = sharedMemory.map { ", shared memory \($0.rawValue)" } ?? ""
+        let log = dirtyLog.map { ", \($0)" } ?? ""
+        return "\(mode.rawValue)\(memory)\(log) on \(isFake ? "the fake kernel" : "the real kernel")"
+    }
 
     /// Every mode on every kernel that has it.
-    static let all: [ModeUnderTest] = real + KVMMode.allCases.map { ModeUnderTest(mode: $0, isFake: true) }
+    static let all: [ModeUnderTest] =
+        real + KVMMode.allCases.map { ModeUnderTest(mode: $0, isFake: true) }
+        + [ModeUnderTest(mode: .attributes, isFake: true, sharedMemory: .anonymous)]
+
+    /// The ways to tell what the guest writes, on every kernel.
+    static let logs: [ModeUnderTest] = TestKernel.both.flatMap { kernel in
+        [DirtyLogChoice.bitmap, .ring(entries: 256)].map {
+            ModeUnderTest(mode: .revoked, isFake: kernel == .fake, dirtyLog: $0)
+        }
+    }
 
     /// The modes of this machine's kernel.
     static let real: [ModeUnderTest] =
@@ -26,7 +41,19 @@ struct ModeUnderTest: Sendable, CustomTestStringConvertible {
 
     /// A back end on a new kernel.
     func backend(pages: UInt64 = 512, processors: Int = 1) throws -> KVMBackend {
-        try Guests.backend(mode, pages: pages, processors: processors, kernel: makeKernel())
+        try backend(pages: pages, processors: processors, kernel: makeKernel())
+    }
+
+    /// A back end on a given kernel.
+    func backend(pages: UInt64 = 512, processors: Int = 1, kernel: any Kernel) throws -> KVMBackend {
+        try KVMBackend(
+            Guests.configuration(pages: pages, processors: processors),
+            mode: mode,
+            dirtyLog: dirtyLog,
+            sharedMemory: sharedMemory,
+            kernel: kernel,
+            slotLimit: nil
+        )
     }
 
     /// What a conversion leaves of a byte of the other side.

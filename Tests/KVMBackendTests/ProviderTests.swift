@@ -166,6 +166,7 @@ import Testing
                 .mmap(3, length: 1, protection: 0), .munmap(address: 1, length: 1),
                 .mprotect(address: 1, length: 1, protection: 0), .punchHole(3, offset: 0, length: 1),
                 .allocate(3, offset: 0, length: 1), .seekData(3, offset: 0), .populate(address: 1, length: 1),
+                .mmapPrivate(length: 1), .discard(address: 1, length: 1), .residentPages(address: 1, length: 1),
             ] + KVMRequest.allCases.map { .ioctl(3, $0, argument: 0) }
         for call in calls {
             for errno in PossibleErrors.of(call) {

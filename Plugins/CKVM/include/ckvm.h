@@ -145,8 +145,13 @@ long ckvm_close(int fd);
 long ckvm_ioctl(int fd, unsigned long request, uintptr_t argument);
 long ckvm_memfd_create(const char *name);
 long ckvm_ftruncate(int fd, uint64_t size);
-/* MAP_SHARED of fd, or anonymous when fd is -1. The address comes back; an address never looks like a small -errno. */
+/*
+ * MAP_SHARED of fd, or anonymous when fd is -1. The address comes back; an address never looks like a small -errno. What is
+ * 2 MiB or longer begins at a multiple of 2 MiB, so that KVM can map it by large pages.
+ */
 long ckvm_mmap(uint64_t length, int protection, int fd, uint64_t offset);
+/* MAP_PRIVATE and anonymous; otherwise the same. */
+long ckvm_mmap_private(uint64_t length);
 long ckvm_munmap(uintptr_t address, uint64_t length);
 long ckvm_mprotect(uintptr_t address, uint64_t length, int protection);
 long ckvm_punch_hole(int fd, uint64_t offset, uint64_t length);
@@ -156,6 +161,10 @@ long ckvm_allocate(int fd, uint64_t offset, uint64_t length);
 long ckvm_seek_data(int fd, uint64_t offset);
 /* MADV_POPULATE_WRITE: as if every page were written to, without changing it. */
 long ckvm_populate(uintptr_t address, uint64_t length);
+/* MADV_DONTNEED: the pages of a private anonymous mapping are freed, and read zeroes. */
+long ckvm_discard(uintptr_t address, uint64_t length);
+/* How many pages of a mapping are in memory (mincore). */
+long ckvm_resident_pages(uintptr_t address, uint64_t length);
 
 /* One word of a map that many threads read and one writes. */
 

@@ -24,6 +24,11 @@
 #define CKVM_COMMAND_REQUEST 6  /* ask for a conversion of (address, count) to ownership value; results = replies */
 #define CKVM_COMMAND_HAMMER 7   /* value times: increment the 8 bytes at every 64th byte of (address, count) */
 #define CKVM_COMMAND_END 8
+#define CKVM_COMMAND_HYPERCALL 9 /* the call KVM_HC_MAP_GPA_RANGE: address, count of pages, attributes value; result = RAX */
+#define CKVM_COMMAND_REQUESTS 10 /* ask for count conversions, one after the other: the entries in the data */
+
+/* The number of the hypercall KVM_HC_MAP_GPA_RANGE. */
+#define CKVM_HC_MAP_GPA_RANGE 12
 
 /* Status the guest stores before it rings the doorbell. */
 #define CKVM_STATUS_IDLE 0
@@ -46,6 +51,15 @@
 #define CKVM_MAILBOX_DATA 128
 #define CKVM_MAILBOX_SIZE 4096
 #define CKVM_MAILBOX_DATA_SIZE (CKVM_MAILBOX_SIZE - CKVM_MAILBOX_DATA)
+
+/* One request among the data of CKVM_COMMAND_REQUESTS. The replies take the place of the first two fields. */
+#define CKVM_ENTRY_ADDRESS 0
+#define CKVM_ENTRY_COUNT 8
+#define CKVM_ENTRY_TARGET 16
+#define CKVM_ENTRY_REPLY 0
+#define CKVM_ENTRY_REPLY_ADDRESS 8
+#define CKVM_ENTRY_SIZE 24
+#define CKVM_ENTRIES (CKVM_MAILBOX_DATA_SIZE / CKVM_ENTRY_SIZE)
 
 #ifndef __ASSEMBLER__
 #include <stddef.h>

@@ -64,9 +64,6 @@ enum {
     CKVM_CERTIFICATES_PAGES = 8,
 };
 
-/* Hypercalls: KVM_HC_MAP_GPA_RANGE. */
-enum { CKVM_HC_MAP_GPA_RANGE = 12 };
-
 struct ckvm_debugregs {
     uint64_t db[4];
     uint64_t dr6;

@@ -4,7 +4,12 @@ extension Capabilities {
     /// What a mode can do with a kernel's features, for a guest whose ownership changes in units of `granularity`.
     ///
     /// No kernel that was at hand has the two modes of memory attributes; for them this is what their interface promises.
-    init(_ mode: KVMMode, _ features: KVMFeatures?, granularity: PageSize = .base) {
+    init(
+        _ mode: KVMMode,
+        _ features: KVMFeatures?,
+        granularity: PageSize = .base,
+        dirtyLog: DirtyLogChoice? = nil
+    ) {
         let effect = mode.conversionEffect
         self.init(
             granularity: granularity,
@@ -19,6 +24,7 @@ extension Capabilities {
             transitAccess: .asBefore,
             reclaim: .offeredByGuest,
             maximumProcessors: max(1, min(features?[.maximumProcessors] ?? 1, 256)),
+            dirtyLog: (dirtyLog ?? .default(mode)).capability,
             populate: true,
             maximumGuestBytes: BootMemory.maximumReach
         )

@@ -12,6 +12,8 @@ struct ChangeLedger: Sendable {
     var slots: SlotMap
     /// Parts of files to be emptied before they are used again.
     var residues: [Residue] = []
+    /// Memory beside the guest's RAM.
+    var readOnly: [ReadOnlyMemory] = []
     /// Why no call succeeds any more.
     var lost: BackendError?
     /// Who is told.

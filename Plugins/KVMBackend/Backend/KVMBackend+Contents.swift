@@ -7,12 +7,14 @@ extension KVMBackend: MemoryPopulator {
     /// Gives pages their memory: this back end itself.
     public var populator: (any MemoryPopulator)? { self }
 
-    /// Drops the pages from the files that their owners find them in; they read zeroes then.
+    /// Drops the pages from the memory that their owners find them in; they read zeroes then.
+    ///
+    /// Whether memory has gone is not looked for here: an owner may touch a page again at once.
     public func discardContents(of range: PageRange) throws(BackendError) {
         try checkIsRAM(range)
         try forEachRun(of: range) { pages, visibility, rest throws(BackendError) in
             do throws(KVMError) {
-                try machine.ram.file(of: visibility).punchHole(offset: pages.offset, length: pages.length)
+                try machine.ram.memory(of: visibility).discard(offset: pages.offset, length: pages.length)
             } catch {
                 throw BackendError(
                     .system,
@@ -32,7 +34,7 @@ extension KVMBackend: MemoryPopulator {
             let hasSlot = ledger.withLock { !$0.slots.backings.isUniform(pages.range, .none) }
             if canPreFault, hasSlot, try preFault(pages.range, rest) { return }
             do throws(KVMError) {
-                try machine.ram.file(of: visibility).populate(offset: pages.offset, length: pages.length)
+                try machine.ram.memory(of: visibility).populate(offset: pages.offset, length: pages.length)
             } catch { throw KVMBackend.noMemory(rest, error) }
         }
     }

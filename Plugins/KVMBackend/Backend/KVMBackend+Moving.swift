@@ -95,16 +95,19 @@ extension KVMBackend {
         switch step {
         case .add(let range, let backing):
             guard let number = ledger.withLock({ $0.slots.number(for: step) }) else { return nil }
-            try machine.ram.bind(
-                number,
-                to: range,
-                offset: offset(of: range.start),
-                backing,
-                in: machine.virtualMachine
-            )
+            try tracker.add(number, range) { flags throws(KVMError) in
+                try machine.ram.bind(
+                    number,
+                    to: range,
+                    offset: offset(of: range.start),
+                    backing,
+                    flags: flags,
+                    in: machine.virtualMachine
+                )
+            }
         case .remove:
             guard let number = ledger.withLock({ $0.slots.number(for: step) }) else { return nil }
-            try machine.virtualMachine.removeSlot(number)
+            try tracker.remove(number) { () throws(KVMError) in try machine.virtualMachine.removeSlot(number) }
         case .convert(let range, let target):
             switch try machine.ram.convert(pages(range), to: target, in: machine.virtualMachine) {
             case .done: return nil
@@ -146,14 +149,14 @@ extension KVMBackend {
         }
     }
 
-    /// Drops pages of a file.
+    /// Drops pages of a memory that nobody may reach.
     ///
-    /// - Returns: `false` where the file still has memory there, as far as the kernel tells.
+    /// - Returns: `false` where it still has memory there, as far as the kernel tells.
     private func drop(_ visibility: Visibility, _ range: PageRange) throws(KVMError) -> Bool {
         let pages = pages(range)
-        let file = machine.ram.file(of: visibility)
-        try file.punchHole(offset: pages.offset, length: pages.length)
-        return try file.hasMemory(offset: pages.offset, length: pages.length) != true
+        let memory = machine.ram.memory(of: visibility)
+        try memory.discard(offset: pages.offset, length: pages.length)
+        return try memory.hasMemory(offset: pages.offset, length: pages.length) != true
     }
 
     // MARK: Places

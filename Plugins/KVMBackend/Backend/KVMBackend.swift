@@ -33,7 +33,7 @@ public final class KVMBackend: MemoryBackend {
     let mode: KVMMode
     let machine: GuestMachine
     let windows: (shared: UInt, private: UInt)
-    /// The lowest guest-physical byte address of RAM: where files and windows begin.
+    /// The guest-physical byte address that files and windows begin at.
     let base: UInt64
     let gate: QuiesceGate
     let processors: [VirtualProcessor]
@@ -44,6 +44,8 @@ public final class KVMBackend: MemoryBackend {
     let held = HeldChanges()
     /// Whether `KVM_PRE_FAULT_MEMORY` is there.
     let canPreFault: Bool
+    /// Whether a slot can be read-only.
+    let hasReadOnlySlots: Bool
 
     /// Slots that only an undo may use.
     private static let spareSlots = 16
@@ -53,15 +55,32 @@ public final class KVMBackend: MemoryBackend {
     /// - Parameters:
     ///   - guest: The guest.
     ///   - mode: How ownership is made true.
-    /// - Throws: `BackendError` with code `unavailable` where this machine or this user cannot do it.
-    public convenience init(_ guest: GuestConfiguration, mode: KVMMode) throws(BackendError) {
-        try self.init(guest, mode: mode, kernel: LinuxKernel(), slotLimit: nil)
+    ///   - dirtyLog: How the guest's writes are to be told; `nil` for what the mode can do.
+    ///   - sharedMemory: What memory shared pages are to have; `nil` for what the mode takes by itself.
+    /// - Throws: `BackendError` with code `unavailable` where this machine or this user cannot do it, with `unsupported`
+    ///   for a dirty log or a memory that the mode cannot have.
+    public convenience init(
+        _ guest: GuestConfiguration,
+        mode: KVMMode,
+        dirtyLog: DirtyLogChoice? = nil,
+        sharedMemory: SharedMemoryKind? = nil
+    ) throws(BackendError) {
+        try self.init(
+            guest,
+            mode: mode,
+            dirtyLog: dirtyLog,
+            sharedMemory: sharedMemory,
+            kernel: LinuxKernel(),
+            slotLimit: nil
+        )
     }
 
     /// Makes a virtual machine through a given kernel; `slotLimit` lowers the number of slots.
     package init(
         _ guest: GuestConfiguration,
         mode: KVMMode,
+        dirtyLog: DirtyLogChoice? = nil,
+        sharedMemory: SharedMemoryKind? = nil,
         kernel: any Kernel,
         slotLimit: Int?
     ) throws(BackendError) {
@@ -77,7 +96,19 @@ public final class KVMBackend: MemoryBackend {
         if let obstacle {
             throw BackendError(.unavailable, "the mode ‘\(mode.rawValue)’ cannot be used here: \(obstacle)")
         }
-        let capabilities = Capabilities(mode, features, granularity: guest.layout.granularity)
+        let capabilities = Capabilities(
+            mode,
+            features,
+            granularity: guest.layout.granularity,
+            dirtyLog: dirtyLog
+        )
+        if let sharedMemory, !mode.sharedMemoryKinds.contains(sharedMemory) {
+            throw BackendError(
+                .unsupported,
+                "shared pages of the mode ‘\(mode.rawValue)’ cannot be in memory of the kind ‘\(sharedMemory.rawValue)’"
+            )
+        }
+        let dirtyLogMethod = try (dirtyLog ?? .default(mode)).method(in: mode, features)
         let bounds = guest.layout.bounds
         guard (1...capabilities.maximumProcessors).contains(guest.processors) else {
             throw BackendError(
@@ -113,6 +144,7 @@ public final class KVMBackend: MemoryBackend {
                 features: features,
                 mode: mode,
                 layout: guest.layout,
+                sharedMemory: sharedMemory ?? .memfd,
                 boot: placement,
                 slots: &slots,
                 kernel: kernel
@@ -120,7 +152,7 @@ public final class KVMBackend: MemoryBackend {
         } catch { throw BackendError(.system, "the virtual machine cannot be made", cause: error) }
         let tracker: DirtyTracker
         do throws(KVMError) {
-            tracker = try DirtyTracker(.none, machine: machine.virtualMachine, bounds: bounds)
+            tracker = try DirtyTracker(dirtyLogMethod, machine: machine.virtualMachine, bounds: bounds)
         } catch { throw BackendError(.system, "the virtual machine cannot be made", cause: error) }
         let gate = QuiesceGate()
         let executor = try ThreadExecutor()
@@ -146,7 +178,7 @@ public final class KVMBackend: MemoryBackend {
         self.mode = mode
         self.capabilities = capabilities
         layout = guest.layout
-        base = bounds.address.rawValue
+        base = guest.layout.memoryStart
         initialOwnership = PageRunMap(bounds: bounds, state: .shared)
         windows = machine.ram.windows
         self.machine = machine
@@ -155,6 +187,7 @@ public final class KVMBackend: MemoryBackend {
         self.processors = processors
         self.tracker = tracker
         canPreFault = features[.preFaultMemory] != 0
+        hasReadOnlySlots = features[.readOnlyMemory] != 0
         guestAgent = KVMGuestAgent(processors: processors)
         ledger = Locked(ChangeLedger(slots: slots, limit: slotCount))
     }

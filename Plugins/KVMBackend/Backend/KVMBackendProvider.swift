@@ -2,9 +2,11 @@ public import Custody
 
 /// The back end ‘kvm’, for a registry.
 ///
-/// Its section of a configuration has two keys, both optional: `mode` (`dual`, the default, `revoked`, `attributes`,
-/// `in-place`, or `auto` for the first of dual, attributes, in-place, revoked that the machine has) and `processors`, which
-/// takes precedence over the guest's. Ownership changes in units of the guest's own `granularity`.
+/// Its section of a configuration has these keys, all optional: `mode` (`dual`, the default, `revoked`, `attributes`,
+/// `in-place`, or `auto` for the first of dual, attributes, in-place, revoked that the machine has), `processors`, which
+/// takes precedence over the guest's, `dirty-log` (`none`, `bitmap` or `ring`; without it what the mode can do), with a
+/// ring `dirty-ring-entries`, the number of entries for each processor, and `shared-memory` (`memfd`, or in the mode
+/// attributes also `anonymous`). Ownership changes in units of the guest's own `granularity`.
 public struct KVMBackendProvider: BackendProvider {
     private let kernel: any Kernel
 
@@ -54,7 +56,14 @@ public struct KVMBackendProvider: BackendProvider {
         guest.processors = settings.processors ?? guest.processors
         do throws(BackendError) {
             let mode = if let named = settings.mode { named } else { try firstMode() }
-            return try KVMBackend(guest, mode: mode, kernel: kernel, slotLimit: nil)
+            return try KVMBackend(
+                guest,
+                mode: mode,
+                dirtyLog: settings.dirtyLog,
+                sharedMemory: settings.sharedMemory,
+                kernel: kernel,
+                slotLimit: nil
+            )
         } catch { throw .backend(error) }
     }
 
@@ -87,7 +96,7 @@ public struct KVMBackendProvider: BackendProvider {
             mode: mode.rawValue,
             unavailable: unavailable,
             capabilities: Capabilities(mode, features),
-            remarks: remarks(mode)
+            remarks: remarks(mode) + remarksOnDirtyLog(mode, features)
         )
     }
 
@@ -112,6 +121,13 @@ public struct KVMBackendProvider: BackendProvider {
                     + "version 8, has it; it is not merged, and its capability has no final number",
             ]
         }
+    }
+
+    private func remarksOnDirtyLog(_ mode: KVMMode, _ features: KVMFeatures?) -> [String] {
+        guard mode.slotsCanLog else { return ["no dirty log: KVM has none for a slot with a guest_memfd"] }
+        let entries = min((features?[.dirtyLogRing] ?? 0) / DirtyRing.bytes(1), DirtyLogChoice.ringEntries.upperBound)
+        guard entries >= DirtyLogChoice.ringEntries.lowerBound else { return ["a dirty log as a bitmap, not as rings"] }
+        return ["a dirty log as a bitmap, or as rings of up to \(entries) entries"]
     }
 
     private static let notExercised =

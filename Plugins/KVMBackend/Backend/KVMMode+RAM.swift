@@ -10,6 +10,9 @@ extension KVMMode {
         }
     }
 
+    /// Whether KVM can log the writes to the mode's slots: not to one with a guest_memfd.
+    var slotsCanLog: Bool { self == .revoked }
+
     /// What a conversion does to the bytes, once it is finished.
     var conversionEffect: ContentsEffect {
         switch self {
@@ -20,12 +23,26 @@ extension KVMMode {
         }
     }
 
+    /// The kinds of memory that shared pages can be in, the one that is taken where none is named first.
+    var sharedMemoryKinds: [SharedMemoryKind] {
+        switch self {
+        case .attributes: [.memfd, .anonymous]
+        case .revoked: [.memfd]
+        // They are in a guest_memfd.
+        case .dual, .inPlace: []
+        }
+    }
+
     /// Makes the guest's RAM, all shared. In bytes.
-    func makeRAM(size: UInt64, machine: borrowing VirtualMachine) throws(KVMError) -> any GuestRAM {
+    func makeRAM(
+        size: UInt64,
+        _ shared: SharedMemoryKind,
+        machine: borrowing VirtualMachine
+    ) throws(KVMError) -> any GuestRAM {
         switch self {
         case .dual: try DualRAM(size: size, machine: machine)
         case .revoked: try RevokedRAM(size: size, machine: machine)
-        case .attributes: try AttributesRAM(size: size, machine: machine)
+        case .attributes: try AttributesRAM(size: size, shared, machine: machine)
         case .inPlace: try InPlaceRAM(size: size, machine: machine)
         }
     }

@@ -73,6 +73,11 @@ final class BootMemory: Sendable {
         return Placement(address: address, size: size(), gibibytes: gibibytes)
     }
 
+    /// The slot's pages.
+    var range: PageRange {
+        PageRange(uncheckedStart: placement.address / BootMemory.page, count: placement.size / BootMemory.page)
+    }
+
     private var codeOffset: UInt64 { (2 + placement.gibibytes) * BootMemory.page }
 
     /// The guest-physical address of the page tables' root.

@@ -16,8 +16,32 @@ package enum GuestCommand: Sendable, Hashable {
     case request(address: UInt64, count: UInt64, target: UInt64)
     /// So many times: increment the eight bytes at every 64th byte.
     case hammer(passes: UInt64, address: UInt64, count: UInt64)
+    /// Make the hypercall `KVM_HC_MAP_GPA_RANGE`; the result is what it returns.
+    case hypercall(address: UInt64, pages: UInt64, attributes: UInt64)
+    /// Ask for these conversions one after the other, at most ``requestCapacity``; the replies are in the bytes.
+    case requests([Request])
     /// End the program.
     case end
+
+    /// One request among ``requests(_:)``.
+    package struct Request: Sendable, Hashable {
+        /// The first byte's address.
+        package let address: UInt64
+        /// The number of bytes.
+        package let count: UInt64
+        /// The number of the ownership asked for.
+        package let target: UInt64
+
+        /// Describes a request, whether it makes sense or not.
+        package init(address: UInt64, count: UInt64, target: UInt64) {
+            self.address = address
+            self.count = count
+            self.target = target
+        }
+    }
+
+    /// The number of requests that fit into a mailbox.
+    package static let requestCapacity = Int(CKVM_MAILBOX_DATA_SIZE) / Int(CKVM_ENTRY_SIZE)
 
     /// The number of bytes that fit into a mailbox.
     package static let dataCapacity = UInt64(CKVM_MAILBOX_DATA_SIZE)
@@ -33,6 +57,9 @@ package enum GuestCommand: Sendable, Hashable {
             (UInt32(CKVM_COMMAND_COMPARE), address, count, UInt64(byte))
         case .request(let address, let count, let target): (UInt32(CKVM_COMMAND_REQUEST), address, count, target)
         case .hammer(let passes, let address, let count): (UInt32(CKVM_COMMAND_HAMMER), address, count, passes)
+        case .hypercall(let address, let pages, let attributes):
+            (UInt32(CKVM_COMMAND_HYPERCALL), address, pages, attributes)
+        case .requests(let requests): (UInt32(CKVM_COMMAND_REQUESTS), 0, UInt64(requests.count), 0)
         case .end: (UInt32(CKVM_COMMAND_END), 0, 0, 0)
         }
     }
@@ -41,7 +68,7 @@ package enum GuestCommand: Sendable, Hashable {
     var touched: (address: UInt64, count: UInt64)? {
         switch self {
         case .write, .read, .fill, .checksum, .compare, .hammer: (fields.address, fields.count)
-        case .request, .end: nil
+        case .request, .requests, .hypercall, .end: nil
         }
     }
 }

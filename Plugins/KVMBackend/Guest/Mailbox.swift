@@ -18,7 +18,12 @@ import Custody
         store(address, at: CKVM_MAILBOX_ADDRESS)
         store(min(count, command.limit), at: CKVM_MAILBOX_COUNT)
         store(value, at: CKVM_MAILBOX_VALUE)
-        guard case .write(let bytes, _) = command else { return }
+        let bytes: [UInt8]
+        switch command {
+        case .write(let written, _): bytes = written
+        case .requests(let requests): bytes = requests.flatMap(\.bytes)
+        default: return
+        }
         let data = unsafe UnsafeMutableRawBufferPointer(
             start: page + Int(CKVM_MAILBOX_DATA),
             count: Int(CKVM_MAILBOX_DATA_SIZE)
@@ -84,7 +89,29 @@ extension GuestCommand {
     fileprivate var limit: UInt64 {
         switch self {
         case .write, .read: GuestCommand.dataCapacity
+        case .requests: UInt64(GuestCommand.requestCapacity)
         default: .max
+        }
+    }
+}
+
+extension GuestCommand.Request {
+    /// The request as it stands among the data.
+    fileprivate var bytes: [UInt8] {
+        [address, count, target].flatMap { word in (UInt64(0)..<8).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) } }
+    }
+
+    /// The replies to so many requests, as they stand among the data; `nil` for one that there is not.
+    static func replies(_ count: Int, in bytes: [UInt8]) -> [GuestReply?] {
+        func word(_ offset: Int) -> UInt64 {
+            bytes[offset..<(offset + 8)].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+        }
+        let size = Int(CKVM_ENTRY_SIZE)
+        return stride(from: 0, to: min(count * size, bytes.count / size * size), by: size).map { entry in
+            Mailbox.reply(
+                value: word(entry + Int(CKVM_ENTRY_REPLY)),
+                address: word(entry + Int(CKVM_ENTRY_REPLY_ADDRESS))
+            )
         }
     }
 }

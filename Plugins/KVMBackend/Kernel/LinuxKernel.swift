@@ -18,12 +18,15 @@ package struct LinuxKernel: Kernel {
             case .ftruncate(let descriptor, let size): ckvm_ftruncate(descriptor, size)
             case .mmap(let descriptor, let length, let protection, let offset):
                 ckvm_mmap(length, protection, descriptor ?? -1, offset)
+            case .mmapPrivate(let length): ckvm_mmap_private(length)
             case .munmap(let address, let length): ckvm_munmap(address, length)
             case .mprotect(let address, let length, let protection): ckvm_mprotect(address, length, protection)
             case .punchHole(let descriptor, let offset, let length): ckvm_punch_hole(descriptor, offset, length)
             case .allocate(let descriptor, let offset, let length): ckvm_allocate(descriptor, offset, length)
             case .seekData(let descriptor, let offset): ckvm_seek_data(descriptor, offset)
             case .populate(let address, let length): ckvm_populate(address, length)
+            case .discard(let address, let length): ckvm_discard(address, length)
+            case .residentPages(let address, let length): ckvm_resident_pages(address, length)
             }
         // The kernel's own convention: the last page of numbers is errors.
         guard result < 0, result >= -4095 else { return result }

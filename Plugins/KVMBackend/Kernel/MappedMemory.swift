@@ -1,4 +1,4 @@
-/// A shared memory mapping with one owner: it is unmapped when the owner is gone.
+/// A memory mapping with one owner: it is unmapped when the owner is gone.
 struct MappedMemory: ~Copyable, Sendable {
     /// Where the mapping starts in this process.
     let address: UInt
@@ -6,7 +6,7 @@ struct MappedMemory: ~Copyable, Sendable {
     let length: UInt64
     private let kernel: any Kernel
 
-    /// Maps a file from an offset on, or anonymous memory where there is none.
+    /// Maps a file from an offset on, or anonymous memory where there is none, in either case shared.
     ///
     /// Without access it is a reserved place: there is nothing, and whoever touches it is stopped.
     init(
@@ -25,11 +25,28 @@ struct MappedMemory: ~Copyable, Sendable {
         self.kernel = kernel
     }
 
+    /// Maps anonymous memory that is this mapping's alone: its pages can be given back one by one.
+    init(privateOfLength length: UInt64, kernel: any Kernel) throws(KVMError) {
+        address = UInt(bitPattern: try kernel.call(.mmapPrivate(length: length)))
+        self.length = length
+        self.kernel = kernel
+    }
+
     deinit { _ = try? kernel.perform(.munmap(address: address, length: length)) }
 
     /// Changes what this process may do with part of the mapping. In bytes from its start.
     func protect(_ protection: HostProtection, offset: UInt64, length: UInt64) throws(KVMError) {
         try kernel.call(.mprotect(address: address + UInt(offset), length: length, protection: protection.rawValue))
+    }
+
+    /// Frees the pages of part of a private anonymous mapping; who touches them next finds zeroes. In bytes from its start.
+    func discard(offset: UInt64, length: UInt64) throws(KVMError) {
+        try kernel.call(.discard(address: address + UInt(offset), length: length))
+    }
+
+    /// How many pages of part of the mapping are in memory. In bytes from its start.
+    func residentPages(offset: UInt64, length: UInt64) throws(KVMError) -> Int {
+        try kernel.call(.residentPages(address: address + UInt(offset), length: length))
     }
 
     /// Gives part of the mapping its memory, as if every page were written to. In bytes from its start.

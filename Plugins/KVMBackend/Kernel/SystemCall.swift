@@ -12,6 +12,8 @@ package enum SystemCall: Sendable {
     case ftruncate(Int32, size: UInt64)
     /// `mmap(2)`, shared, from an offset in the file; anonymous where there is no descriptor. In bytes.
     case mmap(Int32?, length: UInt64, protection: Int32, offset: UInt64 = 0)
+    /// `mmap(2)`, private and anonymous, to be read and written. In bytes.
+    case mmapPrivate(length: UInt64)
     /// `munmap(2)`, in bytes.
     case munmap(address: UInt, length: UInt64)
     /// `mprotect(2)`, in bytes.
@@ -24,6 +26,10 @@ package enum SystemCall: Sendable {
     case seekData(Int32, offset: UInt64)
     /// `madvise(2)` with `MADV_POPULATE_WRITE`, in bytes.
     case populate(address: UInt, length: UInt64)
+    /// `madvise(2)` with `MADV_DONTNEED`, in bytes.
+    case discard(address: UInt, length: UInt64)
+    /// `mincore(2)`, in bytes; returns the number of pages that are in memory.
+    case residentPages(address: UInt, length: UInt64)
 
     /// The call's name; an ioctl has its request's.
     package var name: String {
@@ -33,12 +39,13 @@ package enum SystemCall: Sendable {
         case .ioctl(_, let request, _): request.rawValue
         case .memfdCreate: "memfd_create"
         case .ftruncate: "ftruncate"
-        case .mmap: "mmap"
+        case .mmap, .mmapPrivate: "mmap"
         case .munmap: "munmap"
         case .mprotect: "mprotect"
         case .punchHole, .allocate: "fallocate"
         case .seekData: "lseek"
-        case .populate: "madvise"
+        case .populate, .discard: "madvise"
+        case .residentPages: "mincore"
         }
     }
 
@@ -53,7 +60,9 @@ package enum SystemCall: Sendable {
         case .ftruncate(let descriptor, let size): "fd \(descriptor), \(size) bytes"
         case .mmap(let descriptor, let length, _, _):
             "\(descriptor.map { "fd \($0)" } ?? "anonymous"), \(length) bytes"
-        case .munmap(let address, let length), .mprotect(let address, let length, _):
+        case .mmapPrivate(let length): "anonymous, private, \(length) bytes"
+        case .munmap(let address, let length), .mprotect(let address, let length, _),
+            .residentPages(let address, let length):
             "0x\(String(address, radix: 16)), \(length) bytes"
         case .punchHole(let descriptor, let offset, let length):
             "fd \(descriptor), FALLOC_FL_PUNCH_HOLE|KEEP_SIZE at 0x\(String(offset, radix: 16)), \(length) bytes"
@@ -62,6 +71,8 @@ package enum SystemCall: Sendable {
         case .seekData(let descriptor, let offset): "fd \(descriptor), SEEK_DATA from 0x\(String(offset, radix: 16))"
         case .populate(let address, let length):
             "0x\(String(address, radix: 16)), \(length) bytes, MADV_POPULATE_WRITE"
+        case .discard(let address, let length):
+            "0x\(String(address, radix: 16)), \(length) bytes, MADV_DONTNEED"
         }
     }
 }

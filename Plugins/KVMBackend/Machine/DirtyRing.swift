@@ -6,8 +6,8 @@ import Custody
 /// The kernel puts entries in and marks them dirty; this process takes them out in their order and marks them to be reset.
 /// `KVM_RESET_DIRTY_RINGS` protects their pages again and frees the entries.
 final class DirtyRing: Sendable {
-    /// The number of entries where nothing else is said: 64 KiB for each processor.
-    static let defaultEntries = 4096
+    /// The size of a ring of so many entries.
+    static func bytes(_ entries: Int) -> Int { entries * MemoryLayout<ckvm_dirty_gfn>.size }
 
     private let map: MappedMemory
     private let entries: Int
@@ -16,7 +16,7 @@ final class DirtyRing: Sendable {
     init(of processor: borrowing OwnedDescriptor, entries: Int) throws(KVMError) {
         map = try MappedMemory(
             processor.rawValue,
-            length: UInt64(entries * MemoryLayout<ckvm_dirty_gfn>.size),
+            length: UInt64(DirtyRing.bytes(entries)),
             offset: UInt64(CKVM_DIRTY_RING_PAGE_OFFSET) * 4096,
             kernel: processor.kernel
         )

@@ -5,10 +5,14 @@ import Custody
 /// slot, or a ring for each processor.
 ///
 /// What is collected is taken out of KVM's notes at once and kept here, so that a slot can come and go, a ring can be full,
-/// and nothing that the guest writes later is lost with what is cleared.
+/// and nothing that the guest writes later is lost with what is cleared. Slots are added and removed through this type,
+/// under its lock: nobody asks KVM for the notes of a slot that is just going.
 final class DirtyTracker: Sendable {
     private struct State {
-        var dirty: PageRunMap<Bool>
+        /// The pages that were dirty when they were last asked for, and have not been cleared since.
+        var reported: PageRunMap<Bool>
+        /// Pages that were found dirty after that.
+        var fresh: PageRunMap<Bool>
         var slots: [UInt32: PageRange] = [:]
         var rings: [DirtyRing] = []
         var isLogging = false
@@ -38,16 +42,14 @@ final class DirtyTracker: Sendable {
         case .bitmap(isProtectionManual: true):
             try machine.enable(.manualDirtyLogProtect, UInt64(CKVM_DIRTY_LOG_MANUAL_PROTECT))
         case .ring(let entries):
-            try machine.enable(.dirtyLogRing, UInt64(entries * MemoryLayout<ckvm_dirty_gfn>.size))
+            try machine.enable(.dirtyLogRing, UInt64(DirtyRing.bytes(entries)))
         }
         self.method = method
         self.machine = machine.descriptor.rawValue
         kernel = machine.descriptor.kernel
-        state = Locked(State(dirty: PageRunMap(bounds: bounds, state: false)))
+        let clean = PageRunMap(bounds: bounds, state: false)
+        state = Locked(State(reported: clean, fresh: clean))
     }
-
-    /// Whether what is written is noted.
-    var isLogging: Bool { state.withLock { $0.isLogging } }
 
     /// Takes a new processor's ring, where it has one.
     func add(_ processor: KVMProcessor) throws(KVMError) {
@@ -56,11 +58,44 @@ final class DirtyTracker: Sendable {
         state.withLock { $0.rings.append(ring) }
     }
 
-    /// From here on the slots that are added log; all pages are clean.
-    func start() {
-        state.withLock { state in
+    /// Whether what is written is noted.
+    var isLogging: Bool { state.withLock { $0.isLogging } }
+
+    // MARK: Slots
+
+    /// Has `body` add a slot, with the flags that it is to have.
+    func add(_ slot: UInt32, _ range: PageRange, _ body: (UInt32) throws(KVMError) -> Void) throws(KVMError) {
+        try state.withLock { state throws(KVMError) in
+            try body(state.isLogging ? UInt32(CKVM_MEM_LOG_DIRTY_PAGES) : 0)
+            if state.isLogging { state.slots[slot] = range }
+        }
+    }
+
+    /// Collects what a slot knows, has `body` remove it, and forgets it.
+    func remove(_ slot: UInt32, _ body: () throws(KVMError) -> Void) throws(KVMError) {
+        try state.withLock { state throws(KVMError) in
+            if let range = state.slots[slot] { try harvest([slot: range], &state) }
+            try body()
+            state.slots[slot] = nil
+        }
+    }
+
+    // MARK: From the start to the end
+
+    /// Has `body` turn the logging of slots on. Then all pages are clean, and every slot that is added logs. While no
+    /// processor is in the guest.
+    func start(
+        _ slots: [UInt32: PageRange],
+        _ body: () throws(KVMError) -> Void
+    ) throws(KVMError) {
+        try state.withLock { state throws(KVMError) in
+            try body()
+            // A slot may have been logging all along, because it could not be turned off: that is old.
+            try harvest(slots, &state)
+            state.slots = slots
             state.isLogging = true
-            state.dirty.set(state.dirty.bounds, to: false)
+            state.reported.set(state.reported.bounds, to: false)
+            state.fresh = state.reported
         }
     }
 
@@ -72,23 +107,14 @@ final class DirtyTracker: Sendable {
         }
     }
 
-    /// Notes that a slot logs.
-    func add(_ slot: UInt32, _ range: PageRange) { state.withLock { $0.slots[slot] = range } }
-
-    /// Collects what a slot knows that is about to go, and forgets it.
-    func remove(_ slot: UInt32) throws(KVMError) {
+    /// Collects, and returns the pages that are dirty; `nil` where nothing is noted.
+    func collect() throws(KVMError) -> PageRunMap<Bool>? {
         try state.withLock { state throws(KVMError) in
-            guard let range = state.slots[slot] else { return }
-            try collect([(slot, range)], &state)
-            state.slots[slot] = nil
-        }
-    }
-
-    /// Collects, and returns the pages that are dirty.
-    func collect() throws(KVMError) -> PageRunMap<Bool> {
-        try state.withLock { state throws(KVMError) in
-            try collect(state.slots.map { ($0.key, $0.value) }, &state)
-            return state.dirty
+            guard state.isLogging else { return nil }
+            try harvest(state.slots, &state)
+            for run in state.fresh.runs where run.state { state.reported.set(run.range, to: true) }
+            state.fresh.set(state.fresh.bounds, to: false)
+            return state.reported
         }
     }
 
@@ -97,18 +123,24 @@ final class DirtyTracker: Sendable {
         try state.withLock { state throws(KVMError) in try drainRings(&state) }
     }
 
-    /// Pages are clean.
-    func clear(_ range: PageRange) { state.withLock { $0.dirty.set(range, to: false) } }
+    /// Pages are clean that were reported; `false` where nothing is noted. What has been found since is not forgotten.
+    func clear(_ range: PageRange) -> Bool {
+        state.withLock { state in
+            guard state.isLogging else { return false }
+            state.reported.set(range, to: false)
+            return true
+        }
+    }
 
-    private func collect(_ slots: [(UInt32, PageRange)], _ state: inout State) throws(KVMError) {
+    // MARK: KVM's notes
+
+    /// Takes what KVM has noted of some slots out of its notes.
+    private func harvest(_ slots: [UInt32: PageRange], _ state: inout State) throws(KVMError) {
         switch method {
         case .none: return
         case .ring: try drainRings(&state)
         case .bitmap(let isProtectionManual):
-            for (slot, range) in slots {
-                let bitmap = try bitmap(of: slot, range, isProtectionManual)
-                DirtyTracker.forEachRun(of: bitmap, in: range) { state.dirty.set($0, to: true) }
-            }
+            for (slot, range) in slots { try takeBitmap(of: slot, range, isProtectionManual, &state) }
         }
     }
 
@@ -117,21 +149,29 @@ final class DirtyTracker: Sendable {
         for ring in state.rings {
             ring.drain { slot, page in
                 guard let range = state.slots[slot], page < range.count else { return }
-                state.dirty.set(PageRange(uncheckedStart: range.start.rawValue + page, count: 1), to: true)
+                state.fresh.set(PageRange(uncheckedStart: range.start.rawValue + page, count: 1), to: true)
             }
         }
         try kernel.call(.ioctl(machine, .resetDirtyRings, argument: 0))
     }
 
-    /// Gets a slot's bits, and has KVM forget exactly those.
-    private func bitmap(of slot: UInt32, _ range: PageRange, _ isProtectionManual: Bool) throws(KVMError) -> [UInt64] {
+    /// Gets a slot's bits, and has KVM forget exactly those. They are kept before KVM forgets them.
+    private func takeBitmap(
+        of slot: UInt32,
+        _ range: PageRange,
+        _ isProtectionManual: Bool,
+        _ state: inout State
+    ) throws(KVMError) {
         var bitmap = [UInt64](repeating: 0, count: Int((range.count + 63) / 64))
         var span = bitmap.mutableSpan
         try unsafe span.withUnsafeMutableBytes { bytes throws(KVMError) in
-            let address = UInt64(UInt(bitPattern: bytes.baseAddress))
-            var get = ckvm_dirty_log(slot: slot, padding: 0, bitmap: address)
+            var get = ckvm_dirty_log(slot: slot, padding: 0, bitmap: UInt64(UInt(bitPattern: bytes.baseAddress)))
             try request(.getDirtyLog, &get)
-            guard isProtectionManual else { return }
+        }
+        DirtyTracker.forEachRun(of: bitmap, in: range) { state.fresh.set($0, to: true) }
+        guard isProtectionManual else { return }
+        try unsafe bitmap.span.withUnsafeBytes { bytes throws(KVMError) in
+            let address = UInt64(UInt(bitPattern: bytes.baseAddress))
             // Parts of so many pages: the kernel holds its lock meanwhile. They begin at multiples of 64.
             let part: UInt64 = 1 << 24
             var first: UInt64 = 0
@@ -146,7 +186,6 @@ final class DirtyTracker: Sendable {
                 first += part
             }
         }
-        return bitmap
     }
 
     private func request<Structure>(_ request: KVMRequest, _ structure: inout Structure) throws(KVMError) {

@@ -23,6 +23,7 @@ struct GuestMachine: ~Copyable, Sendable {
         features: KVMFeatures,
         mode: KVMMode,
         layout: GuestMemoryLayout,
+        sharedMemory: SharedMemoryKind = .memfd,
         boot placement: BootMemory.Placement,
         slots: inout SlotMap,
         kernel: any Kernel
@@ -36,11 +37,11 @@ struct GuestMachine: ~Copyable, Sendable {
             size: placement.size,
             hostAddress: boot.map.address
         )
-        let ram = try mode.makeRAM(size: layout.bounds.byteCount, machine: machine)
+        let ram = try mode.makeRAM(size: layout.memorySize, sharedMemory, machine: machine)
         for region in layout.regions {
             let step = SlotStep.add(region, .shared)
             let number = slots.number(for: step) ?? 0
-            let offset = (region.start.rawValue - layout.bounds.start.rawValue) * PageSize.base.bytes
+            let offset = region.address.rawValue - layout.memoryStart
             try ram.bind(number, to: region, offset: offset, .shared, in: machine)
             slots.record(step)
             slots.settle(region, to: .shared, growth: 1)
@@ -51,5 +52,16 @@ struct GuestMachine: ~Copyable, Sendable {
             privatePages: try PageBits(bounds: layout.bounds, kernel: kernel),
             boot: boot
         )
+    }
+}
+
+extension GuestMemoryLayout {
+    /// The guest-physical byte address that memory for all of RAM begins at: a multiple of 2 MiB.
+    var memoryStart: UInt64 { bounds.address.rawValue / PageSize.large.bytes * PageSize.large.bytes }
+
+    /// The size of memory for all of RAM in bytes, from ``memoryStart`` on: a multiple of 2 MiB.
+    var memorySize: UInt64 {
+        let size = bounds.address.rawValue - memoryStart + bounds.byteCount
+        return (size + PageSize.large.bytes - 1) / PageSize.large.bytes * PageSize.large.bytes
     }
 }

@@ -88,14 +88,15 @@ struct VirtualMachine: ~Copyable, Sendable {
         size: UInt64,
         hostAddress: UInt,
         guestMemfd file: GuestMemoryFile?,
-        offset: UInt64
+        offset: UInt64,
+        flags: UInt32 = 0
     ) throws(KVMError) {
         guard let file else {
-            return try addSlot(slot, guestAddress: guestAddress, size: size, hostAddress: hostAddress)
+            return try addSlot(slot, guestAddress: guestAddress, size: size, hostAddress: hostAddress, flags: flags)
         }
         var region = ckvm_userspace_memory_region2()
         region.slot = slot
-        region.flags = UInt32(CKVM_MEM_GUEST_MEMFD)
+        region.flags = flags | UInt32(CKVM_MEM_GUEST_MEMFD)
         region.guest_phys_addr = guestAddress
         region.memory_size = size
         region.userspace_addr = UInt64(hostAddress)

@@ -4,18 +4,23 @@ import Custody
 /// Memory of this process for shared pages, and a guest_memfd that nobody can map for private ones. One slot has both,
 /// and the virtual machine's attribute of a page says which of them the guest finds (`KVM_SET_MEMORY_ATTRIBUTES`).
 struct AttributesRAM: GuestRAM {
-    let sharedFile: GuestMemoryFile
-    let privateFile: GuestMemoryFile
+    let sharedMemory: any GuestMemory
+    private let privateFile: GuestMemoryFile
 
-    init(size: UInt64, machine: borrowing VirtualMachine) throws(KVMError) {
-        sharedFile = try machine.makeGuestMemoryFile(.memfd, size: size)
+    init(size: UInt64, _ shared: SharedMemoryKind, machine: borrowing VirtualMachine) throws(KVMError) {
+        sharedMemory =
+            switch shared {
+            case .memfd: try machine.makeGuestMemoryFile(.memfd, size: size)
+            case .anonymous: try AnonymousMemory(size: size, kernel: machine.descriptor.kernel)
+            }
         privateFile = try machine.makeGuestMemoryFile(.guestMemfd(flags: 0), size: size)
     }
 
+    var privateMemory: any GuestMemory { privateFile }
     var privateBacking: Backing { .shared }
 
-    func slotMemory(of backing: Backing) -> (user: GuestMemoryFile, guestMemfd: GuestMemoryFile?) {
-        (sharedFile, privateFile)
+    func slotMemory(of backing: Backing) -> (user: any GuestMemory, guestMemfd: GuestMemoryFile?) {
+        (sharedMemory, privateFile)
     }
 
     /// Sets the attribute. It neither copies nor frees: what the page had before is still in the other memory.

@@ -3,8 +3,8 @@ import CKVM
 /// Two guest_memfds: one that the host can touch, one that it can map and not fault. A conversion binds slots to the
 /// other one.
 struct DualRAM: GuestRAM {
-    let sharedFile: GuestMemoryFile
-    let privateFile: GuestMemoryFile
+    private let sharedFile: GuestMemoryFile
+    private let privateFile: GuestMemoryFile
 
     init(size: UInt64, machine: borrowing VirtualMachine) throws(KVMError) {
         let mappable = UInt64(CKVM_GUEST_MEMFD_MMAP)
@@ -13,9 +13,11 @@ struct DualRAM: GuestRAM {
         privateFile = try machine.makeGuestMemoryFile(.guestMemfd(flags: mappable), size: size)
     }
 
+    var sharedMemory: any GuestMemory { sharedFile }
+    var privateMemory: any GuestMemory { privateFile }
     var privateBacking: Backing { .private }
 
-    func slotMemory(of backing: Backing) -> (user: GuestMemoryFile, guestMemfd: GuestMemoryFile?) {
+    func slotMemory(of backing: Backing) -> (user: any GuestMemory, guestMemfd: GuestMemoryFile?) {
         let file = backing == .private ? privateFile : sharedFile
         return (file, file)
     }

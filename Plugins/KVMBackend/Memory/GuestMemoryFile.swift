@@ -2,7 +2,7 @@ import CKVM
 import SystemPackage
 
 /// A file whose pages are guest memory, and this process's mapping of all of it. Offsets and lengths are in bytes.
-final class GuestMemoryFile: Sendable {
+final class GuestMemoryFile: GuestMemory {
     /// What kind of file.
     enum Kind: Sendable, Hashable {
         /// `KVM_CREATE_GUEST_MEMFD` with these flags.
@@ -23,9 +23,9 @@ final class GuestMemoryFile: Sendable {
     let kind: Kind
     /// The file.
     let descriptor: OwnedDescriptor
-    /// The whole file in this process: what KVM finds the memory by, and never revoked. For a file that cannot be mapped
-    /// a reserved place of the same size, where there is nothing to be touched.
     let map: MappedMemory
+
+    var address: UInt { map.address }
 
     init(_ descriptor: consuming OwnedDescriptor, kind: Kind, size: UInt64) throws(KVMError) {
         let kernel = descriptor.kernel
@@ -37,14 +37,12 @@ final class GuestMemoryFile: Sendable {
         self.kind = kind
     }
 
-    /// Drops the pages of part of the file; who touches them next finds zeroes.
-    func punchHole(offset: UInt64, length: UInt64) throws(KVMError) {
+    /// By a hole.
+    func discard(offset: UInt64, length: UInt64) throws(KVMError) {
         try descriptor.kernel.call(.punchHole(descriptor.rawValue, offset: offset, length: length))
     }
 
-    /// Whether part of the file has memory behind it; `nil` where the kernel does not tell.
-    ///
-    /// It tells for a memfd, by `SEEK_DATA`. For a guest_memfd it does not: there `SEEK_DATA` fails and `st_blocks` is
+    /// For a memfd by `SEEK_DATA`. For a guest_memfd the kernel does not tell: there `SEEK_DATA` fails and `st_blocks` is
     /// always zero.
     func hasMemory(offset: UInt64, length: UInt64) throws(KVMError) -> Bool? {
         guard kind == .memfd else { return nil }
@@ -58,8 +56,6 @@ final class GuestMemoryFile: Sendable {
         }
     }
 
-    /// Gives part of the file its memory; contents that are there stay.
-    ///
     /// A guest_memfd allocates by itself, because the host cannot touch its private pages; a memfd by its mapping.
     func populate(offset: UInt64, length: UInt64) throws(KVMError) {
         switch kind {

@@ -4,20 +4,21 @@ import SystemPackage
 /// One guest_memfd, each page of which is shared or private by the file's own attribute
 /// (`KVM_SET_MEMORY_ATTRIBUTES2` on the file; *guest_memfd in-place conversion*, version 8, 20260618).
 struct InPlaceRAM: GuestRAM {
-    let sharedFile: GuestMemoryFile
+    private let file: GuestMemoryFile
 
     /// The flags of a file that the host can map, and whose pages begin shared.
     static let flags = UInt64(CKVM_GUEST_MEMFD_MMAP | CKVM_GUEST_MEMFD_INIT_SHARED)
 
     init(size: UInt64, machine: borrowing VirtualMachine) throws(KVMError) {
-        sharedFile = try machine.makeGuestMemoryFile(.guestMemfd(flags: InPlaceRAM.flags), size: size)
+        file = try machine.makeGuestMemoryFile(.guestMemfd(flags: InPlaceRAM.flags), size: size)
     }
 
-    var privateFile: GuestMemoryFile { sharedFile }
+    var sharedMemory: any GuestMemory { file }
+    var privateMemory: any GuestMemory { file }
     var privateBacking: Backing { .shared }
 
-    func slotMemory(of backing: Backing) -> (user: GuestMemoryFile, guestMemfd: GuestMemoryFile?) {
-        (sharedFile, sharedFile)
+    func slotMemory(of backing: Backing) -> (user: any GuestMemory, guestMemfd: GuestMemoryFile?) {
+        (file, file)
     }
 
     /// Sets the attribute, for all pages or none.
@@ -33,7 +34,7 @@ struct InPlaceRAM: GuestRAM {
         request.size = pages.length
         request.attributes = target == .private ? UInt64(CKVM_MEMORY_ATTRIBUTE_PRIVATE) : 0
         do throws(KVMError) {
-            try sharedFile.descriptor.request(.setMemoryAttributes2, &request)
+            try file.descriptor.request(.setMemoryAttributes2, &request)
             return .done
         } catch {
             guard error.errno == .resourceTemporarilyUnavailable, target == .private else { throw error }

@@ -5,19 +5,20 @@ struct RevokedRAM: GuestRAM {
         init(_ map: consuming MappedMemory) { self.map = map }
     }
 
-    let sharedFile: GuestMemoryFile
+    private let file: GuestMemoryFile
     private let window: Window
 
     init(size: UInt64, machine: borrowing VirtualMachine) throws(KVMError) {
-        sharedFile = try machine.makeGuestMemoryFile(.memfd, size: size)
-        window = Window(try sharedFile.mapAgain(length: size))
+        file = try machine.makeGuestMemoryFile(.memfd, size: size)
+        window = Window(try file.mapAgain(length: size))
     }
 
-    var privateFile: GuestMemoryFile { sharedFile }
+    var sharedMemory: any GuestMemory { file }
+    var privateMemory: any GuestMemory { file }
     var windows: (shared: UInt, private: UInt) { (window.map.address, window.map.address) }
     var privateBacking: Backing { .shared }
 
-    func slotMemory(of backing: Backing) -> (user: GuestMemoryFile, guestMemfd: GuestMemoryFile?) { (sharedFile, nil) }
+    func slotMemory(of backing: Backing) -> (user: any GuestMemory, guestMemfd: GuestMemoryFile?) { (file, nil) }
 
     /// Closes or opens the window.
     func convert(

@@ -18,6 +18,20 @@ struct SlotMap: Sendable {
         next = first
     }
 
+    /// Takes a slot that serves no page of the map.
+    mutating func takeOther() -> UInt32 {
+        slotCount += 1
+        if let number = free.popLast() { return number }
+        next += 1
+        return next - 1
+    }
+
+    /// Gives back a slot that ``takeOther()`` has taken.
+    mutating func giveBackOther(_ number: UInt32) {
+        slotCount -= 1
+        free.append(number)
+    }
+
     /// The steps that give every page of `range`, which has one backing now, another one; removals come first.
     ///
     /// - Returns: `nil` where the range has not one backing, or lies outside the bounds.
@@ -51,6 +65,13 @@ struct SlotMap: Sendable {
             case .remove: sum - 1
             case .convert: sum
             }
+        }
+    }
+
+    /// Every slot: its number, its pages and their backing.
+    var slots: [(number: UInt32, range: PageRange, backing: Backing)] {
+        backings.runs.compactMap { run in
+            numbers[run.range.start.rawValue].map { ($0, run.range, run.state) }
         }
     }
 

@@ -11,6 +11,8 @@ public final class KVMProcessor: Sendable {
         var user: pthread_t?
         var isRunning = false
         var isProgramLoaded = false
+        /// Whether what runs is a monitor's run, which can be stopped.
+        var isStoppable = false
     }
 
     private enum Claim {
@@ -147,8 +149,17 @@ public final class KVMProcessor: Sendable {
         use.update { $0.isProgramLoaded = false }
         guard ckvm_kick_admit() == 0 else { throw cannotBeKicked() }
         gate.forgetStop(of: index)
+        use.update { $0.isStoppable = true }
+        defer {
+            use.update { $0.isStoppable = false }
+            gate.forgetStop(of: index)
+        }
         while true {
-            guard let exit = try enter() else { return .interrupted }
+            guard let exit = try enter() else {
+                // The access before may have been answered and not finished: registers are to be as after it.
+                try completeAccess()
+                return .interrupted
+            }
             if exit == .dirtyRingFull {
                 try collectDirtyRing()
             } else if descriptor.run.answer(exit, of: index, by: handler, requests: requests) == .stop {
@@ -176,7 +187,9 @@ public final class KVMProcessor: Sendable {
     }
 
     /// Has the run under way end, also from within one of its exits. Does not wait; without a run it does nothing.
-    public func stop() { gate.stop(index) }
+    public func stop() {
+        use.update { use in if use.isStoppable { gate.stop(index) } }
+    }
 
     // MARK: For the guest program
 

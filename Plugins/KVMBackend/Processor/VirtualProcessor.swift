@@ -178,7 +178,11 @@ final class VirtualProcessor: Sendable {
         }
         let (value, address) = mailbox.results
         var bytes: [UInt8] = []
-        if case .read(let count, _) = job.command { bytes = mailbox.data(count: count) }
+        switch job.command {
+        case .read(let count, _): bytes = mailbox.data(count: count)
+        case .requests: bytes = mailbox.data(count: GuestCommand.dataCapacity)
+        default: break
+        }
         return .done(value: value, address: address, bytes: bytes)
     }
 

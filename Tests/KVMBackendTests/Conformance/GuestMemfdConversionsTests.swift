@@ -78,7 +78,7 @@ import Testing
         guest.hostPut(1, 0)
         guest.hostPut(2, 1)
         try guest.convert(0, toPrivate: true)
-        try guest.file.punchHole(offset: 0, length: 2 * page)
+        try guest.file.discard(offset: 0, length: 2 * page)
         try guest.testPrivate(0, before: 0, after: 3)
         try guest.testShared(1, before: 0, host: 4, after: 5)
         try guest.convert(0, toPrivate: false)

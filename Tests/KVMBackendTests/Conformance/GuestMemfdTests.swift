@@ -85,7 +85,7 @@ import Testing
         #expect(Touch.holds(0, at: start, count: size))
         #expect(Touch.fill(0xAA, at: start, count: size) == 0)
         #expect(Touch.holds(0xAA, at: again.address, count: size))
-        try file.punchHole(offset: 0, length: page)
+        try file.discard(offset: 0, length: page)
         for map in [start, again.address] {
             #expect(Touch.holds(0, at: map, count: page))
             #expect(Touch.holds(0xAA, at: map + 4096, count: size - page))

@@ -130,7 +130,7 @@ import Testing
         }
         #expect(isClosed)
         #expect(Touch.holds(0xAA, at: file.map.address, count: size))
-        try file.punchHole(offset: 0, length: size)
+        try file.discard(offset: 0, length: size)
         #expect(Touch.holds(0, at: file.map.address, count: size))
         try file.populate(offset: 0, length: size)
         let again = try file.mapAgain(length: size)

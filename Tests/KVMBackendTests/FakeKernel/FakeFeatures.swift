@@ -16,6 +16,13 @@ struct FakeFeatures: Sendable {
     /// `KVM_CAP_PRE_FAULT_MEMORY`.
     var hasPreFault = false
 
+    /// `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2`: a mask of what can be turned on.
+    var manualDirtyLogProtect = 1
+    /// `KVM_CAP_DIRTY_LOG_RING_ACQ_REL`, in bytes.
+    var dirtyLogRing = 1 << 20
+    /// `KVM_CAP_EXIT_HYPERCALL`: a mask of what can be turned on.
+    var exitHypercall = 1 << Int(CKVM_HC_MAP_GPA_RANGE)
+
     /// As the machine that the tests run on: files can be mapped, and there is no private memory.
     static let plain = FakeFeatures(virtualMachineTypes: 0b01)
     /// A kernel with the virtual machine's attributes.
@@ -44,9 +51,15 @@ struct FakeFeatures: Sendable {
         case .virtualMachineTypes?: return virtualMachineTypes
         case .preFaultMemory?: return hasPreFault ? 1 : 0
         case .guestMemfdFlags?: return Int(CKVM_GUEST_MEMFD_MMAP | CKVM_GUEST_MEMFD_INIT_SHARED)
-        default: return 0
+        case .manualDirtyLogProtect?: return manualDirtyLogProtect
+        case .dirtyLogRing?: return dirtyLogRing
+        case .exitHypercall?: return exitHypercall
+        case nil: return 0
         }
     }
+
+    /// The entries of a ring that are kept for what is noted on the way out of the guest.
+    static let reservedRingEntries = 64
 
     /// The flags that a guest_memfd of a machine may have. Where the pages could never become private, they may not
     /// begin shared in a machine that has private memory.

@@ -11,9 +11,18 @@ extension FakeKernel {
             let step: FakeProgram.Step = state.update { state in
                 guard case .processor(let number)? = state.objects[descriptor], var processor = state.processors[number]
                 else { return .error(.badFileDescriptor) }
+                processor.complete()
+                state.processors[number] = processor
                 // Somebody wants the processor out: as a signal would.
                 guard !processor.isWantedOut else { return .error(.interrupted) }
+                if processor.ring?.isFull == true { return processor.exitsWithFullRing() }
                 let step = FakeProgram(state: state).step(&processor)
+                if let address = processor.written,
+                    let (slot, page) = state.machines[processor.machine]?.write(address)
+                {
+                    processor.ring?.push(slot, page)
+                }
+                processor.written = nil
                 state.processors[number] = processor
                 return step
             }
@@ -50,6 +59,15 @@ struct FakeProgram {
             processor.accumulator = FakeProcessor.hashBasis
             processor.program = .working(done: 0, passes: 0)
             return .more
+        case .called:
+            var result: UInt64 = 0
+            _ = FakeAccess.copy(
+                from: processor.run + UInt(CKVM_RUN_DETAILS + CKVM_HYPERCALL_RESULT),
+                count: 8,
+                to: &result
+            )
+            FakeProgram.store(result, mailbox, CKVM_MAILBOX_RESULT)
+            return finish(&processor, mailbox)
         case .asked:
             FakeProgram.store(FakeProgram.load(mailbox, CKVM_MAILBOX_REPLY), mailbox, CKVM_MAILBOX_RESULT)
             FakeProgram.store(
@@ -58,6 +76,11 @@ struct FakeProgram {
                 CKVM_MAILBOX_RESULT_ADDRESS
             )
             return finish(&processor, mailbox)
+        case .askedSome(let count):
+            let entry = mailbox + UInt(CKVM_MAILBOX_DATA) + UInt((count - 1) * UInt64(CKVM_ENTRY_SIZE))
+            FakeProgram.store(FakeProgram.load(mailbox, CKVM_MAILBOX_REPLY), entry, CKVM_ENTRY_REPLY)
+            FakeProgram.store(FakeProgram.load(mailbox, CKVM_MAILBOX_REPLY_ADDRESS), entry, CKVM_ENTRY_REPLY_ADDRESS)
+            return askNext(&processor, mailbox, count)
         case .working(let done, let passes): return work(&processor, mailbox, done, passes)
         }
     }
@@ -74,13 +97,24 @@ struct FakeProgram {
             FakeProgram.store(value, mailbox, CKVM_MAILBOX_REQUEST_TARGET)
             processor.program = .asked
             return processor.exits(port: CKVM_PORT_REQUEST)
+        case CKVM_COMMAND_REQUESTS: return askNext(&processor, mailbox, 0)
+        case CKVM_COMMAND_HYPERCALL:
+            let call = UInt64(CKVM_HC_MAP_GPA_RANGE)
+            guard state.machines[processor.machine]?.passedHypercalls ?? 0 & 1 << call != 0 else {
+                // KVM answers by itself: there is no such call.
+                FakeProgram.store(HypercallResult.noSuchCall.rawValue, mailbox, CKVM_MAILBOX_RESULT)
+                return finish(&processor, mailbox)
+            }
+            processor.program = .called
+            return processor.exits(hypercall: call, [address, count, value])
         case CKVM_COMMAND_HAMMER where passes == value: return finish(&processor, mailbox)
         case CKVM_COMMAND_HAMMER:
             guard done < count else {
                 processor.program = .working(done: 0, passes: passes + 1)
                 return .more
             }
-            return access(&processor, address + done, isWrite: false, width: 8) { host in
+            let next = FakeProcessor.Completion(program: .working(done: done + 64, passes: passes))
+            return access(&processor, address + done, isWrite: false, changes: true, width: 8, next) { host in
                 guard var word = FakeAccess.bytes(at: host, count: 8) else { return nil }
                 let sum = word.reversed().reduce(0) { $0 << 8 | UInt64($1) } &+ 1
                 for index in word.indices { word[index] = UInt8(truncatingIfNeeded: sum >> (8 * UInt64(index))) }
@@ -99,7 +133,20 @@ struct FakeProgram {
             let isWrite = command == CKVM_COMMAND_WRITE || command == CKVM_COMMAND_FILL
             let isByBytes = command == CKVM_COMMAND_CHECKSUM || command == CKVM_COMMAND_COMPARE
             var accumulator = processor.accumulator
-            let step = access(&processor, at, isWrite: isWrite, width: isByBytes || count - done < 8 ? 1 : 8) { host in
+            let width = isByBytes || count - done < 8 ? 1 : 8
+            let data = mailbox + UInt(CKVM_MAILBOX_DATA) + UInt(done)
+            var stored = value
+            if command == CKVM_COMMAND_WRITE { _ = FakeAccess.copy(from: data, count: width, to: &stored) }
+            var next = FakeProcessor.Completion(program: .working(done: done + UInt64(width), passes: 0))
+            if command == CKVM_COMMAND_READ { next.target = (data, width) }
+            let step = access(
+                &processor,
+                at,
+                isWrite: isWrite,
+                width: width,
+                value: stored.lowBytes(width),
+                next
+            ) { host in
                 transfer(command, mailbox, host, part, done, value, &accumulator)
                     .map { .working(done: $0, passes: 0) }
             }
@@ -115,6 +162,18 @@ struct FakeProgram {
             processor.program = .idle
             return processor.exits(port: CKVM_PORT_DOORBELL)
         }
+    }
+
+    /// Makes the next of many requests, or is done.
+    private func askNext(_ processor: inout FakeProcessor, _ mailbox: UInt, _ count: UInt64) -> Step {
+        guard count < FakeProgram.load(mailbox, CKVM_MAILBOX_COUNT) else { return finish(&processor, mailbox) }
+        let entry = mailbox + UInt(CKVM_MAILBOX_DATA) + UInt(count * UInt64(CKVM_ENTRY_SIZE))
+        for (from, to) in [
+            (CKVM_ENTRY_ADDRESS, CKVM_MAILBOX_REQUEST_ADDRESS), (CKVM_ENTRY_COUNT, CKVM_MAILBOX_REQUEST_COUNT),
+            (CKVM_ENTRY_TARGET, CKVM_MAILBOX_REQUEST_TARGET),
+        ] { FakeProgram.store(FakeProgram.load(entry, from), mailbox, to) }
+        processor.program = .askedSome(count + 1)
+        return processor.exits(port: CKVM_PORT_REQUEST)
     }
 
     /// Moves bytes between memory and mailbox, or looks at them.
@@ -159,20 +218,30 @@ struct FakeProgram {
         return end
     }
 
-    /// Makes one access, and exits where it is stopped.
+    /// Makes one access, and exits where it is stopped: at a read, where it reads before it `changes` memory.
     private func access(
         _ processor: inout FakeProcessor,
         _ address: UInt64,
         isWrite: Bool,
+        changes: Bool? = nil,
         width: Int,
+        value: UInt64 = 0,
+        _ completion: FakeProcessor.Completion,
         _ body: (UInt) -> FakeProcessor.Program?
     ) -> Step {
         switch FakeAccess(address, of: processor, in: state) {
+        case .memory
+        where (changes ?? isWrite) && state.machines[processor.machine]?.slot(at: address)?.isReadOnly == true:
+            processor.completion = completion
+            return processor.exits(mmio: address, width: width, isWrite: true, value)
         case .memory(let host):
             guard let next = body(host) else { return .error(.badAddress) }
             processor.program = next
+            if changes ?? isWrite { processor.written = address }
             return .more
-        case .mmio: return processor.exits(mmio: address, width: width, isWrite: isWrite)
+        case .mmio:
+            processor.completion = completion
+            return processor.exits(mmio: address, width: width, isWrite: isWrite, value)
         case .fault(let isPrivate): return processor.exits(memoryFault: address, isPrivate: isPrivate)
         case .error(let errno): return .error(errno)
         }
@@ -209,17 +278,35 @@ extension FakeProcessor {
         return byte != 0
     }
 
-    func exits(port: Int32) -> FakeProgram.Step {
-        // Output, one byte, the port, once.
-        let number = UInt64(UInt32(bitPattern: port))
-        return exits(.io, [1 | 1 << 8 | number << 16 | 1 << 32])
+    /// Ends the instruction that user space has answered.
+    mutating func complete() {
+        guard let completion else { return }
+        self.completion = nil
+        if let (address, count) = completion.target,
+            let bytes = FakeAccess.bytes(at: run + UInt(CKVM_RUN_DETAILS + CKVM_MMIO_DATA), count: count)
+        {
+            _ = FakeAccess.put(bytes, at: address)
+        }
+        program = completion.program
     }
 
-    func exits(mmio address: UInt64, width: Int, isWrite: Bool) -> FakeProgram.Step {
-        exits(.mmio, [address, 0, UInt64(width) | (isWrite ? 1 << 32 : 0)])
+    func exits(port: Int32) -> FakeProgram.Step {
+        // Output, one byte, the port, once; and where the byte is.
+        let number = UInt64(UInt32(bitPattern: port))
+        return exits(.io, [1 | 1 << 8 | number << 16 | 1 << 32, UInt64(FakeFile.page)])
+    }
+
+    func exits(mmio address: UInt64, width: Int, isWrite: Bool, _ value: UInt64) -> FakeProgram.Step {
+        exits(.mmio, [address, value, UInt64(width) | (isWrite ? 1 << 32 : 0)])
     }
 
     func exits(internalError code: UInt64) -> FakeProgram.Step { exits(.internalError, [code]) }
+
+    func exitsWithFullRing() -> FakeProgram.Step { exits(.dirtyRingFull, []) }
+
+    func exits(hypercall number: UInt64, _ arguments: [UInt64]) -> FakeProgram.Step {
+        exits(.hypercall, [number] + arguments + [UInt64](repeating: 0, count: 7 - arguments.count))
+    }
 
     /// A memory fault comes with EFAULT. It is about the whole page.
     func exits(memoryFault address: UInt64, isPrivate: Bool) -> FakeProgram.Step {

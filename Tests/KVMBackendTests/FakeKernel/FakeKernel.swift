@@ -60,9 +60,7 @@ final class FakeKernel: Kernel {
     deinit {
         state.update { state in
             for file in state.files.values { file.destroy() }
-            for processor in state.processors.values {
-                _ = try? linux.perform(.munmap(address: processor.run, length: UInt64(FakeProcessor.mapSize)))
-            }
+            for processor in state.processors.values { processor.destroy() }
             for descriptor in state.objects.keys { close(descriptor) }
             close(state.empty)
         }
@@ -92,7 +90,9 @@ final class FakeKernel: Kernel {
             if state.update({ $0.file(of: descriptor) }) != nil { throw .illegalSeek } else { try linux.perform(call) }
         case .memfdCreate:
             try note(linux.perform(call)) { state, result in state.memfds.insert(Int32(result)) }
-        case .ftruncate, .mprotect, .populate: try linux.perform(call)
+        case .mmapPrivate:
+            try note(linux.perform(call)) { state, result in state.mappings.insert(UInt(bitPattern: result)) }
+        case .ftruncate, .mprotect, .populate, .discard, .residentPages: try linux.perform(call)
         }
     }
 
@@ -115,9 +115,7 @@ final class FakeKernel: Kernel {
             case .machine(let number)?: state.machines[number]?.descriptors -= 1
             case .file(let number)?: state.files[number]?.descriptors -= 1
             case .processor(let number)?:
-                if let processor = state.processors.removeValue(forKey: number) {
-                    _ = try? linux.perform(.munmap(address: processor.run, length: UInt64(FakeProcessor.mapSize)))
-                }
+                state.processors.removeValue(forKey: number)?.destroy()
             case .device?, nil: break
             }
             state.collect()

@@ -82,8 +82,91 @@ struct FakeRequest {
         case .setMemoryAttributes:
             try setAttributes(number, &state)
             return 0
+        case .enableCapability:
+            try enable(number, &state)
+            return 0
+        case .getDirtyLog:
+            try getDirtyLog(number, &state)
+            return 0
+        case .clearDirtyLog:
+            try clearDirtyLog(number, &state)
+            return 0
+        case .resetDirtyRings: return try resetRings(number, &state)
         default: throw .inappropriateIOCTLForDevice
         }
+    }
+
+    private func enable(_ number: Int, _ state: inout State) throws(Errno) {
+        let request: ckvm_enable_cap = try read()
+        guard request.flags == 0, let machine = state.machines[number] else { throw .invalidArgument }
+        let value = request.args.0
+        switch KVMCapability(rawValue: request.cap) {
+        case .manualDirtyLogProtect?:
+            guard value & ~UInt64(features.manualDirtyLogProtect) == 0 else { throw .invalidArgument }
+            state.machines[number]?.isProtectionManual = value & 1 != 0
+        case .dirtyLogRing?:
+            let entry = UInt64(DirtyRing.bytes(1))
+            guard value.nonzeroBitCount == 1, value >= page,
+                value >= UInt64(FakeFeatures.reservedRingEntries) * entry
+            else { throw .invalidArgument }
+            guard value <= UInt64(features.dirtyLogRing) else { throw .argListTooLong }
+            guard machine.processors.isEmpty, machine.ringEntries == 0 else { throw .invalidArgument }
+            state.machines[number]?.ringEntries = Int(value / entry)
+        case .exitHypercall?:
+            guard value & ~UInt64(features.exitHypercall) == 0 else { throw .invalidArgument }
+            state.machines[number]?.passedHypercalls = value
+        default: throw .invalidArgument
+        }
+    }
+
+    // MARK: Dirty pages
+
+    private func loggingSlot(_ number: UInt32, of machine: Int, _ state: State) throws(Errno) -> FakeMachine.Slot {
+        // With rings there is no bitmap.
+        guard state.machines[machine]?.ringEntries == 0 else { throw .noSuchAddressOrDevice }
+        guard number < UInt32(features.memorySlots) else { throw .invalidArgument }
+        guard let slot = state.machines[machine]?.slots[number], slot.logs else { throw .noSuchFileOrDirectory }
+        return slot
+    }
+
+    private func getDirtyLog(_ number: Int, _ state: inout State) throws(Errno) {
+        let request: ckvm_dirty_log = try read()
+        let slot = try loggingSlot(request.slot, of: number, state)
+        guard let words = unsafe UnsafeMutablePointer<UInt64>(bitPattern: UInt(request.bitmap)) else {
+            throw .badAddress
+        }
+        for word in 0..<Int((slot.pageCount + 63) / 64) { unsafe words[word] = 0 }
+        for page in slot.written { unsafe words[Int(page / 64)] |= 1 << (page % 64) }
+        if state.machines[number]?.isProtectionManual == false {
+            state.machines[number]?.slots[request.slot]?.written = []
+        }
+    }
+
+    private func clearDirtyLog(_ number: Int, _ state: inout State) throws(Errno) {
+        let request: ckvm_clear_dirty_log = try read()
+        // Whole words, but at the slot's end.
+        guard request.first_page % 64 == 0 else { throw .invalidArgument }
+        let slot = try loggingSlot(request.slot, of: number, state)
+        let count = UInt64(request.page_count)
+        guard request.first_page <= slot.pageCount, count <= slot.pageCount - request.first_page,
+            count % 64 == 0 || count == slot.pageCount - request.first_page
+        else { throw .invalidArgument }
+        guard let words = unsafe UnsafePointer<UInt64>(bitPattern: UInt(request.bitmap)) else { throw .badAddress }
+        for bit in 0..<count where unsafe words[Int(bit / 64)] >> (bit % 64) & 1 != 0 {
+            state.machines[number]?.slots[request.slot]?.written.remove(request.first_page + bit)
+        }
+    }
+
+    private func resetRings(_ number: Int, _ state: inout State) throws(Errno) -> Int {
+        guard state.machines[number]?.ringEntries ?? 0 > 0 else { throw .invalidArgument }
+        var count = 0
+        for (processor, value) in state.processors where value.machine == number {
+            for (slot, page) in state.processors[processor]?.ring?.reset() ?? [] {
+                state.machines[number]?.slots[slot]?.written.remove(page)
+                count += 1
+            }
+        }
+        return count
     }
 
     private func createProcessor(_ number: Int, _ state: inout State) throws(Errno) -> Int {
@@ -93,9 +176,20 @@ struct FakeRequest {
         let size = UInt64(FakeProcessor.mapSize)
         let processor = state.number()
         let descriptor = try descriptor(of: .processor(processor), &state)
-        _ = try kernel.perform(.ftruncate(Int32(descriptor), size: size))
-        let run = try kernel.perform(.mmap(Int32(descriptor), length: size, protection: PROT_READ | PROT_WRITE))
-        state.processors[processor] = FakeProcessor(machine: number, index: argument, run: UInt(bitPattern: run))
+        let entries = state.machines[number]?.ringEntries ?? 0
+        let ringSize = UInt64(DirtyRing.bytes(entries))
+        _ = try kernel.perform(.ftruncate(Int32(descriptor), size: UInt64(FakeProcessor.ringOffset) + ringSize))
+        let access = PROT_READ | PROT_WRITE
+        let run = try kernel.perform(.mmap(Int32(descriptor), length: size, protection: access))
+        var value = FakeProcessor(machine: number, index: argument, run: UInt(bitPattern: run))
+        if entries > 0 {
+            let offset = UInt64(FakeProcessor.ringOffset)
+            let ring = try kernel.perform(
+                .mmap(Int32(descriptor), length: ringSize, protection: access, offset: offset)
+            )
+            value.ring = FakeRing(address: UInt(bitPattern: ring), entries: entries)
+        }
+        state.processors[processor] = value
         return descriptor
     }
 
@@ -156,6 +250,8 @@ struct FakeRequest {
             guard old.userAddress == slot.userAddress, old.size == slot.size,
                 (old.flags ^ slot.flags) & UInt32(CKVM_MEM_READONLY) == 0
             else { throw .invalidArgument }
+            // The log of a slot begins empty, and goes with the flag.
+            if old.logs, slot.logs { slot.written = old.written }
         }
         for (other, taken) in machine.slots where other != region.slot {
             guard !taken.overlaps(slot.guestAddress, slot.size) else { throw .fileExists }

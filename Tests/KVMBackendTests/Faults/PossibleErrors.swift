@@ -19,11 +19,14 @@ enum PossibleErrors {
         case .memfdCreate: [.tooManyOpenFiles, .tooManyOpenFilesInSystem, .noMemory]
         case .ftruncate: [.interrupted, .fileTooLarge, .notPermitted, .noSpace]
         case .mmap: [.noMemory, .permissionDenied, .resourceTemporarilyUnavailable, .operationNotSupportedByDevice]
+        case .mmapPrivate: [.noMemory]
         case .munmap: [.noMemory]
         case .mprotect: [.noMemory, .permissionDenied]
         case .punchHole: [.interrupted, .noMemory, .noSpace, .notPermitted, .notSupportedOnSocket, .ioError]
         case .allocate: [.interrupted, .noMemory, .noSpace]
         case .seekData: [.invalidArgument, .illegalSeek]
+        case .discard: [.noMemory, .resourceTemporarilyUnavailable]
+        case .residentPages: [.noMemory, .resourceTemporarilyUnavailable]
         case .populate: [.noMemory, .badAddress, .resourceTemporarilyUnavailable, .interrupted]
         }
     }

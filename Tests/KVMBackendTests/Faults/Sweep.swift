@@ -73,7 +73,7 @@ final class Sweep {
             (base, fake) = (LinuxKernel(), nil)
         }
         kernel = SweepKernel(base)
-        backend = try Guests.backend(tested.mode, pages: 64, kernel: kernel)
+        backend = try tested.backend(pages: 64, kernel: kernel)
         controller = MemoryController(backend: backend, policy: AllowAll())
     }
 

@@ -85,7 +85,7 @@ final class SweepKernel: Kernel {
         switch call {
         case .open, .memfdCreate, .ioctl(_, .createVM, _), .ioctl(_, .createVCPU, _), .ioctl(_, .createGuestMemfd, _):
             state.update { _ = $0.descriptors.insert(result) }
-        case .mmap: state.update { _ = $0.mappings.insert(result) }
+        case .mmap, .mmapPrivate: state.update { _ = $0.mappings.insert(result) }
         default: break
         }
         return result

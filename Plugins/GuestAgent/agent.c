@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -313,13 +314,36 @@ static int list_blocks(void) {
     return 0;
 }
 
-/* What the host had us hold. */
+/* What the host had us hold, and the pipe that pins pages of it. */
 static void *held;
 static size_t held_size;
+static int pinning[2] = {-1, -1};
 
-static int hold(uint64_t count) {
+static void let_go(void) {
+    for (int end = 0; end < 2; end++) {
+        if (pinning[end] >= 0) close(pinning[end]);
+        pinning[end] = -1;
+    }
     if (held != NULL) munmap(held, held_size);
     held = NULL;
+}
+
+/* A page that lies in a pipe has a reference more than its mappings: the kernel cannot move it (vmsplice(2)). */
+static int pin(uint8_t *memory, size_t count) {
+    const size_t stride = 1 << 20;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (pipe2(pinning, O_CLOEXEC | O_NONBLOCK) != 0) return errno;
+    if (count / stride >= INT_MAX / page) return ENOMEM;
+    if (fcntl(pinning[1], F_SETPIPE_SZ, (int)((count / stride + 1) * page)) < 0) return errno;
+    for (size_t offset = 0; offset < count; offset += stride) {
+        struct iovec piece = {memory + offset, page < count - offset ? page : count - offset};
+        if (vmsplice(pinning[1], &piece, 1, 0) < 0) return errno;
+    }
+    return 0;
+}
+
+static int hold(uint64_t count, bool is_pinned) {
+    let_go();
     if (count == 0) return 0;
     if (count > SIZE_MAX) return ENOMEM;
     void *memory = mmap(NULL, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -327,7 +351,9 @@ static int hold(uint64_t count) {
     memset(memory, 0xa5, count);
     held = memory;
     held_size = count;
-    return 0;
+    int error = is_pinned ? pin(memory, count) : 0;
+    if (error != 0) let_go();
+    return error;
 }
 
 /* Copies between bytes and guest-physical memory, as far as the kernel lets us: device memory. An errno, or 0. */
@@ -405,7 +431,10 @@ static bool obey(struct line *line, struct guest_channel_frame *frame, struct as
         else error = set_blocks(address, count, states[value]);
         break;
     case GUEST_CHANNEL_OFFLINE: error = set_blocks(address, count, "offline"); break;
-    case GUEST_CHANNEL_HOLD: error = hold(count); break;
+    case GUEST_CHANNEL_HOLD:
+        if (value > GUEST_CHANNEL_HOLD_PINNED) status = GUEST_CHANNEL_RESULT_MALFORMED;
+        else error = hold(count, value == GUEST_CHANNEL_HOLD_PINNED);
+        break;
     default: status = GUEST_CHANNEL_RESULT_UNKNOWN_TYPE;
     }
     if (error != 0 && status == GUEST_CHANNEL_RESULT_DONE) status = GUEST_CHANNEL_RESULT_FAILED;

@@ -124,6 +124,7 @@ import Testing
             try agent.connection.perform(command, within: .seconds(60))
         }
         #expect(try result(.hold(byteCount: 1 << 20)).status == .done)
+        #expect(try result(.hold(byteCount: 3 << 20, pinned: true)).status == .done)
         #expect(try result(.hold(byteCount: .max)).status == .failed)
         #expect(try result(.hold(byteCount: 0)).status == .done)
         #expect(try result(.removal(.accept)).status == .unknownType)

@@ -35,7 +35,7 @@
 #define GUEST_CHANNEL_REMOVAL 0x43 /* value: what to do when a memory device is to be removed */
 #define GUEST_CHANNEL_ONLINE 0x44  /* range, value: use the memory blocks of this range */
 #define GUEST_CHANNEL_OFFLINE 0x45 /* range: stop using them */
-#define GUEST_CHANNEL_HOLD 0x46    /* range: keep so many bytes of memory in use (address 0, count 0: let go) */
+#define GUEST_CHANNEL_HOLD 0x46    /* range, value: keep so many bytes of memory in use (address 0, count 0: let go) */
 #define GUEST_CHANNEL_GREET 0x47   /* say hello (again): a host that came later than the guest's hello asks for it */
 
 /* Types from 0x80 to 0xff are answers, and are never answered. */
@@ -95,6 +95,10 @@
 #define GUEST_CHANNEL_ONLINE_ANY 0
 #define GUEST_CHANNEL_ONLINE_MOVABLE 1
 #define GUEST_CHANNEL_ONLINE_KERNEL 2
+
+/* value of HOLD */
+#define GUEST_CHANNEL_HOLD_MOVABLE 0 /* the guest's kernel can move it elsewhere */
+#define GUEST_CHANNEL_HOLD_PINNED 1  /* of every MiB one page stays where it is */
 
 /* result, then for ASK the reply as it came in, and for READ the bytes */
 #define GUEST_CHANNEL_RESULT_STATUS 0  /* u8 */

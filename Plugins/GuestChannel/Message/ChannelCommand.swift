@@ -36,8 +36,9 @@ public enum ChannelCommand: Sendable, Hashable {
     case online(address: UInt64, byteCount: UInt64, Zone)
     /// Stop using the memory blocks that these bytes are in.
     case offline(address: UInt64, byteCount: UInt64)
-    /// Keep so many bytes of memory in use, in place of those before.
-    case hold(byteCount: UInt64)
+    /// Keep so many bytes of memory in use, in place of those before. The guest's kernel can move them elsewhere, unless
+    /// they are pinned: then of every MiB one page stays where it is.
+    case hold(byteCount: UInt64, pinned: Bool = false)
 
     /// The largest number of bytes that one command stores or loads.
     public static let maximumData = Int(GUEST_CHANNEL_MAXIMUM_DATA)
@@ -70,7 +71,7 @@ public enum ChannelCommand: Sendable, Hashable {
         case .online(let address, let byteCount, let zone):
             (GUEST_CHANNEL_ONLINE, address, byteCount, zone.rawValue, [])
         case .offline(let address, let byteCount): (GUEST_CHANNEL_OFFLINE, address, byteCount, 0, [])
-        case .hold(let byteCount): (GUEST_CHANNEL_HOLD, 0, byteCount, 0, [])
+        case .hold(let byteCount, let isPinned): (GUEST_CHANNEL_HOLD, 0, byteCount, isPinned ? 1 : 0, [])
         }
     }
 }

@@ -64,7 +64,7 @@ extension CallGate {
 
     /// Writes a file, so that there is either the one before or this one, whole.
     func replace(_ path: String, with content: [UInt8]) throws(HostError) {
-        let temporary = "\(path).\(getpid()).new"
+        let temporary = "\(path).\(getpid())-\(UInt32.random(in: 0...(.max))).new"
         let descriptor = try OwnedFile(
             temporary,
             flags: O_WRONLY | O_CREAT | O_TRUNC,

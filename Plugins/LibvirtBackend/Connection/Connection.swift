@@ -1,6 +1,7 @@
 #if Libvirt
 import CLibvirt
 import Glibc
+import Synchronization
 
 /// A connection to libvirt, or one reference to it: it is given back when the value is gone.
 ///
@@ -26,9 +27,36 @@ import Glibc
     /// Connects, with the event loop running.
     package static func open(_ uri: String, gate: any CallGate = OpenGate()) throws(VirError) -> Connection {
         try EventLoop.start(gate)
-        let pointer = try unsafe gate.object(.open) { unsafe virConnectOpen(uri) }
-        return unsafe Connection(pointer, uri, gate, EventHub())
+        guard uri.contains(":///embed") else {
+            let pointer = try unsafe gate.object(.open) { unsafe virConnectOpen(uri) }
+            return unsafe Connection(pointer, uri, gate, EventHub())
+        }
+        return try embedded.withLock { kept throws(VirError) in
+            let hub = kept[uri]?.hub ?? EventHub()
+            let pointer = try unsafe gate.object(.open) {
+                if let connection = kept[uri] {
+                    unsafe virConnectRef(connection.pointer)
+                    return unsafe connection.pointer
+                }
+                return unsafe virConnectOpen(uri)
+            }
+            let connection = unsafe Connection(pointer, uri, gate, hub)
+            if kept[uri] == nil { kept[uri] = Kept(connection) }
+            return connection
+        }
     }
+
+    /// Keeps a connection.
+    private final class Kept: Sendable {
+        private let connection: Connection
+        var hub: EventHub { connection.hub }
+        var pointer: OpaquePointer { unsafe connection.pointer }
+        init(_ connection: borrowing Connection) { self.connection = connection.share() }
+    }
+
+    /// The drivers in this process that have been opened, until it ends. Each opening of one enters it in libvirt's table of
+    /// drivers once more, which has room for twenty.
+    private static let embedded = Mutex<[String: Kept]>([:])
 
     /// One more reference to the same connection.
     package func share() -> Connection {
@@ -50,6 +78,20 @@ import Glibc
     /// What the host can run, as libvirt describes it.
     package func capabilities() throws(VirError) -> String {
         try unsafe text(gate.object(.capabilities) { unsafe virConnectGetCapabilities(pointer) })
+    }
+
+    /// What a domain of this kind could have, as libvirt describes it.
+    package func domainCapabilities(
+        emulator: String?,
+        architecture: String,
+        machine: String?,
+        type: String
+    ) throws(VirError) -> String {
+        try unsafe text(
+            gate.object(.domainCapabilities) {
+                unsafe virConnectGetDomainCapabilities(pointer, emulator, architecture, machine, type, 0)
+            }
+        )
     }
 
     // MARK: Domains

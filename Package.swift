@@ -146,7 +146,7 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
     "SimulationBackendTests": ["Custody", "CustodyTestSupport", "SimulationBackend"],
     "LibvirtBackendTests": [
         "Custody", "CustodyPolicy", "GuestChannel", .target(name: "LibvirtBackend", condition: libvirt),
-        .target(name: "CLibvirt", condition: libvirt),
+        .target(name: "CLibvirt", condition: libvirt), "SimulationBackend",
     ],
     "KVMBackendTests": ["CKVM", "Custody", "CustodyPolicy", "KVMBackend", system],
     "GuestChannelTests": [

@@ -66,7 +66,7 @@ public struct LibvirtProvider: BackendProvider {
                 ? "other processes are kept from opening private memory by fanotify(7)"
                 : "other processes are kept from opening private memory by its file's permissions, which do not stop root",
             "a guest that has been asked for a module cannot be told that it is not wanted any more",
-        ]
+        ] + FacetCapabilities.all.map { "a domain may have a facet beside its modules, \($0)" }
     }
 
     private static var obstacleToEmbedding: BackendError? {

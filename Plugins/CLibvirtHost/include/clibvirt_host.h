@@ -22,6 +22,13 @@ off_t clibvirt_seek(int file, off_t offset, int data);
 /* Whether bytes have a text in them. */
 int clibvirt_mentions(const void *bytes, size_t count, const char *text);
 
+/* A file in memory without a name (memfd_create(2)), and its seals: for good (fcntl(2), F_ADD_SEALS). */
+int clibvirt_memory_file(const char *name);
+int clibvirt_seal_size(int file);
+int clibvirt_seal_contents(int file);
+/* Whether seals can still be added: 1 or 0. */
+int clibvirt_is_sealable(int file);
+
 /* What one thread wakes another one with that sleeps in poll(2) (eventfd(2)). */
 int clibvirt_bell_open(void);
 int clibvirt_bell_ring(int bell);

@@ -54,6 +54,12 @@ package final class ManagedDomain: Sendable {
         return try body(link.connection)
     }
 
+    /// What the domain can do beside its modules, as it is now.
+    func facets() throws(BackendError) -> DomainFacets {
+        let link = link.withLock { $0 }
+        return try DomainFacets(of: link.domain, on: link.connection)
+    }
+
     /// Whether the other end of the connection still answers.
     var isConnected: Bool {
         let link = link.withLock { $0 }

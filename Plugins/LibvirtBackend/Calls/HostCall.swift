@@ -1,6 +1,6 @@
 #if Libvirt
 
-/// The system calls that this package makes on the backing of a region, by their names.
+/// The system calls that this package makes on the backing of guest memory, by their names.
 package enum HostCall: String, Sendable, Hashable, CaseIterable {
     case mkdir
     case open
@@ -17,6 +17,10 @@ package enum HostCall: String, Sendable, Hashable, CaseIterable {
     case mode = "fchmod"
     case owner = "fchown"
     case lease = "fcntl (F_SETLEASE)"
+    case makeMemoryFile = "memfd_create"
+    case seal = "fcntl (F_ADD_SEALS)"
+    case symlink
+    case read = "pread"
     case watch = "inotify_add_watch"
     case sentry = "fanotify_init"
     case deny = "fanotify_mark"

@@ -6,6 +6,7 @@ package enum LibvirtCall: String, Sendable, Hashable, CaseIterable {
     case open = "virConnectOpen"
     case listDomains = "virConnectListAllDomains"
     case capabilities = "virConnectGetCapabilities"
+    case domainCapabilities = "virConnectGetDomainCapabilities"
     case eventRegister = "virConnectDomainEventRegisterAny"
     case closeCallbackRegister = "virConnectRegisterCloseCallback"
     case keepAlive = "virConnectSetKeepAlive"
@@ -25,6 +26,7 @@ package enum LibvirtCall: String, Sendable, Hashable, CaseIterable {
     case attach = "virDomainAttachDeviceFlags"
     case detach = "virDomainDetachDeviceAlias"
     case update = "virDomainUpdateDeviceFlags"
+    case setMemory = "virDomainSetMemoryFlags"
     case peek = "virDomainMemoryPeek"
     case monitor = "virDomainQemuMonitorCommand"
 }

@@ -7,7 +7,7 @@ import CLibvirt
 @safe package struct Domain: ~Copyable, Sendable {
     // A virDomain is locked by libvirt itself, and may be used by several threads; the pointer never changes.
     private nonisolated(unsafe) let pointer: OpaquePointer
-    private let gate: any CallGate
+    let gate: any CallGate
     /// The name that its users know it by.
     package let name: String
     /// The UUID, in its usual form.
@@ -78,6 +78,13 @@ import CLibvirt
         return state != VIR_DOMAIN_SHUTOFF.rawValue && state != VIR_DOMAIN_CRASHED.rawValue
     }
 
+    /// Whether its virtual processors rest, whoever stopped them.
+    package func isPaused() throws(VirError) -> Bool {
+        var state: Int32 = 0
+        try gate.number(.state) { unsafe virDomainGetState(pointer, &state, nil, 0) }
+        return state == VIR_DOMAIN_PAUSED.rawValue
+    }
+
     // MARK: What it is
 
     /// The description of what runs, or of what would where it does not.
@@ -102,6 +109,11 @@ import CLibvirt
     package func update(_ device: XMLElement) throws(VirError) {
         let xml = device.text
         try gate.number(.update) { unsafe virDomainUpdateDeviceFlags(pointer, xml, live) }
+    }
+
+    /// Asks the guest's balloon to leave it so much memory. The answer is an event, or never comes.
+    package func setMemory(kibibytes: UInt) throws(VirError) {
+        try gate.number(.setMemory) { unsafe virDomainSetMemoryFlags(pointer, kibibytes, live) }
     }
 
     private var live: UInt32 { VIR_DOMAIN_AFFECT_LIVE.rawValue }

@@ -1,0 +1,231 @@
+#if Libvirt
+import Custody
+import CustodyPolicy
+import Foundation
+import Glibc
+import GuestChannel
+import SimulationBackend
+import Testing
+
+@testable import LibvirtBackend
+
+/// What needs a kernel in the guest: its drivers for virtio-mem, the balloon and memory that is plugged in, and the agent.
+@Suite(.serialized, .timeLimit(.minutes(5))) struct LinuxGuestTests {
+    private static let patience = Duration.seconds(120)
+
+    private static func virtioMemory(mebibytes: Int) -> XMLElement {
+        XMLElement(
+            "memory",
+            ["model": "virtio-mem"],
+            [
+                XMLElement(
+                    "target",
+                    [:],
+                    [
+                        XMLElement("size", ["unit": "MiB"], text: "\(mebibytes)"), XMLElement("node", text: "0"),
+                        XMLElement("block", ["unit": "MiB"], text: "2"),
+                        XMLElement("requested", ["unit": "MiB"], text: "0"),
+                    ]
+                )
+            ]
+        )
+    }
+
+    /// Memory goes back to the host by amount: at once where it is free, not at all where it is pinned, and with a nudge
+    /// when it is let go of.
+    @Test func aPoolGrowsAndShrinks() throws {
+        let guest = try FacetDomain("pool", linux: LinuxGuest()) { configuration in
+            configuration.devices.append(Self.virtioMemory(mebibytes: 512))
+            configuration.devices.append(XMLElement("memballoon", ["model": "virtio"]))
+            configuration.kernel?.commandLine? += " custody.online=online_movable"
+        }
+        let channel = try guest.channel()
+        try channel.greet(within: Self.patience)
+        func hold(_ byteCount: UInt64, pinned: Bool = false) throws {
+            let result = try channel.perform(.hold(byteCount: byteCount, pinned: pinned), within: Self.patience)
+            #expect(result.status == .done && result.error == 0)
+        }
+        let facets = try DomainFacets(of: guest.domain, on: guest.connection)
+        let pool = try #require(facets.pools.first)
+        #expect(facets.pools.count == 1 && pool.size == 512 << 20 && pool.capabilities.granularity == 2 << 20)
+        var state = try pool.state()
+        #expect(state.current == 0 && state.isSettled && state.holder == nil && state.hostBytes == 512 << 20)
+        #expect(try pool.allocatedBytes() == 0)
+        for wrong: UInt64 in [1, 1 << 20, 514 << 20, .max] {
+            let error = #expect(throws: BackendError.self) { try pool.request(wrong) }
+            #expect(error?.code == .invalidArgument)
+        }
+
+        try pool.request(256 << 20)
+        state = try pool.settle(within: Self.patience)
+        #expect(state.current == 256 << 20 && state.isSettled)
+        try hold(200 << 20)
+        let used = try #require(try pool.allocatedBytes())
+        #expect(used > 128 << 20, "the guest uses what it was given")
+
+        // The guest can move what it holds, until it is pinned.
+        try hold(128 << 20, pinned: true)
+        try pool.request(0)
+        state = try pool.settle(within: .seconds(3), nudgingEvery: nil)
+        #expect(!state.isSettled && state.requested == 0 && state.current >= 64 << 20)
+        #expect(state.holder?.device == "guest" && state.holder?.queue == pool.alias)
+        #expect(state.holder?.purpose?.contains("give") == true)
+        // The request can be taken back …
+        try pool.withdraw()
+        state = try pool.settle(within: Self.patience)
+        #expect(state.isSettled && state.current >= 64 << 20)
+        // … and made again. Nobody wakes the guest when it could: a nudge does.
+        try pool.request(0)
+        try hold(0)
+        state = try pool.settle(within: Self.patience)
+        #expect(state.isSettled && state.current == 0 && state.hostBytes == 512 << 20)
+        #expect(try pool.allocatedBytes() == 0, "the host has all of it back")
+
+        // Pressure, in the same guest: asked and actual.
+        let balloon = try #require(facets.balloon)
+        var pressure = try balloon.state()
+        let all = pressure.actual
+        #expect(pressure.asked == nil && pressure.isSettled)
+        try balloon.ask(all - (64 << 20))
+        pressure = try balloon.settle(within: Self.patience)
+        #expect(pressure.asked == all - (64 << 20) && pressure.actual == all - (64 << 20))
+        try balloon.ask(all)
+        pressure = try balloon.settle(within: Self.patience)
+        #expect(pressure.actual == all && pressure.holder == nil)
+    }
+
+    /// A guest without a driver never does anything, and nobody says so but the state.
+    @Test func aGuestWithoutADriverLeavesItPending() throws {
+        let guest = try FacetDomain("nodriver") { configuration in
+            configuration.devices.append(Self.virtioMemory(mebibytes: 64))
+            configuration.devices.append(XMLElement("memballoon", ["model": "virtio"]))
+        }
+        let facets = try DomainFacets(of: guest.domain, on: guest.connection)
+        let pool = try #require(facets.pools.first)
+        try pool.request(32 << 20)
+        let state = try pool.settle(within: .milliseconds(300), nudgingEvery: .milliseconds(100))
+        #expect(state == ElasticPoolState(alias: pool.alias, size: 64 << 20, requested: 32 << 20, current: 0))
+        #expect(state.holder?.purpose == "has yet to take 32 MiB")
+        #expect(try pool.withdraw().isSettled)
+        let balloon = try #require(facets.balloon)
+        try balloon.ask(8 << 20)
+        let pressure = try balloon.settle(within: .milliseconds(300))
+        #expect(pressure.asked == 8 << 20 && pressure.actual > 8 << 20)
+        #expect(pressure.holder?.queue == "balloon")
+    }
+
+    /// A module that the guest uses for what it can move goes; one with something in it that it cannot does not.
+    @Test func aModuleGoesWhenTheGuestCanMoveWhatIsInIt() throws {
+        let guest = try FacetDomain("modules", linux: LinuxGuest())
+        let channel = try guest.channel()
+        try channel.greet(within: Self.patience)
+        let buffer = EventBuffer(capacity: 64)
+        let subscription = try EventSubscription(to: guest.connection, into: buffer)
+        defer { _ = subscription }
+        let base: UInt64 = 4 << 30
+        let size: UInt64 = 128 << 20
+
+        func attach(_ alias: String) throws {
+            let target = [XMLElement("size", ["unit": "MiB"], text: "128"), XMLElement("node", text: "0")]
+            let device = XMLElement(
+                "memory",
+                ["model": "dimm"],
+                [
+                    XMLElement("target", [:], target), XMLElement("alias", ["name": alias]),
+                    XMLElement("address", ["type": "dimm", "slot": "0", "base": "0x" + String(base, radix: 16)]),
+                ]
+            )
+            try guest.domain.attach(device)
+        }
+        /// The guest takes a moment to see what was plugged in.
+        func online(_ zone: ChannelCommand.Zone) throws {
+            let deadline = ContinuousClock.now + Self.patience
+            while true {
+                let result = try channel.perform(.online(address: base, byteCount: size, zone), within: Self.patience)
+                if result.status == .done { return }
+                guard result.error == UInt32(ENOENT), ContinuousClock.now < deadline else {
+                    Issue.record("the guest does not use the module: \(result)")
+                    return
+                }
+                usleep(20_000)
+            }
+        }
+        func wait(for kinds: [DomainEvent.Kind], _ patience: Duration) -> DomainEvent.Kind? {
+            let deadline = ContinuousClock.now + patience
+            while ContinuousClock.now < deadline {
+                if let kind = buffer.takeAll().map(\.kind).first(where: kinds.contains) { return kind }
+                usleep(10_000)
+            }
+            return nil
+        }
+        func hold(_ byteCount: UInt64, pinned: Bool) throws {
+            let result = try channel.perform(.hold(byteCount: byteCount, pinned: pinned), within: Self.patience)
+            #expect(result.status == .done && result.error == 0)
+        }
+
+        // What it holds there is moved away.
+        try attach("ua-movable")
+        try online(.movable)
+        try hold(64 << 20, pinned: false)
+        try guest.domain.requestDetach(alias: "ua-movable")
+        #expect(
+            wait(for: [.deviceRemoved("ua-movable"), .deviceRemovalFailed("ua-movable")], Self.patience)
+                == .deviceRemoved("ua-movable")
+        )
+        #expect(try guest.description().memoryDevices("dimm").isEmpty)
+        try hold(0, pinned: false)
+
+        // What is pinned is not: it fails or stays pending, and the module is there.
+        try attach("ua-kernel")
+        try online(.kernel)
+        try hold(64 << 20, pinned: true)
+        try guest.domain.requestDetach(alias: "ua-kernel")
+        let answer = wait(for: [.deviceRemoved("ua-kernel"), .deviceRemovalFailed("ua-kernel")], .seconds(5))
+        #expect(answer == nil || answer == .deviceRemovalFailed("ua-kernel"))
+        #expect(try guest.description().memoryDevices("dimm").map(\.alias) == ["ua-kernel"])
+    }
+
+    /// The guest's own requests, by the agent in it, reach a controller with its policy.
+    @Test func theAgentsRequestsReachAController() throws {
+        let guest = try FacetDomain("agent", linux: LinuxGuest())
+        let channel = try guest.channel()
+        #expect(try channel.greet(within: Self.patience) == [.commands, .memory, .memoryBlocks])
+        let base: UInt64 = 4 << 30
+        let region = try PageRange(address: GuestPhysicalAddress(base), byteCount: 16 << 20)
+        let secret = try PageRange(address: GuestPhysicalAddress(base + (8 << 20)), byteCount: 4096)
+        let layout = try GuestMemoryLayout(regions: [region])
+        let backend = SimulationBackend(guest: GuestConfiguration(layout: layout), options: SimulationOptions())
+        let controller = MemoryController(
+            backend: backend,
+            policy: ProtectedRange(secret, neverBecoming: [.shared]),
+            limits: ControllerLimits()
+        )
+        let agent = ChannelGuestAgent(channel, patience: Self.patience)
+        func ask(_ offset: UInt64, _ byteCount: UInt64, _ target: Ownership) throws -> GuestOutcome {
+            let operation = GuestOperation.request(address: base + offset, byteCount: byteCount, target: target)
+            return try agent.perform(operation, on: 0, answeringTo: controller)
+        }
+        #expect(try ask(0, 16 << 20, .private) == .reply(.done))
+        #expect(try ask(0, 4096, .shared) == .reply(.done))
+        #expect(try ask(8 << 20, 4096, .shared) == .reply(.refused), "the policy protects it")
+        #expect(try ask(4096, 8192, .host) == .reply(.done))
+        #expect(try ask(16 << 20, 4096, .shared) == .reply(.refused), "there is no memory")
+        let lease = try controller.lease(
+            PageRange(address: GuestPhysicalAddress(base), byteCount: 4096),
+            .pin,
+            for: Holder(device: "nic")
+        )
+        #expect(try ask(0, 4096, .private) == .reply(.retry(from: GuestPhysicalAddress(base))))
+        lease.release()
+        #expect(
+            controller.runs(in: region).map(\.state) == [.inTransit, .host, .private]
+                || controller.runs(in: region).map(\.state) == [.private, .host, .private]
+        )
+        backend.clock.drain()
+        #expect(try ask(0, 4096, .private) == .reply(.done))
+        #expect(controller.runs(in: region).map(\.state) == [.private, .host, .private])
+        #expect(controller.runs(in: region).map(\.range.count) == [1, 2, 4093])
+    }
+}
+
+#endif

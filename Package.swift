@@ -24,6 +24,7 @@ let package = Package(
         .library(name: "CustodyPolicy", targets: ["CustodyPolicy"]),
         .library(name: "CustodyConfiguration", targets: ["CustodyConfiguration"]),
         .library(name: "CustodyScenario", targets: ["CustodyScenario"]),
+        .library(name: "CustodyTrace", targets: ["CustodyTrace"]),
         .library(name: "CustodyProtocols", targets: ["CustodyProtocols"]),
         .library(name: "CustodyChecker", targets: ["CustodyChecker"]),
         .library(name: "SimulationBackend", targets: ["SimulationBackend"]),
@@ -57,6 +58,7 @@ let package = Package(
             resources: [.embedInCode("Resources/hand-over.yaml"), .embedInCode("Resources/default.yaml")],
             swiftSettings: strict
         ),
+        .target(name: "CustodyTrace", dependencies: ["Custody", "CustodyPolicy", system], swiftSettings: strict),
 
         // The kernel's protocols, and the proof of what they keep.
         .target(name: "CustodyProtocols", swiftSettings: strict),
@@ -113,7 +115,7 @@ let package = Package(
             name: "CustodyTool",
             dependencies: [
                 "Custody", "CustodyChecker", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols",
-                "CustodyScenario",
+                "CustodyScenario", "CustodyTrace",
                 "KVMBackend", "SimulationBackend", .target(name: "LibvirtBackend", condition: libvirt),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -137,6 +139,9 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
     "CustodyConfigurationTests": ["Custody", "CustodyConfiguration", "CustodyPolicy", "SimulationBackend", system],
     "CustodyScenarioTests": [
         "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", "CustodyScenario", "SimulationBackend",
+    ],
+    "CustodyTraceTests": [
+        "Custody", "CustodyPolicy", "CustodyScenario", "CustodyTestSupport", "CustodyTrace", "SimulationBackend",
     ],
     "CustodyProtocolsTests": ["CustodyProtocols"],
     "CustodyCheckerTests": [

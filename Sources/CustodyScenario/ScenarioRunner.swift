@@ -11,16 +11,26 @@ public struct ScenarioRunner: ~Copyable {
     private var newest: Ticket?
     private var audit: PromiseAudit
 
-    /// A runner for a fresh back end.
+    /// A runner for a fresh back end. The `observer` sees what the controller does, beside the runner.
     public init(
         backend: any MemoryBackend,
         policy: any Policy = AllowAll(),
-        limits: ControllerLimits = ControllerLimits()
+        limits: ControllerLimits = ControllerLimits(),
+        observer: (any ControllerObserver)? = nil
     ) {
         self.backend = backend
         audit = PromiseAudit(backend.initialOwnership, of: backend.layout)
-        controller = MemoryController(backend: backend, policy: policy, limits: limits, observer: recorder)
+        let observers = [recorder, observer].compactMap(\.self)
+        controller = MemoryController(
+            backend: backend,
+            policy: policy,
+            limits: limits,
+            observer: ObserverGroup(observers)
+        )
     }
+
+    /// All that the controller knows now.
+    public var snapshot: ControllerSnapshot { controller.snapshot() }
 
     /// Plays all steps. A step that is not as expected does not end the play, unless the guest is gone.
     public mutating func run(_ scenario: Scenario) -> ScenarioReport {

@@ -1,5 +1,5 @@
 /// What a guest asks for, as it sent it: nothing in here has been checked.
-public struct GuestRequest: Sendable, Hashable {
+public struct GuestRequest: Sendable, Hashable, Codable {
     /// The virtual processor that asked.
     public let processor: Int
     /// The first byte, in guest-physical bytes.

@@ -1,5 +1,5 @@
 /// One reference that a hand-over waits for, or that must go before one can begin.
-public struct Blocker: Sendable, Hashable {
+public struct Blocker: Sendable, Hashable, Codable {
     /// Who holds the reference.
     public let holder: Holder
     /// The pages that it holds, as far as they are in question.

@@ -12,3 +12,7 @@ public struct PageRun<State: Equatable & Sendable>: Sendable, Equatable {
         self.state = state
     }
 }
+
+extension PageRun: Hashable where State: Hashable {}
+extension PageRun: Encodable where State: Encodable {}
+extension PageRun: Decodable where State: Decodable {}

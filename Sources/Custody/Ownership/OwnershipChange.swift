@@ -1,5 +1,5 @@
 /// A change that a back end is asked for: one run of pages, all in one ownership, to another one.
-public struct OwnershipChange: Sendable, Hashable {
+public struct OwnershipChange: Sendable, Hashable, Codable {
     /// The pages.
     public let range: PageRange
     /// The ownership that every page of the range is in.

@@ -51,4 +51,10 @@ public struct ControllerEvent: Sendable {
     public let time: Timestamp
     /// What happened.
     public let kind: Kind
+
+    /// A step at a time.
+    public init(time: Timestamp, kind: Kind) {
+        self.time = time
+        self.kind = kind
+    }
 }

@@ -1,0 +1,397 @@
+public import Custody
+import CustodyPolicy
+
+/// What a trace says of a guest's memory up to a line, and whether the line can follow.
+///
+/// It is a naive account of ownership, leases and hand-overs, which shares nothing with the controller but the table of
+/// moves. A line that cannot follow changes nothing.
+public struct TraceModel: Sendable {
+    /// A hand-over that is pending.
+    struct Pending: Sendable {
+        var ticket: TraceTicket
+        /// The pages in transit, as they were.
+        var before: [PageRun<Ownership>]
+        var work = Work()
+    }
+
+    /// How far changes have got that have been prepared for.
+    struct Work: Sendable {
+        var prepared: [OwnershipChange] = []
+        var committed: [OwnershipChange] = []
+        var finished: [OwnershipChange] = []
+    }
+
+    /// A request that has no answer yet.
+    struct Open: Sendable {
+        let request: TraceRequest
+        var verdict: TraceDecision.Verdict?
+        var work = Work()
+        /// Other threads have done something since: what the answer says was so at another time than now.
+        var isDisturbed = false
+    }
+
+    /// Where the guest has RAM.
+    public let layout: GuestMemoryLayout
+    /// The ownership of every page; holes are shared in it.
+    public private(set) var ownership: PageRunMap<Ownership>
+    /// What the host holds.
+    public private(set) var leases: [LeaseID: TraceLease] = [:]
+    private(set) var pending: [TicketID: Pending] = [:]
+    private var ended: Set<TicketID> = []
+    private var open: [Int: [Open]] = [:]
+    /// The threads that have done something since another one last did.
+    private var isDisturbed: [Int: Bool] = [:]
+
+    /// The account at the beginning of a trace.
+    public init(_ header: TraceHeader) {
+        layout = header.layout
+        ownership = header.ownershipMap
+    }
+
+    /// The ownership of all RAM, from low to high.
+    public var runs: [PageRun<Ownership>] { layout.regions.flatMap { ownership.runs(in: $0) } }
+
+    /// The hand-overs that are pending, the oldest first.
+    public var tickets: [TraceTicket] { pending.values.map(\.ticket).sorted { $0.id < $1.id } }
+
+    /// Takes a line into the account.
+    ///
+    /// - Throws: ``TraceContradiction`` where it cannot follow; nothing has changed then.
+    public mutating func apply(_ record: TraceRecord) throws(TraceContradiction) {
+        let thread = record.thread
+        switch record.event {
+        case .malformed(let request, _):
+            let range = try? PageRange(address: GuestPhysicalAddress(request.address), byteCount: request.byteCount)
+            try require(range == nil, "the numbers are a range of pages")
+        case .requested(let request): open[thread, default: []].append(Open(request: request))
+        case .decided(let request, let decision): try decide(request, decision, thread)
+        case .prepared(let change): try prepare(change, thread)
+        case .committed(let change): try move(change, thread, from: \.prepared, to: \.committed, "prepared for")
+        case .finished(let change, _):
+            try move(change, thread, from: \.committed, to: \.finished, "committed")
+            if open[thread]?.last?.work.finished.last == change { ownership.set(change.range, to: change.to) }
+        case .answered(let request, let outcome): try answer(request, outcome, thread)
+        case .failed(let request, let error): try fail(request, error, thread)
+        case .postponed(let ticket, _, _):
+            guard let waiting = pending[ticket.id], waiting.ticket == ticket else { throw unknown(ticket) }
+            pending[ticket.id]?.work = Work()
+        case .settled(let ticket, let result): try settle(ticket, result, record.time)
+        case .leased(let lease): try enter(lease)
+        case .leaseRefused(_, let range, _, let error): try refuse(range, error, thread)
+        case .released(let lease):
+            try require(leases[lease.id] == lease, "nobody holds this lease")
+            leases[lease.id] = nil
+        case .discarded(let range, _): try require(layout.firstHole(in: range) == nil, "\(range) is not all RAM")
+        case .vetoed, .marked, .lost: break
+        case .dropped(let count):
+            throw TraceContradiction("\(count) events are missing here: what follows cannot be held against them")
+        case .closed(let runs): try close(runs)
+        }
+        disturb(by: thread)
+    }
+
+    private func require(_ isSo: Bool, _ why: @autoclosure () -> String) throws(TraceContradiction) {
+        if !isSo { throw TraceContradiction(why()) }
+    }
+
+    private func unknown(_ ticket: TraceTicket) -> TraceContradiction {
+        if let known = pending[ticket.id] {
+            return TraceContradiction("hand-over \(ticket.id) is \(known.ticket), not \(ticket)")
+        }
+        return TraceContradiction(
+            "hand-over \(ticket.id) \(ended.contains(ticket.id) ? "has ended" : "was never begun")"
+        )
+    }
+
+    /// Notes that what other threads are about to say may have been so before this line.
+    private mutating func disturb(by thread: Int) {
+        isDisturbed[thread] = false
+        for other in isDisturbed.keys where other != thread { isDisturbed[other] = true }
+        for other in open.keys where other != thread {
+            guard var requests = open[other] else { continue }
+            for index in requests.indices { requests[index].isDisturbed = true }
+            open[other] = requests
+        }
+    }
+
+    // MARK: Requests
+
+    private func top(_ request: TraceRequest, _ thread: Int) throws(TraceContradiction) -> Open {
+        guard let top = open[thread]?.last else { throw TraceContradiction("nobody asked for this on its thread") }
+        try require(top.request == request, "the request on its thread is another one: \(top.request)")
+        return top
+    }
+
+    private mutating func updateTop(_ thread: Int, _ body: (inout Open) -> Void) {
+        guard var requests = open[thread], !requests.isEmpty else { return }
+        body(&requests[requests.count - 1])
+        open[thread] = requests
+    }
+
+    private mutating func pop(_ thread: Int) {
+        open[thread]?.removeLast()
+        if open[thread]?.isEmpty ?? false { open[thread] = nil }
+    }
+
+    private mutating func decide(
+        _ request: TraceRequest,
+        _ decision: TraceDecision,
+        _ thread: Int
+    ) throws(TraceContradiction) {
+        _ = try top(request, thread)
+        if let range = decision.range {
+            try require(request.range.contains(range), "\(range) was not asked for")
+        }
+        try require((decision.verdict == .clamp) == (decision.range != nil), "a clamp, and nothing else, has a range")
+        updateTop(thread) { $0.verdict = decision.verdict }
+    }
+
+    /// Whether pages may be prepared for: they are the change's, and nobody of the host holds one that it loses.
+    private func check(_ change: OwnershipChange) throws(TraceContradiction) {
+        let range = change.range
+        try require(range.isAligned(to: layout.granularity), "\(range) is not in units of the granularity")
+        if let hole = layout.firstHole(in: range) { throw TraceContradiction("there is no memory at \(hole.address)") }
+        switch change.move {
+        case .handOver(from: .host, _): try checkHolders(of: range)
+        case .handOver(from: .guest, _), .give: break
+        case .stay, .askTicket, .illegal: throw TraceContradiction("\(change.from) pages do not become \(change.to)")
+        }
+    }
+
+    private func checkHolders(of range: PageRange) throws(TraceContradiction) {
+        if let lease = leases.values.first(where: { $0.range.overlaps(range) }) {
+            throw TraceContradiction("\(lease.holder) holds \(lease.range), and the host is to lose it")
+        }
+    }
+
+    private mutating func prepare(_ change: OwnershipChange, _ thread: Int) throws(TraceContradiction) {
+        try check(change)
+        if let top = open[thread]?.last {
+            let request = top.request
+            try require(top.verdict != nil, "the policy has not been asked")
+            try require(top.verdict != .deny && top.verdict != .later, "the policy did not allow it")
+            try require(
+                request.range.contains(change.range) && request.target == change.to
+                    && request.requester.party == change.initiator,
+                "the request on its thread is another one: \(request)"
+            )
+            try checkOwnership(change.range, change.from)
+            ownership.set(change.range, to: .inTransit)
+            updateTop(thread) { $0.work.prepared.append(change) }
+            return
+        }
+        let id = pending.first { _, waiting in
+            waiting.ticket.target == change.to
+                && waiting.before.contains { $0.state == change.from && $0.range.contains(change.range) }
+        }?.key
+        guard let id else { throw TraceContradiction("no request and no hand-over is about \(change)") }
+        try require(
+            !(pending[id]?.work.prepared ?? []).contains { $0.range.overlaps(change.range) },
+            "\(change.range) has been prepared for already"
+        )
+        pending[id]?.work.prepared.append(change)
+    }
+
+    private func checkOwnership(_ range: PageRange, _ expected: Ownership) throws(TraceContradiction) {
+        if let other = ownership.runs(in: range).first(where: { $0.state != expected }) {
+            throw TraceContradiction("\(other.range) is \(other.state), not \(expected)")
+        }
+    }
+
+    /// Takes a change one step further, of the request on the thread or of the hand-over that it belongs to.
+    private mutating func move(
+        _ change: OwnershipChange,
+        _ thread: Int,
+        from: WritableKeyPath<Work, [OwnershipChange]>,
+        to: WritableKeyPath<Work, [OwnershipChange]>,
+        _ before: String
+    ) throws(TraceContradiction) {
+        func advance(_ work: inout Work) -> Bool {
+            guard let index = work[keyPath: from].firstIndex(of: change) else { return false }
+            work[keyPath: from].remove(at: index)
+            work[keyPath: to].append(change)
+            return true
+        }
+        if var requests = open[thread], !requests.isEmpty, advance(&requests[requests.count - 1].work) {
+            open[thread] = requests
+            return
+        }
+        for (id, waiting) in pending {
+            var work = waiting.work
+            if advance(&work) {
+                pending[id]?.work = work
+                return
+            }
+        }
+        throw TraceContradiction("\(change) has not been \(before)")
+    }
+
+    private mutating func answer(
+        _ request: TraceRequest,
+        _ outcome: TraceOutcome,
+        _ thread: Int
+    ) throws(TraceContradiction) {
+        let top = try top(request, thread)
+        let changed = top.work.finished.reduce(0) { $0 + $1.range.count }
+        try require(outcome.range == request.range, "the answer is about \(outcome.range), which was not asked for")
+        try require(
+            outcome.changedPages == changed,
+            "\(outcome.changedPages) pages changed by the answer, and \(changed) by the steps"
+        )
+        try require((outcome.status == .completed) == (outcome.stoppedAt == nil), "what is completed has not stopped")
+        try require(
+            (outcome.status == .pending) == (outcome.ticket != nil),
+            "what is pending, and nothing else, has a ticket"
+        )
+        if let stop = outcome.stoppedAt { try require(request.range.contains(stop), "\(stop) was not asked for") }
+        if !top.isDisturbed, let done = outcome.stoppedAt.map({ request.range.prefix(before: $0) }) ?? request.range {
+            for piece in layout.memory(in: done) { try checkOwnership(piece, request.target) }
+        }
+        if outcome.status == .blocked, !top.isDisturbed, top.work.prepared.isEmpty {
+            for blocker in outcome.blockers ?? [] {
+                try require(
+                    leases.values.contains { $0.holder == blocker.holder && $0.range.contains(blocker.range) },
+                    "\(blocker.holder) does not hold \(blocker.range)"
+                )
+            }
+        }
+        let begun = try begun(request, outcome, top)
+        pop(thread)
+        restore(top.work, except: begun)
+        if let begun {
+            for run in begun.before { ownership.set(run.range, to: .inTransit) }
+            pending[begun.ticket.id] = begun
+        }
+    }
+
+    /// The hand-over that an answer says has been registered; `nil` where there is none, or it was there.
+    private func begun(
+        _ request: TraceRequest,
+        _ outcome: TraceOutcome,
+        _ top: Open
+    ) throws(TraceContradiction) -> Pending? {
+        guard let ticket = outcome.ticket else { return nil }
+        try require(ticket.target == request.target, "hand-over \(ticket.id) is to \(ticket.target)")
+        if let known = pending[ticket.id] {
+            guard known.ticket == ticket else { throw unknown(ticket) }
+            return nil
+        }
+        try require(!ended.contains(ticket.id), "hand-over \(ticket.id) has ended")
+        try require(request.range.contains(ticket.range), "\(ticket.range) was not asked for")
+        try require(request.whenHeld == .handOver, "the request was not to wait")
+        try require(top.verdict == .allow || top.verdict == .clamp, "the policy did not allow it")
+        // What the back end is at already is in transit; the rest waits for leases.
+        let work = top.work
+        var before: [PageRun<Ownership>] = []
+        for change in work.prepared + work.committed where ticket.range.contains(change.range) {
+            before.append(PageRun(range: change.range, state: change.from))
+        }
+        if before.isEmpty {
+            for piece in layout.memory(in: ticket.range) {
+                for run in ownership.runs(in: piece) where run.state != ticket.target {
+                    let move = TransitionTable.move(
+                        from: run.state,
+                        to: ticket.target,
+                        initiator: request.requester.party
+                    )
+                    switch move {
+                    case .give, .handOver: before.append(run)
+                    case .stay, .askTicket, .illegal:
+                        throw TraceContradiction("\(run.range) is \(run.state) and does not become \(ticket.target)")
+                    }
+                }
+            }
+            let isHeld = before.contains { run in leases.values.contains { $0.range.overlaps(run.range) } }
+            try require(isHeld || top.isDisturbed, "nobody holds a page of \(ticket.range), so nothing is waited for")
+        }
+        try require(!before.isEmpty, "all pages of \(ticket.range) are \(ticket.target) already")
+        return Pending(ticket: ticket, before: before, work: work)
+    }
+
+    /// Puts back what has been prepared for and was not carried out.
+    private mutating func restore(_ work: Work, except begun: Pending?) {
+        for change in work.prepared + work.committed {
+            if let begun, begun.ticket.range.contains(change.range) { continue }
+            ownership.set(change.range, to: change.from)
+        }
+    }
+
+    private mutating func fail(
+        _ request: TraceRequest,
+        _ error: TraceRefusal,
+        _ thread: Int
+    ) throws(TraceContradiction) {
+        let top = try top(request, thread)
+        try require(top.work.finished.isEmpty, "pages have changed, and a request that failed changes none")
+        if error.code == "denied" { try require(top.verdict == .deny, "the policy did not deny it") }
+        pop(thread)
+        restore(top.work, except: nil)
+    }
+
+    // MARK: Hand-overs and leases
+
+    private mutating func settle(
+        _ ticket: TraceTicket,
+        _ result: TraceResult,
+        _ time: Timestamp
+    ) throws(TraceContradiction) {
+        guard let waiting = pending[ticket.id], waiting.ticket == ticket else { throw unknown(ticket) }
+        if case .completed = result {
+            let done = waiting.work.finished.reduce(0) { $0 + $1.range.count }
+            let all = waiting.before.reduce(0) { $0 + $1.range.count }
+            try require(done == all, "\(done) of its \(all) pages have changed")
+            if !ticket.target.allows(.host) {
+                for run in waiting.before where run.state.allows(.host) { try checkHolders(of: run.range) }
+            }
+        }
+        if result == .expired {
+            try require(ticket.deadline.map { $0 <= time } ?? false, "its deadline has not come")
+        }
+        for run in waiting.before {
+            if case .completed = result {
+                ownership.set(run.range, to: ticket.target)
+            } else {
+                ownership.set(run.range, to: run.state)
+            }
+        }
+        pending[ticket.id] = nil
+        ended.insert(ticket.id)
+    }
+
+    private mutating func enter(_ lease: TraceLease) throws(TraceContradiction) {
+        try require(leases[lease.id] == nil, "lease \(lease.id.rawValue) is there already")
+        if let hole = layout.firstHole(in: lease.range) {
+            throw TraceContradiction("there is no memory at \(hole.address)")
+        }
+        if let denied = ownership.runs(in: lease.range).first(where: { !$0.state.allows(.host) }) {
+            throw TraceContradiction("\(denied.range) is \(denied.state): the host may not have it")
+        }
+        leases[lease.id] = lease
+    }
+
+    private func refuse(
+        _ range: PageRange,
+        _ error: TraceAccessRefusal,
+        _ thread: Int
+    ) throws(TraceContradiction) {
+        guard let page = error.page else { return }
+        try require(range.contains(page), "\(page) was not asked for")
+        switch error.code {
+        case .hole: try require(layout.region(containing: page) == nil, "there is memory at \(page.address)")
+        case .notOwned, .inTransit:
+            let expected = error.code == .inTransit ? Ownership.inTransit : error.ownership
+            let actual = layout.region(containing: page) == nil ? nil : ownership[page]
+            try require(actual == expected || isDisturbed[thread] ?? true, "the page at \(page.address) is not so")
+        case .invalid, .backend: break
+        }
+    }
+
+    private func close(_ runs: [PageRun<Ownership>]) throws(TraceContradiction) {
+        try require(layout.isCovered(by: runs), "the ownership in the end is not that of all RAM")
+        for run in runs {
+            if let other = ownership.runs(in: run.range).first(where: { $0.state != run.state }) {
+                throw TraceContradiction("\(other.range) is \(run.state) in the end, and by the lines \(other.state)")
+            }
+        }
+    }
+}

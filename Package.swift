@@ -58,7 +58,11 @@ let package = Package(
             resources: [.embedInCode("Resources/hand-over.yaml"), .embedInCode("Resources/default.yaml")],
             swiftSettings: strict
         ),
-        .target(name: "CustodyTrace", dependencies: ["Custody", "CustodyPolicy", system], swiftSettings: strict),
+        .target(
+            name: "CustodyTrace",
+            dependencies: ["Custody", "CustodyPolicy", system, uniqueArray],
+            swiftSettings: strict
+        ),
 
         // The kernel's protocols, and the proof of what they keep.
         .target(name: "CustodyProtocols", swiftSettings: strict),

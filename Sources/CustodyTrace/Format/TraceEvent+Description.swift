@@ -16,6 +16,9 @@ extension TraceEvent: CustomStringConvertible {
         case .failed(let request, let error): "failed \(request.requester): \(error)"
         case .postponed(let ticket, _, let until):
             "hand-over \(ticket.id) postponed until \(until.rawValue) ns: the back end sees references"
+        case .advanced(let ticket, let blockers):
+            "hand-over \(ticket.id) advanced, held by "
+                + (blockers.isEmpty ? "nobody" : blockers.map { "\($0)" }.joined(separator: ", "))
         case .settled(let ticket, let result): "hand-over \(ticket.id) \(result)"
         case .leased(let lease): "leased: \(lease.kind.rawValue) of \(lease.range) to \(lease.holder)"
         case .leaseRefused(let kind, let range, let holder, let error):
@@ -43,6 +46,7 @@ extension TraceEvent: CustomStringConvertible {
         case .answered: "answered"
         case .failed: "failed"
         case .postponed: "postponed"
+        case .advanced: "advanced"
         case .settled: "settled"
         case .leased: "leased"
         case .leaseRefused: "leaseRefused"

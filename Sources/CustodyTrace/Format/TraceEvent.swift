@@ -21,6 +21,8 @@ public enum TraceEvent: Sendable, Hashable, Codable {
     case failed(request: TraceRequest, error: TraceRefusal)
     /// A pending hand-over met references that only the back end sees; it is tried again then.
     case postponed(ticket: TraceTicket, blockers: [Blocker], until: Timestamp)
+    /// Somebody whom a pending hand-over waited for has let go; the back end sees that these have not.
+    case advanced(ticket: TraceTicket, blockers: [Blocker])
     /// A pending hand-over has ended.
     case settled(ticket: TraceTicket, result: TraceResult)
     /// The host has got a lease.
@@ -59,6 +61,8 @@ public enum TraceEvent: Sendable, Hashable, Codable {
                 .failed(request: TraceRequest(request), error: TraceRefusal(error))
             case .postponed(let ticket, let blockers, let until):
                 .postponed(ticket: TraceTicket(ticket), blockers: blockers, until: until)
+            case .advanced(let ticket, let blockers):
+                .advanced(ticket: TraceTicket(ticket), blockers: blockers)
             case .settled(let ticket, let result):
                 .settled(ticket: TraceTicket(ticket), result: TraceResult(result))
             case .leased(let id, let kind, let range, let holder):

@@ -28,9 +28,9 @@ public struct TraceOutcome: Sendable, Hashable, Codable {
     /// What became of the bytes of the pages that changed.
     public let contents: ContentsEffect
     /// Who is in the way, where somebody is.
-    public let blockers: [Blocker]?
+    public internal(set) var blockers: [Blocker]?
     /// The hand-over, where one is pending.
-    public let ticket: TraceTicket?
+    public internal(set) var ticket: TraceTicket?
     /// The time before which asking again is in vain, where one is known.
     public let until: Timestamp?
     /// Why it was put off, where it was.

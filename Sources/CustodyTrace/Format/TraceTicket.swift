@@ -9,9 +9,9 @@ public struct TraceTicket: Sendable, Hashable, Codable {
     /// The ownership that they are to be in.
     public let target: Ownership
     /// Since when they are in transit.
-    public let since: Timestamp
+    public internal(set) var since: Timestamp
     /// When it is given up, where that was asked for.
-    public let deadline: Timestamp?
+    public internal(set) var deadline: Timestamp?
 
     /// The ticket as a value that can be written.
     public init(_ ticket: Ticket) {

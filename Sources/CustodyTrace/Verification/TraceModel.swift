@@ -75,6 +75,8 @@ public struct TraceModel: Sendable {
         case .postponed(let ticket, _, _):
             guard let waiting = pending[ticket.id], waiting.ticket == ticket else { throw unknown(ticket) }
             pending[ticket.id]?.work = Work()
+        case .advanced(let ticket, _):
+            guard let waiting = pending[ticket.id], waiting.ticket == ticket else { throw unknown(ticket) }
         case .settled(let ticket, let result): try settle(ticket, result, record.time)
         case .leased(let lease): try enter(lease)
         case .leaseRefused(_, let range, _, let error): try refuse(range, error, thread)

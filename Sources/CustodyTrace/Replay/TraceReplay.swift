@@ -1,0 +1,69 @@
+public import Custody
+public import CustodyPolicy
+import Synchronization
+
+/// Plays a trace once more: what was asked for comes from the trace at its times, what follows from it is done anew, and
+/// held against the trace step by step.
+///
+/// A trace of one thread, or of several that took turns, must give the same. What several threads did at the very same
+/// time is done in the order of its first lines; where it came to another order, that is shown as a difference.
+public struct TraceReplay: Sendable {
+    /// What came of a replay.
+    public struct Report: Sendable, Equatable {
+        /// The number of lines that were met.
+        public internal(set) var lines = 0
+        /// The number of decisions of the policy among them.
+        public internal(set) var decisions: UInt64 = 0
+        /// The ownership of all RAM in the end, from low to high.
+        public internal(set) var ownership: [PageRun<Ownership>] = []
+        /// The first difference, where there is one.
+        public internal(set) var difference: ReplayDifference?
+    }
+
+    private let trace: Trace
+    private let policy: any Policy
+    private let limits: ControllerLimits
+
+    /// A replay of a trace by the rules that it was made with.
+    public init(_ trace: Trace, policy: any Policy, limits: ControllerLimits) {
+        self.trace = trace
+        self.policy = policy
+        self.limits = limits
+    }
+
+    /// Plays the trace on a back end that has not changed anything yet. Its capabilities are those of the trace.
+    ///
+    /// - Throws: ``TraceError`` where the back end's guest is another one than the trace's.
+    public func run(on backend: any MemoryBackend) throws(TraceError) -> Report {
+        let file = trace.entries.first?.file ?? "trace"
+        let start = trace.header.ownership
+        guard backend.layout == trace.header.layout else {
+            throw TraceError("the back end's guest has other memory than the trace's", file: file, line: 1)
+        }
+        if let other = start.first(where: { !backend.initialOwnership.isUniform($0.range, $0.state) }) {
+            let message = "the back end does not begin with \(other.range) \(other.state), as the trace does"
+            throw TraceError(message, file: file, line: 1)
+        }
+        let clock = ReplayClock()
+        let script = ReplayScript(trace.entries, clock)
+        let scripted = ReplayBackend(backend, trace.header, script, clock)
+        let controller = MemoryController(
+            backend: scripted,
+            policy: policy,
+            limits: limits,
+            observer: ReplayObserver(script)
+        )
+        // Only where somebody refused something: a listener costs what it is told.
+        if trace.entries.contains(where: { if case .vetoed = $0.record.event { true } else { false } }) {
+            _ = try? controller.add(ReplayListener(script))
+        }
+        var player = ReplayPlayer(controller, scripted, script, clock)
+        player.play()
+        return Report(
+            lines: script.consumed,
+            decisions: script.decisions,
+            ownership: controller.runs(in: controller.layout.bounds),
+            difference: script.difference
+        )
+    }
+}

@@ -19,6 +19,7 @@ public struct Configuration: Sendable {
     public let account: [(section: String, lines: [String])]
 
     private var options: [String: ConfigurationSection]
+    private let source: ConfigurationNode
 
     /// Reads a configuration.
     ///
@@ -27,6 +28,7 @@ public struct Configuration: Sendable {
     /// - Throws: `ConfigurationError` for whatever is not accepted.
     public init(_ node: ConfigurationNode, registry: BackendRegistry) throws(ConfigurationError) {
         let file = try FileFormat.format.read(node, Site(key: "configuration")).value
+        source = node
         _ = try registry.provider(named: file.backend.name, at: file.backend.location)
         backend = file.backend
         guest = file.guest.value
@@ -74,5 +76,20 @@ public struct Configuration: Sendable {
     /// What the file says of the back end that it names; empty where it says nothing.
     package var backendOptions: ConfigurationSection {
         options[backend.name] ?? ConfigurationSection(at: backend.location)
+    }
+
+    /// What decides about requests, as text: the sections guest, policy, limits and pool, with what they include. With the
+    /// name of a back end it is a configuration. A trace has it, so that it can be played again by the same rules.
+    ///
+    /// - Throws: `ConfigurationError` where a file that is included cannot be read any more.
+    public func rulesText() throws(ConfigurationError) -> String {
+        var section = try ConfigurationSection(source)
+        var pairs: [(key: ConfigurationNode, value: ConfigurationNode)] = []
+        for key in ["guest", "policy", "limits", "pool"] {
+            guard let node = section.node(key) else { continue }
+            let value = key == "guest" ? node : try ConfigurationFile.included(node)
+            pairs.append((ConfigurationNode(.scalar(key), at: node.location), value))
+        }
+        return ConfigurationNode(.mapping(pairs), at: source.location).flowText
     }
 }

@@ -6,6 +6,8 @@ struct CustodyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "custody",
         abstract: "Who may touch this guest page now, and when may the other side?",
-        subcommands: [RunCommand.self, ProbeCommand.self, ExplainCommand.self, CheckCommand.self]
+        subcommands: [
+            RunCommand.self, ProbeCommand.self, ExplainCommand.self, CheckCommand.self, TraceCommand.self, ReplayCommand.self,
+        ]
     )
 }

@@ -3,6 +3,7 @@ import Custody
 import CustodyConfiguration
 import CustodyPolicy
 import CustodyScenario
+import CustodyTrace
 
 /// `custody run`: plays scenarios on a back end and shows who owned what, when.
 struct RunCommand: ParsableCommand {
@@ -42,6 +43,9 @@ struct RunCommand: ParsableCommand {
     @Flag(help: "Also print every step that the controller took.")
     var events = false
 
+    @Option(help: "Append a trace of every run to this file.")
+    var trace: String?
+
     func validate() throws {
         guard repetitions >= 1 else { throw ValidationError("--repeat takes a number from 1 on") }
     }
@@ -53,6 +57,9 @@ struct RunCommand: ParsableCommand {
         } catch let error as ConfigurationError {
             report("\(error)")
             throw ExitCode.configuration
+        } catch let error as TraceError {
+            report("\(error)")
+            throw ExitCode.dataError
         } catch BackendCreationError.configuration(let error) {
             report("\(error)")
             throw ExitCode.configuration
@@ -99,8 +106,21 @@ struct RunCommand: ParsableCommand {
             if interleave { options = options.setting("interleave", to: "true", origin: "--interleave") }
             let backend = try configuration.makeBackend(from: registry, overrides: options)
             defer { backend.shutDown() }
-            var runner = ScenarioRunner(backend: backend, policy: configuration.policy, limits: configuration.limits)
+            let rules = try configuration.rulesText()
+            let writer = try trace.map { path in
+                try TraceWriter(
+                    appendingTo: path,
+                    header: TraceHeader(of: backend, named: name, configuration: rules)
+                )
+            }
+            var runner = ScenarioRunner(
+                backend: backend,
+                policy: configuration.policy,
+                limits: configuration.limits,
+                observer: writer
+            )
             let result = runner.run(scenario)
+            try writer?.close(ownership: result.ownership)
             if !result.isAsExpected { failed += 1 }
             // All of the one run, or the first one that went wrong.
             if repetitions == 1 || (failed == 1 && !result.isAsExpected) {

@@ -23,12 +23,19 @@ public struct TraceReplay: Sendable {
     private let trace: Trace
     private let policy: any Policy
     private let limits: ControllerLimits
+    private let pool: SharedPool?
 
-    /// A replay of a trace by the rules that it was made with.
-    public init(_ trace: Trace, policy: any Policy, limits: ControllerLimits) {
+    /// A replay of a trace by the rules that it was made with. What other guests took from a `pool` is not in a trace.
+    public init(
+        _ trace: Trace,
+        policy: any Policy,
+        limits: ControllerLimits = ControllerLimits(),
+        pool: SharedPool? = nil
+    ) {
         self.trace = trace
         self.policy = policy
         self.limits = limits
+        self.pool = pool
     }
 
     /// Plays the trace on a back end that has not changed anything yet. Its capabilities are those of the trace.
@@ -51,6 +58,7 @@ public struct TraceReplay: Sendable {
             backend: scripted,
             policy: policy,
             limits: limits,
+            pool: pool,
             observer: ReplayObserver(script)
         )
         // Only where somebody refused something: a listener costs what it is told.

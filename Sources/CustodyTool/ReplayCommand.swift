@@ -1,0 +1,98 @@
+import ArgumentParser
+import Custody
+import CustodyConfiguration
+import CustodyPolicy
+import CustodyTrace
+import SimulationBackend
+
+/// `custody replay`: plays a trace once more, and compares.
+struct ReplayCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "replay",
+        abstract: "Play a trace once more, and compare decisions, outcomes and ownership step by step.",
+        discussion: """
+            What was asked for comes from the trace, at its times; what follows from it is decided and done anew, by the \
+            rules that are in the trace. What the back end failed at in the trace, it fails at again.
+
+            Exit codes: 0 when all is the same, 1 when it is not, with the first difference; 64 when the command line is \
+            wrong, 65 when the file is none of a trace, 69 when the back end is not available, 78 when the rules in the \
+            trace, or those named, are wrong.
+            """
+    )
+
+    @Argument(help: "The trace.")
+    var file: String
+
+    @Option(name: .shortAndLong, help: "The back end to play it on.")
+    var backend = "simulation"
+
+    @Option(help: "A configuration whose rules are to decide in place of those in the trace.")
+    var rules: String?
+
+    func run() throws {
+        try TraceCommand.reporting {
+            do {
+                let (traces, torn) = try Trace.read(file)
+                TraceCommand.reportTorn(torn)
+                for trace in traces { try replay(trace) }
+            } catch let error as ConfigurationError {
+                report("\(error)")
+                throw ExitCode.configuration
+            } catch BackendCreationError.configuration(let error) {
+                report("\(error)")
+                throw ExitCode.configuration
+            } catch BackendCreationError.backend(let error) {
+                report("custody: \(error)")
+                throw ExitCode.unavailable
+            }
+        }
+    }
+
+    private func replay(_ trace: Trace) throws {
+        let registry = BackendRegistry.linked
+        let configuration = try configuration(of: trace, registry)
+        let made = try makeBackend(trace, registry)
+        defer { made.shutDown() }
+        let result = try TraceReplay(
+            trace,
+            policy: configuration?.policy ?? AllowAll(),
+            limits: configuration?.limits ?? ControllerLimits()
+        ).run(on: made)
+        guard let difference = result.difference else {
+            print("\(file): \(result.lines) lines, \(result.decisions) decisions, all the same on \(backend)")
+            return
+        }
+        report("\(difference)")
+        throw ExitCode.failure
+    }
+
+    private func configuration(of trace: Trace, _ registry: BackendRegistry) throws -> Configuration? {
+        if let rules { return try Configuration(ConfigurationFile.read(rules), registry: registry) }
+        guard let text = trace.header.configuration else { return nil }
+        // What the rules are read with is the back end that is to follow them now.
+        let rules = try YAMLReader.read(text, file: "rules of \(file)")
+        guard case .mapping(let sections) = rules.content else {
+            throw ConfigurationError("the rules of a trace are sections", at: rules.location)
+        }
+        let key = ConfigurationNode(.scalar("backend"), at: rules.location)
+        let name = ConfigurationNode(.scalar(backend), at: rules.location)
+        return try Configuration(
+            ConfigurationNode(.mapping([(key, name)] + sections), at: rules.location),
+            registry: registry
+        )
+    }
+
+    private func makeBackend(_ trace: Trace, _ registry: BackendRegistry) throws -> any MemoryBackend {
+        let place = SourceLocation(file: "--backend", line: 1, column: 1)
+        let provider = try registry.provider(named: backend, at: place)
+        let guest = GuestConfiguration(layout: trace.header.layout)
+        guard backend == SimulationProvider().name else {
+            return try provider.makeBackend(for: guest, options: ConfigurationSection(at: place))
+        }
+        return SimulationBackend(
+            guest: guest,
+            options: SimulationOptions(latency: .zero),
+            ownership: trace.header.ownershipMap
+        )
+    }
+}

@@ -1,0 +1,32 @@
+import ArgumentParser
+import CustodyTrace
+
+/// `custody trace`: what is in a trace, and whether it can be.
+struct TraceCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "trace",
+        abstract: "Show a trace, count what is in it, or hold its lines against each other.",
+        discussion: """
+            `custody run --trace FILE` writes one, and so does a monitor that has a TraceWriter.
+
+            Exit codes: 0 for success, 1 for a trace that cannot be, 64 when the command line is wrong, 65 when the file \
+            cannot be read or is none of a trace.
+            """,
+        subcommands: [TraceShowCommand.self, TraceStatsCommand.self, TraceVerifyCommand.self]
+    )
+
+    /// Runs `body`, and says what is wrong with a trace.
+    static func reporting(_ body: () throws -> Void) throws {
+        do {
+            try body()
+        } catch let error as TraceError {
+            report("\(error)")
+            throw ExitCode.dataError
+        }
+    }
+
+    /// Says that a torn line was skipped, where one was.
+    static func reportTorn(_ torn: TraceError?) {
+        if let torn { report("\(torn.file):\(torn.line ?? 1): note: \(torn.message)") }
+    }
+}

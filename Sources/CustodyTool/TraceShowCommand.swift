@@ -1,0 +1,93 @@
+import ArgumentParser
+import Custody
+import CustodyTrace
+
+/// `custody trace show`: a timeline of a trace.
+struct TraceShowCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show",
+        abstract: "Show the lines of a trace as a timeline."
+    )
+
+    @Argument(help: "The trace.")
+    var file: String
+
+    @Option(help: "Only what is about the page at this guest-physical address, for example 2MiB or 0x200000.")
+    var page: String?
+
+    @Option(help: "Only what this requester, holder or listener did, for example guest/vcpu0.")
+    var who: String?
+
+    @Option(name: .shortAndLong, help: "Only events of these kinds, separated by commas.")
+    var kind: String?
+
+    @Option(help: "Only from this time on, for example 20ms.")
+    var from: String?
+
+    @Option(help: "Only up to this time.")
+    var to: String?
+
+    func validate() throws { _ = try filter() }
+
+    func run() throws {
+        try TraceCommand.reporting {
+            let filter = try filter()
+            var reader = try TraceReader(file)
+            while let line = try reader.next() {
+                switch line {
+                case .header(let header): print(describe(header, reader.line))
+                case .record(let record):
+                    guard filter.accepts(record) else { continue }
+                    let time = record.time.since(.zero).text
+                    let event = record.event.name
+                    print(
+                        "\(pad(String(reader.line), 6, isLeft: false))  \(pad(time, 12, isLeft: false))  "
+                            + "[\(record.thread)]  \(pad(event, 12))  \(record.event)"
+                    )
+                }
+            }
+            TraceCommand.reportTorn(reader.tornLine)
+        }
+    }
+
+    private func describe(_ header: TraceHeader, _ line: Int) -> String {
+        var text = "trace of \(header.backend), begun \(header.started), "
+        text += "\(ByteCount(header.layout.pageCount * PageSize.base.bytes)) in units of "
+        text += "\(ByteCount(header.layout.granularity.bytes))"
+        if let count = header.repairedBytes { text += ", after \(count) bytes of a torn line" }
+        return text
+    }
+
+    private func pad(_ text: String, _ width: Int, isLeft: Bool = true) -> String {
+        let space = String(repeating: " ", count: max(0, width - text.count))
+        return isLeft ? text + space : space + text
+    }
+
+    private func filter() throws -> TraceFilter {
+        func time(_ text: String?, _ option: String) throws -> Timestamp? {
+            guard let text else { return nil }
+            guard let duration = Duration(text: text) else {
+                throw ValidationError("\(option) takes a time such as 500ns, 10us, 20ms or 1s, not ‘\(text)’")
+            }
+            return Timestamp.zero.advanced(by: duration)
+        }
+        let address = try page.map { text throws -> GuestPhysicalAddress in
+            let number = text.hasPrefix("0x") ? UInt64(text.dropFirst(2), radix: 16) : ByteCount(text: text)?.rawValue
+            guard let number else { throw ValidationError("--page takes an address such as 2MiB, not ‘\(text)’") }
+            return GuestPhysicalAddress(number)
+        }
+        let kinds = kind.map { Set($0.split(separator: ",").map(String.init)) }
+        if let unknown = kinds?.subtracting(TraceEvent.names).sorted().first {
+            throw ValidationError(
+                "there is no event ‘\(unknown)’ (there are: \(TraceEvent.names.joined(separator: ", ")))"
+            )
+        }
+        return TraceFilter(
+            page: address?.page,
+            who: who,
+            kinds: kinds,
+            from: try time(from, "--from"),
+            to: try time(to, "--to")
+        )
+    }
+}

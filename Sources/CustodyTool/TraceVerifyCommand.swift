@@ -1,0 +1,32 @@
+import ArgumentParser
+import CustodyTrace
+
+/// `custody trace verify`: whether a trace can be.
+struct TraceVerifyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify",
+        abstract: "Hold every line of a trace against those before it, and show the first that cannot be.",
+        discussion: """
+            The lines are held against a naive account of ownership, leases and hand-overs. A line that was changed, left \
+            out or added, and a trace that was cut, do not fit.
+            """
+    )
+
+    @Argument(help: "The trace.")
+    var file: String
+
+    @Flag(help: "Accept a trace that its writer has not closed: it is being written, or the process has crashed.")
+    var open = false
+
+    func run() throws {
+        try TraceCommand.reporting {
+            let result = try TraceVerifier(file, acceptsOpenEnd: open).verify()
+            result.notes.forEach { TraceCommand.reportTorn($0) }
+            if let error = result.error {
+                report("\(error)")
+                throw ExitCode.failure
+            }
+            print("\(file): \(result.traces) traces, \(result.lines) lines, each of which can follow those before it")
+        }
+    }
+}

@@ -142,7 +142,8 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
     "CustodyPolicyTests": ["Custody", "CustodyPolicy", "CustodyTestSupport", "SimulationBackend", uniqueArray],
     "CustodyConfigurationTests": ["Custody", "CustodyConfiguration", "CustodyPolicy", "SimulationBackend", system],
     "CustodyScenarioTests": [
-        "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", "CustodyScenario", "SimulationBackend",
+        "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", "CustodyScenario", "CustodyTestSupport",
+        "CustodyTrace", "SimulationBackend",
     ],
     "CustodyTraceTests": [
         "Custody", "CustodyPolicy", "CustodyScenario", "CustodyTestSupport", "CustodyTrace", "SimulationBackend",

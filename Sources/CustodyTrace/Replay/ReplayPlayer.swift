@@ -64,7 +64,8 @@ struct ReplayPlayer: ~Copyable {
     private func wait(for entry: Trace.Entry) {
         let record = entry.record
         switch record.event {
-        case .dropped(let count): return script.note(entry, "\(count) events that are not in the trace cannot be done again")
+        case .dropped(let count):
+            return script.note(entry, "\(count) events that are not in the trace cannot be done again")
         case .closed(let expected): return close(entry, expected)
         // Whoever was refused when it joined has left no trace but this.
         case .vetoed: return script.pass(entry)

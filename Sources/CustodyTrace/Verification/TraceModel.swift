@@ -283,11 +283,9 @@ public struct TraceModel: Sendable {
         try require(request.whenHeld == .handOver, "the request was not to wait")
         try require(top.verdict == .allow || top.verdict == .clamp, "the policy did not allow it")
         // What the back end is at already is in transit; the rest waits for leases.
-        let work = top.work
-        var before: [PageRun<Ownership>] = []
-        for change in work.prepared + work.committed where ticket.range.contains(change.range) {
-            before.append(PageRun(range: change.range, state: change.from))
-        }
+        let isIts = { (change: OwnershipChange) in ticket.range.contains(change.range) }
+        let work = Work(prepared: top.work.prepared.filter(isIts), committed: top.work.committed.filter(isIts))
+        var before = (work.prepared + work.committed).map { PageRun(range: $0.range, state: $0.from) }
         if before.isEmpty {
             for piece in layout.memory(in: ticket.range) {
                 for run in ownership.runs(in: piece) where run.state != ticket.target {

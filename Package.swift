@@ -25,6 +25,7 @@ let package = Package(
         .library(name: "CustodyConfiguration", targets: ["CustodyConfiguration"]),
         .library(name: "CustodyScenario", targets: ["CustodyScenario"]),
         .library(name: "CustodyTrace", targets: ["CustodyTrace"]),
+        .library(name: "CustodyTelemetry", targets: ["CustodyTelemetry"]),
         .library(name: "CustodyProtocols", targets: ["CustodyProtocols"]),
         .library(name: "CustodyChecker", targets: ["CustodyChecker"]),
         .library(name: "SimulationBackend", targets: ["SimulationBackend"]),
@@ -38,6 +39,9 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     ],
@@ -61,6 +65,16 @@ let package = Package(
         .target(
             name: "CustodyTrace",
             dependencies: ["Custody", "CustodyPolicy", system, uniqueArray],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "CustodyTelemetry",
+            dependencies: [
+                "Custody", "CustodyPolicy",
+                .product(name: "CoreMetrics", package: "swift-metrics"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Tracing", package: "swift-distributed-tracing"),
+            ],
             swiftSettings: strict
         ),
 
@@ -147,6 +161,14 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
     ],
     "CustodyTraceTests": [
         "Custody", "CustodyPolicy", "CustodyScenario", "CustodyTestSupport", "CustodyTrace", "SimulationBackend",
+    ],
+    "CustodyTelemetryTests": [
+        "Custody", "CustodyPolicy", "CustodyTelemetry", "SimulationBackend",
+        .product(name: "InMemoryLogging", package: "swift-log"),
+        .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "MetricsTestKit", package: "swift-metrics"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
     ],
     "CustodyProtocolsTests": ["CustodyProtocols"],
     "CustodyCheckerTests": [

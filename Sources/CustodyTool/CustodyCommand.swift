@@ -8,7 +8,7 @@ struct CustodyCommand: ParsableCommand {
         abstract: "Who may touch this guest page now, and when may the other side?",
         subcommands: [
             RunCommand.self, ProbeCommand.self, ExplainCommand.self, CheckCommand.self, TraceCommand.self,
-            ReplayCommand.self,
+            ReplayCommand.self, MapCommand.self,
         ]
     )
 }

@@ -4,6 +4,7 @@ import CustodyConfiguration
 import CustodyPolicy
 import CustodyScenario
 import CustodyTrace
+import SimulationBackend
 
 /// `custody run`: plays scenarios on a back end and shows who owned what, when.
 struct RunCommand: ParsableCommand {
@@ -46,6 +47,12 @@ struct RunCommand: ParsableCommand {
     @Option(help: "Append a trace of every run to this file.")
     var trace: String?
 
+    @Flag(help: "Run the simulation beside the back end, and stop at the first thing that the two do not do alike.")
+    var lockstep = false
+
+    @Option(help: "Write what the controller knows in the end of the last run to this file, for `custody map`.")
+    var snapshot: String?
+
     func validate() throws {
         guard repetitions >= 1 else { throw ValidationError("--repeat takes a number from 1 on") }
     }
@@ -64,6 +71,9 @@ struct RunCommand: ParsableCommand {
             report("\(error)")
             throw ExitCode.configuration
         } catch BackendCreationError.backend(let error) {
+            report("custody: \(error)")
+            throw ExitCode.unavailable
+        } catch let error as BackendError {
             report("custody: \(error)")
             throw ExitCode.unavailable
         }
@@ -104,8 +114,10 @@ struct RunCommand: ParsableCommand {
             let seed = first.map { $0 &+ repetition }
             if let seed { options = options.setting("seed", to: "\(seed)", origin: "--seed") }
             if interleave { options = options.setting("interleave", to: "true", origin: "--interleave") }
-            let backend = try configuration.makeBackend(from: registry, overrides: options)
-            defer { backend.shutDown() }
+            let made = try configuration.makeBackend(from: registry, overrides: options)
+            defer { made.shutDown() }
+            let pair = lockstep ? try LockstepBackend(made, beside: twin(of: made, configuration.guest)) : nil
+            let backend: any MemoryBackend = pair ?? made
             let rules = try configuration.rulesText()
             let writer = try trace.map { path in
                 try TraceWriter(
@@ -121,14 +133,27 @@ struct RunCommand: ParsableCommand {
             )
             let result = runner.run(scenario)
             try writer?.close(ownership: result.ownership)
-            if !result.isAsExpected { failed += 1 }
+            if let snapshot { try SnapshotFile.write(runner.snapshot, to: snapshot) }
+            if !result.isAsExpected || pair?.difference != nil { failed += 1 }
             // All of the one run, or the first one that went wrong.
-            if repetitions == 1 || (failed == 1 && !result.isAsExpected) {
+            if repetitions == 1 || (failed == 1 && (!result.isAsExpected || pair?.difference != nil)) {
                 if repetitions > 1 { print(seed.map { "seed \($0):" } ?? "run \(repetition + 1):") }
                 print(Timeline(result, backend: name, events: events).text)
+                if let pair { print(pair.difference.map { "\($0)" } ?? "in step with the simulation") }
             }
         }
         return failed
+    }
+
+    /// The simulation that does the same as a back end, as far as it can: what a conversion does to the bytes is one thing
+    /// for all directions.
+    private func twin(of backend: any MemoryBackend, _ guest: GuestConfiguration) -> SimulationBackend {
+        let contents: ContentsEffect = backend.capabilities.contents.toPrivate == .preserved ? .preserved : .zeroed
+        return SimulationBackend(
+            guest: guest,
+            options: SimulationOptions(contents: contents, latency: .zero),
+            ownership: backend.initialOwnership
+        )
     }
 
     /// The seed of the first run: the one of the command line, else the one of the files, else 1. `nil` where a single

@@ -1,7 +1,7 @@
 public import Custody
 
 /// Pages that two accounts of a guest's memory do not agree about.
-public struct OwnershipDifference: Sendable, Hashable {
+public struct OwnershipDifference: Sendable, Hashable, Codable {
     /// The pages.
     public let range: PageRange
     /// Their ownership by the first account, or `nil` where it has no RAM there.

@@ -1,15 +1,17 @@
 public import Custody
+import CustodyPolicy
 
 extension TraceEvent {
     /// The pages that the event is about; none where it is about no pages in particular.
     public var ranges: [PageRange] {
         switch self {
-        case .malformed, .vetoed, .marked, .lost, .dropped, .closed: []
+        case .malformed, .vetoed, .dismissed, .marked, .lost, .dropped, .closed: []
         case .requested(let request), .decided(let request, _), .answered(let request, _), .failed(let request, _):
             [request.range]
         case .prepared(let change), .committed(let change), .finished(let change, _): [change.range]
         case .postponed(let ticket, _, _), .advanced(let ticket, _), .settled(let ticket, _): [ticket.range]
         case .leased(let lease), .released(let lease): [lease.range]
+        case .reconnected(let found): found.ownership.map(\.range)
         case .leaseRefused(_, let range, _, _), .discarded(let range, _): [range]
         }
     }
@@ -25,15 +27,15 @@ extension TraceEvent {
             blockers.flatMap { [$0.holder.device, "\($0.holder)"] }
         case .leased(let lease), .released(let lease): [lease.holder.device, "\(lease.holder)"]
         case .leaseRefused(_, _, let holder, _): [holder.device, "\(holder)"]
-        case .vetoed(let listener, _, _): [listener]
-        case .prepared, .committed, .finished, .settled, .discarded, .marked, .lost, .dropped, .closed: []
+        case .vetoed(let listener, _, _), .dismissed(let listener, _, _): [listener]
+        case .prepared, .committed, .finished, .settled, .discarded, .marked, .reconnected, .lost, .dropped, .closed: []
         }
     }
 
     /// The names of all events.
     public static let names = [
         "malformed", "requested", "decided", "prepared", "committed", "finished", "answered", "failed", "postponed",
-        "advanced", "settled", "leased", "leaseRefused", "released", "vetoed", "discarded", "marked", "lost", "dropped",
-        "closed",
+        "advanced", "settled", "leased", "leaseRefused", "released", "vetoed", "dismissed", "discarded", "marked",
+        "reconnected", "lost", "dropped", "closed",
     ]
 }

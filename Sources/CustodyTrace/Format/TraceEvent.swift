@@ -33,10 +33,14 @@ public enum TraceEvent: Sendable, Hashable, Codable {
     case released(lease: TraceLease)
     /// A listener has refused a change.
     case vetoed(listener: String, reason: String, isTransient: Bool)
+    /// A listener refused pages that it was offered after it had joined, and is a listener no more.
+    case dismissed(listener: String, reason: String, isTransient: Bool)
     /// Contents have been discarded, or could not be.
     case discarded(range: PageRange, error: TraceFailure?)
     /// The host has set a mark for the policy.
     case marked(name: String)
+    /// The back end has reached its guest again.
+    case reconnected(found: Reconciliation)
     /// The back end is gone.
     case lost(error: TraceFailure)
     /// So many events are not in the trace: the writer could not keep up, or the file could not be written.
@@ -73,8 +77,11 @@ public enum TraceEvent: Sendable, Hashable, Codable {
                 .released(lease: TraceLease(id: id, kind: kind, range: range, holder: holder))
             case .vetoed(let listener, let veto):
                 .vetoed(listener: listener, reason: veto.reason, isTransient: veto.isTransient)
+            case .dismissed(_, let listener, let veto):
+                .dismissed(listener: listener, reason: veto.reason, isTransient: veto.isTransient)
             case .discarded(let range, let error): .discarded(range: range, error: error.map { TraceFailure($0) })
             case .marked(let name): .marked(name: name)
+            case .reconnected(let found): .reconnected(found: found)
             case .lost(let error): .lost(error: TraceFailure(error))
             }
     }

@@ -1,13 +1,13 @@
 import Custody
-import Synchronization
+import CustodyPolicy
 
 /// A back end that carries changes out by another one, in the time of a trace, and where the trace says that something
 /// went otherwise than well (a failure, references that only the back end saw, a completion by itself) has it go so.
 final class ReplayBackend: MemoryBackend {
     /// Values that cannot be copied, kept for their number.
     private final class Kept<Value: ~Copyable & Sendable>: Sendable {
-        private let value: Mutex<Value?>
-        init(_ value: consuming Value) { self.value = Mutex(consume value) }
+        private let value: Locked<Value?>
+        init(_ value: consuming Value) { self.value = Locked(consume value) }
         func take() -> Value? { value.withLock { $0.take() } }
     }
 
@@ -30,7 +30,7 @@ final class ReplayBackend: MemoryBackend {
     private let inner: any MemoryBackend
     private let script: ReplayScript
     private let clock: ReplayClock
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     init(_ inner: any MemoryBackend, _ header: TraceHeader, _ script: ReplayScript, _ clock: ReplayClock) {
         self.inner = inner
@@ -198,5 +198,24 @@ final class ReplayBackend: MemoryBackend {
         } catch {
             observer?.handoverFailed(handover, error)
         }
+    }
+
+    /// Finds what the back end of the trace found when it reached its guest again.
+    func reconnect(_ found: Reconciliation, _ snapshot: ControllerSnapshot) {
+        var ownership = initialOwnership
+        for run in snapshot.ownership { ownership.set(run.range, to: run.ownership) }
+        for transit in snapshot.changes.flatMap(\.transits) { ownership.set(transit.range, to: transit.before) }
+        for difference in found.ownership {
+            guard let before = difference.before, let after = difference.after else { continue }
+            let change = OwnershipChange(range: difference.range, from: before, to: after, initiator: .host)
+            // Where the pages cannot follow, what comes after this is not as in the trace.
+            if let prepared = try? inner.prepare(change), let outcome = try? inner.commit(prepared),
+                case .completed(let committed) = outcome
+            {
+                _ = inner.finish(committed)
+            }
+            ownership.set(difference.range, to: after)
+        }
+        observer?.backendReconnected(finding: ownership)
     }
 }

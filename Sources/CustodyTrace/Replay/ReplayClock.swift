@@ -1,5 +1,4 @@
 import Custody
-import Synchronization
 
 /// The time of a replay: it stands still until a line of the trace moves it, and runs what it is told to, one piece at a
 /// time.
@@ -18,7 +17,7 @@ final class ReplayClock: CompletionExecutor {
         var nextTimer: UInt64 = 1
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     var now: Timestamp { state.withLock { $0.now } }
 

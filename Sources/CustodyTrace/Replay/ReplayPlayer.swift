@@ -68,11 +68,12 @@ struct ReplayPlayer: ~Copyable {
             return script.note(entry, "\(count) events that are not in the trace cannot be done again")
         case .closed(let expected): return close(entry, expected)
         // Whoever was refused when it joined has left no trace but this.
-        case .vetoed: return script.pass(entry)
+        case .vetoed, .dismissed: return script.pass(entry)
         default: break
         }
         clock.advance(to: record.time)
         if backend.bringAbout(record.event) { return }
+        if let found = reconnection(record.event) { return backend.reconnect(found, controller.snapshot()) }
         if case .settled(let ticket, .cancelled) = record.event {
             _ = controller.pendingTickets.first { $0.id == ticket.id }?.cancel()
             return
@@ -83,6 +84,24 @@ struct ReplayPlayer: ~Copyable {
         while script.difference == nil, !script.isMet(entry) {
             guard clock.runWork() || clock.runTimer(upTo: end) else { return }
         }
+    }
+
+    /// What the back end is going to say that it found, where a line is part of that.
+    private func reconnection(_ event: TraceEvent) -> Reconciliation? {
+        switch event {
+        case .reconnected(let found): return found
+        case .settled(_, .completed(.unspecified)): break
+        case .settled(_, .failed(let error)) where error.code == BackendError.Code.disconnected.rawValue: break
+        default: return nil
+        }
+        for record in script.next(256) {
+            switch record.event {
+            case .settled: continue
+            case .reconnected(let found): return found
+            default: return nil
+            }
+        }
+        return nil
     }
 
     private func close(_ entry: Trace.Entry, _ expected: [PageRun<Ownership>]) {

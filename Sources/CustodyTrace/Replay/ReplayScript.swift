@@ -1,5 +1,4 @@
 import Custody
-import Synchronization
 
 /// The lines of a trace that are still to come, and the first at which a replay was not as they say.
 ///
@@ -17,7 +16,7 @@ final class ReplayScript: Sendable {
 
     private let entries: [Trace.Entry]
     private let clock: ReplayClock
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     /// How many lines ahead the next line of a thread is looked for.
     private static let window = 4096
@@ -25,7 +24,7 @@ final class ReplayScript: Sendable {
     init(_ entries: [Trace.Entry], _ clock: ReplayClock) {
         self.entries = entries
         self.clock = clock
-        state = Mutex(State(isConsumed: Array(repeating: false, count: entries.count)))
+        state = Locked(State(isConsumed: Array(repeating: false, count: entries.count)))
     }
 
     var difference: ReplayDifference? { state.withLock { $0.difference } }

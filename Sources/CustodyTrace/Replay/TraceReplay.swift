@@ -1,6 +1,5 @@
 public import Custody
 public import CustodyPolicy
-import Synchronization
 
 /// Plays a trace once more: what was asked for comes from the trace at its times, what follows from it is done anew, and
 /// held against the trace step by step.

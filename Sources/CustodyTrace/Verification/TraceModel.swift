@@ -19,6 +19,8 @@ public struct TraceModel: Sendable {
         var prepared: [OwnershipChange] = []
         var committed: [OwnershipChange] = []
         var finished: [OwnershipChange] = []
+
+        var isEmpty: Bool { prepared.isEmpty && committed.isEmpty && finished.isEmpty }
     }
 
     /// A request that has no answer yet.
@@ -38,6 +40,8 @@ public struct TraceModel: Sendable {
     public private(set) var leases: [LeaseID: TraceLease] = [:]
     private(set) var pending: [TicketID: Pending] = [:]
     private var ended: Set<TicketID> = []
+    /// Hand-overs that were complete without steps: the back end is about to say that it found them so.
+    private var foundComplete: Set<TicketID> = []
     private var open: [Int: [Open]] = [:]
     /// The threads that have done something since another one last did.
     private var isDisturbed: [Int: Bool] = [:]
@@ -84,7 +88,8 @@ public struct TraceModel: Sendable {
             try require(leases[lease.id] == lease, "nobody holds this lease")
             leases[lease.id] = nil
         case .discarded(let range, _): try require(layout.firstHole(in: range) == nil, "\(range) is not all RAM")
-        case .vetoed, .marked, .lost: break
+        case .vetoed, .dismissed, .marked, .lost: break
+        case .reconnected(let found): try reconnect(found)
         case .dropped(let count):
             throw TraceContradiction("\(count) events are missing here: what follows cannot be held against them")
         case .closed(let runs): try close(runs)
@@ -336,7 +341,8 @@ public struct TraceModel: Sendable {
         _ time: Timestamp
     ) throws(TraceContradiction) {
         guard let waiting = pending[ticket.id], waiting.ticket == ticket else { throw unknown(ticket) }
-        if case .completed = result {
+        let isFound = result == .completed(contents: .unspecified) && waiting.work.isEmpty
+        if case .completed = result, !isFound {
             let done = waiting.work.finished.reduce(0) { $0 + $1.range.count }
             let all = waiting.before.reduce(0) { $0 + $1.range.count }
             try require(done == all, "\(done) of its \(all) pages have changed")
@@ -354,6 +360,7 @@ public struct TraceModel: Sendable {
                 ownership.set(run.range, to: run.state)
             }
         }
+        if isFound { foundComplete.insert(ticket.id) }
         pending[ticket.id] = nil
         ended.insert(ticket.id)
     }
@@ -386,7 +393,25 @@ public struct TraceModel: Sendable {
         }
     }
 
+    private mutating func reconnect(_ found: Reconciliation) throws(TraceContradiction) {
+        try require(foundComplete == Set(found.completed), "other hand-overs were found complete than ended")
+        for difference in found.ownership {
+            guard let after = difference.after, layout.firstHole(in: difference.range) == nil else {
+                throw TraceContradiction("\(difference.range) is not all RAM")
+            }
+            let isKnown = ownership.runs(in: difference.range).allSatisfy {
+                $0.state == difference.before || $0.state == after
+            }
+            try require(isKnown, "\(difference.range) was not \(difference)")
+        }
+        for difference in found.ownership {
+            if let after = difference.after { ownership.set(difference.range, to: after) }
+        }
+        foundComplete = []
+    }
+
     private func close(_ runs: [PageRun<Ownership>]) throws(TraceContradiction) {
+        try require(foundComplete.isEmpty, "hand-overs were complete without steps, and no back end had been away")
         try require(layout.isCovered(by: runs), "the ownership in the end is not that of all RAM")
         for run in runs {
             if let other = ownership.runs(in: run.range).first(where: { $0.state != run.state }) {

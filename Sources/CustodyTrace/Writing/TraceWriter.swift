@@ -1,6 +1,5 @@
 public import Custody
 public import CustodyPolicy
-import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -53,9 +52,9 @@ public final class TraceWriter: ControllerObserver {
     private final class Queue: Sendable {
         let state = Monitor(State())
         /// The thread's, once it has taken it.
-        let pen: Mutex<TracePen?>
+        let pen: Locked<TracePen?>
 
-        init(_ pen: consuming TracePen) { self.pen = Mutex(consume pen) }
+        init(_ pen: consuming TracePen) { self.pen = Locked(consume pen) }
     }
 
     private let queue: Queue

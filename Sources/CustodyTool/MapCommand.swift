@@ -1,0 +1,97 @@
+import ArgumentParser
+import Custody
+import CustodyTrace
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// `custody map`: who owns what, as a picture.
+struct MapCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "map",
+        abstract: "Draw who owns what: from a snapshot, or from a trace at a line or a time.",
+        discussion: """
+            `custody run --snapshot FILE` writes a snapshot. Of a trace the ownership in the end is drawn unless a line or \
+            a time is named.
+
+            Exit codes: 0 for success, 64 when the command line is wrong, 65 when the file is neither a snapshot nor a \
+            trace that can be.
+            """
+    )
+
+    /// When there are colours.
+    enum Colour: String, ExpressibleByArgument, CaseIterable {
+        case auto, always, never
+    }
+
+    @Argument(help: "A snapshot or a trace.")
+    var file: String
+
+    @Option(help: "Up to this line of a trace.")
+    var line: Int?
+
+    @Option(help: "Up to this time of a trace, for example 20ms.")
+    var time: String?
+
+    @Option(help: "The width in columns; that of the terminal unless named.")
+    var width: Int?
+
+    @Option(help: "Colours: auto (where a terminal shows it), always, never.")
+    var color: Colour = .auto
+
+    @Flag(help: "Draw an SVG instead.")
+    var svg = false
+
+    func validate() throws {
+        if let time, Duration(text: time) == nil {
+            throw ValidationError("--time takes a time such as 500ns, 10us, 20ms or 1s, not ‘\(time)’")
+        }
+        if let width, !(20...10_000).contains(width) {
+            throw ValidationError("--width takes a number from 20 to 10000")
+        }
+    }
+
+    func run() throws {
+        try TraceCommand.reporting {
+            let picture = try ofTrace() ?? OwnershipPicture(SnapshotFile.read(file))
+            guard !svg else { return print(OwnershipDrawing(picture).text) }
+            let isTerminal = isatty(STDOUT_FILENO) != 0
+            let isColoured = color == .always || (color == .auto && isTerminal)
+            print(OwnershipMap(picture, width: width ?? terminalWidth, isColoured: isColoured).text)
+        }
+    }
+
+    private var terminalWidth: Int {
+        var size = winsize()
+        guard unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+        return Int(size.ws_col)
+    }
+
+    /// What a trace says up to the line or the time; `nil` where the file is no trace.
+    private func ofTrace() throws -> OwnershipPicture? {
+        var reader = try TraceReader(file)
+        guard let first = try? reader.next(), case .header(let header) = first else { return nil }
+        var model = TraceModel(header)
+        var title = "at the beginning of the trace"
+        let end = time.flatMap { Duration(text: $0) }.map { Timestamp.zero.advanced(by: $0) }
+        let last = line ?? .max
+        while reader.line < last, let next = try reader.next() {
+            switch next {
+            case .header(let header) where header.continues == nil: model = TraceModel(header)
+            case .header: continue
+            case .record(let record):
+                if let end, record.time > end { return OwnershipPicture(model, title: title) }
+                do {
+                    try model.apply(record)
+                } catch {
+                    throw TraceError("\(record.event): \(error)", file: reader.file, line: reader.line)
+                }
+                title = "at \(record.time.since(.zero).text), line \(reader.line) of the trace"
+            }
+        }
+        return OwnershipPicture(model, title: title)
+    }
+}

@@ -124,6 +124,6 @@ import Tracing
         logger.logLevel = .trace
         let counter = EventCounter()
         try play(ObserverGroup([LogObserver(logger), counter]))
-        #expect(handler.entries.count == counter.count && counter.count > 30)
+        #expect(handler.entries.count == counter.count && counter.count > 25)
     }
 }

@@ -120,10 +120,13 @@ struct TracePen: ~Copyable, Sendable {
         file = next
     }
 
-    mutating func close() {
+    /// Writes what there is, and gives the file up.
+    consuming func close() -> News {
         flush()
-        guard options.durability != .kernel else { return }
-        do { try file.synchronize() } catch { news.error = news.error ?? error }
+        if options.durability != .kernel {
+            do { try file.synchronize() } catch { news.error = news.error ?? error }
+        }
+        return news
     }
 
     mutating func takeNews() -> News {

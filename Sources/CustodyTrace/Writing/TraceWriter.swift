@@ -180,8 +180,8 @@ public final class TraceWriter: ControllerObserver {
             let news = pen.takeNews()
             queue.state.update { $0.status.add(news) }
         }
-        pen.close()
-        let news = pen.takeNews()
+        // The file is given up before anybody hears of it.
+        let news = pen.close()
         queue.state.update { state in
             state.status.add(news)
             state.isClosed = true

@@ -178,7 +178,7 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
     "SimulationBackendTests": ["Custody", "CustodyTestSupport", "SimulationBackend"],
     "LibvirtBackendTests": [
         "Custody", "CustodyPolicy", "GuestChannel", .target(name: "LibvirtBackend", condition: libvirt),
-        .target(name: "CLibvirt", condition: libvirt), "SimulationBackend",
+        .target(name: "CLibvirt", condition: libvirt),
     ],
     "KVMBackendTests": ["CKVM", "Custody", "CustodyPolicy", "KVMBackend", system],
     "GuestChannelTests": [

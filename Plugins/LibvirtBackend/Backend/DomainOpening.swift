@@ -168,7 +168,7 @@ struct DomainOpening: Sendable {
             throw BackendError(
                 .unsupported,
                 "the domain's memory is not in files: it needs <memoryBacking> with <source type='file'/>, "
-                    + "<access mode='shared'/> and a NUMA cell"
+                    + "<access mode='shared'/> and a NUMA cell; \(AdoptedMemory(of: LiveDescription(live)).remark)"
             )
         }
         do throws(HostError) { try gate.makeDirectory(folders.ours) } catch {

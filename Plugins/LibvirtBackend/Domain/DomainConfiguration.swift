@@ -32,6 +32,8 @@ package struct DomainConfiguration: Sendable, Hashable {
     package var channelSocket: String?
     /// What is kept with the domain, and means nothing to libvirt.
     package var metadata: [XMLElement] = []
+    /// How the processor protects the guest from its host; `nil` where it does not.
+    package var launchSecurity: LaunchSecurity?
     /// The program that runs the guest.
     package var emulator = DomainConfiguration.defaultEmulator
     /// More devices, as libvirt describes them.
@@ -108,7 +110,7 @@ package struct DomainConfiguration: Sendable, Hashable {
                 XMLElement("on_reboot", text: "destroy"),
                 XMLElement("on_crash", text: "destroy"),
                 XMLElement("devices", [:], machine),
-            ]
+            ] + (launchSecurity.map { [$0.element] } ?? [])
         )
     }
 }

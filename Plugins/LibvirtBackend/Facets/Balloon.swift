@@ -60,7 +60,7 @@ public final class Balloon: Sendable {
             do throws(VirError) { try domain.setMemory(kibibytes: UInt(byteCount / 1024)) } catch {
                 // What it was asked for last is not known any more; what was asked for before may not hold.
                 asked = nil
-                throw error.asBackendError("the guest was not asked to do with \(ByteCount(byteCount))")
+                throw error.ofRunningDomain("the guest was not asked to do with \(ByteCount(byteCount))")
             }
             asked = byteCount
         }

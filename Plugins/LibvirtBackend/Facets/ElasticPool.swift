@@ -92,7 +92,7 @@ public final class ElasticPool: Sendable {
                 throw BackendError(.lost, "what ‘\(alias)’ was asked for is not known: \(second)", cause: error)
             }
             guard state.requested == byteCount, !XMLElement.isRequested(byteCount, of: device) else {
-                throw error.asBackendError("‘\(alias)’ was not asked for \(ByteCount(byteCount))")
+                throw error.ofRunningDomain("‘\(alias)’ was not asked for \(ByteCount(byteCount))")
             }
             return state
         }

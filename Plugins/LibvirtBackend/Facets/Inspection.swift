@@ -30,7 +30,7 @@ public final class Inspection: Sendable {
             let done = UInt64(bytes.count)
             let count = Int(min(Inspection.piece, byteCount - done))
             do throws(VirError) { bytes += try domain.peek(at: address.rawValue + done, count: count) } catch {
-                throw error.asBackendError("the guest's memory at \(address) cannot be looked at")
+                throw error.ofRunningDomain("the guest's memory at \(address) cannot be looked at")
             }
         }
         if byteCount > 0 { try check(address, byteCount) }

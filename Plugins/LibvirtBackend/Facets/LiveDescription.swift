@@ -6,13 +6,16 @@ package struct LiveDescription: Sendable, Hashable {
     /// All of it.
     package let root: XMLElement
 
+    /// A description that has been read.
+    init(_ root: XMLElement) { self.root = root }
+
     /// Asks libvirt for the description of a domain that runs.
     ///
     /// - Throws: `BackendError` with code ``BackendError/Code/lost`` where the domain does not run.
     package init(of domain: borrowing Domain) throws(BackendError) {
         let text: String
         do throws(VirError) { text = try domain.describe() } catch {
-            throw error.asBackendError("the domain ‘\(domain.name)’ cannot be described")
+            throw error.ofRunningDomain("the domain ‘\(domain.name)’ cannot be described")
         }
         try self.init(parsing: text)
         guard root["id"] != nil else { throw BackendError(.lost, "the domain ‘\(domain.name)’ does not run") }

@@ -21,7 +21,7 @@ extension Domain {
             let text = try monitor(String(decoding: question, as: UTF8.self))
             reply = try JSONDecoder().decode(MonitorReply<Answer>.self, from: Data(text.utf8))
         } catch let error as VirError {
-            throw error.asBackendError("QEMU cannot be asked ‘\(command)’")
+            throw error.ofRunningDomain("QEMU cannot be asked ‘\(command)’")
         } catch {
             throw BackendError(.system, "QEMU's answer to ‘\(command)’ cannot be read", cause: error)
         }

@@ -131,9 +131,9 @@ public final class SharedWindow: Sendable {
             do throws(VirError) { try domain.requestDetach(alias: alias) } catch {
                 // A request that is under way already is one; one that was lost on its way is seen by what follows.
                 let isUnderWay = error.code == .internalError && error.message.contains("in the process of unplug")
-                let isDone = try !LiveDescription(of: domain).windows.contains { $0["name"] == name }
-                guard isUnderWay || isDone else {
-                    throw error.asBackendError("the guest was not asked for the window ‘\(name)’")
+                guard !isUnderWay else { return }
+                guard try !isAttached() else {
+                    throw error.ofRunningDomain("the guest was not asked for the window ‘\(name)’")
                 }
             }
         }
@@ -213,14 +213,23 @@ public final class SharedWindow: Sendable {
             do throws(BackendError) { isThere = try lookUp() == .shared } catch let second {
                 throw BackendError(.lost, "who has the window ‘\(name)’ is not known: \(second)", cause: error)
             }
-            guard isThere else { throw error.asBackendError("the guest was not given the window ‘\(name)’") }
+            guard isThere else { throw error.ofRunningDomain("the guest was not given the window ‘\(name)’") }
         }
     }
 
     private func lookUp() throws(BackendError) -> Place {
-        let description = try LiveDescription(of: domain)
-        guard !description.windows.contains(where: { $0["name"] == name }) else { return .shared }
+        guard try !isAttached() else { return .shared }
         return try backing.isOnlyOurs() ? .host : .inTransit
+    }
+
+    /// Whether the guest has it. One that has ended has nothing.
+    private func isAttached() throws(BackendError) -> Bool {
+        do throws(BackendError) {
+            return try LiveDescription(of: domain).windows.contains { $0["name"] == name }
+        } catch {
+            guard error.code == .lost, (try? domain.hasEnded()) == true else { throw error }
+            return false
+        }
     }
 
     private func checkRange(_ offset: UInt64, _ count: Int) throws(BackendError) {

@@ -37,7 +37,7 @@ public final class StopTheWorld: Sendable {
                 } catch {
                     // It may stand all the same.
                     resume(&state)
-                    throw error.asBackendError("the domain ‘\(domain.name)’ cannot be stopped")
+                    throw error.ofRunningDomain("the domain ‘\(domain.name)’ cannot be stopped")
                 }
             }
             state.windows += 1
@@ -75,7 +75,7 @@ public final class StopTheWorld: Sendable {
             state.isToResume = false
             state.failure = nil
         } catch {
-            state.failure = error.asBackendError("the domain ‘\(domain.name)’ does not go on")
+            state.failure = error.ofRunningDomain("the domain ‘\(domain.name)’ does not go on")
         }
     }
 

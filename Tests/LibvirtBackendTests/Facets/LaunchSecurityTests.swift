@@ -40,9 +40,8 @@ import Testing
     private static func domain(_ security: LaunchSecurity, _ name: String = "secured") -> XMLElement {
         var configuration = DomainConfiguration(name: name, regionsEnd: 5 << 30, slots: 2)
         configuration.accelerator = .kvm
-        var description = configuration.description
-        description.children.append(.element(security.element))
-        return description
+        configuration.launchSecurity = security
+        return configuration.description
     }
 
     @Test func eachKindIsDescribed() throws {

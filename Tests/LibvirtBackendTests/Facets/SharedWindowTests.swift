@@ -132,6 +132,53 @@ import Testing
         #expect(!FacetDomain.hasFile(name))
     }
 
+    /// A guest that has ended has nothing: what was pending is over, and everything else says that the guest is gone.
+    @Test func anEmulatorThatIsKilledEndsIt() throws {
+        let guest = try FacetDomain("killed") { configuration in
+            let target = [
+                XMLElement("size", ["unit": "MiB"], text: "64"), XMLElement("node", text: "0"),
+                XMLElement("block", ["unit": "MiB"], text: "2"), XMLElement("requested", ["unit": "MiB"], text: "0"),
+            ]
+            configuration.devices.append(
+                XMLElement("memory", ["model": "virtio-mem"], [XMLElement("target", [:], target)])
+            )
+            configuration.devices.append(XMLElement("memballoon", ["model": "virtio"]))
+        }
+        let name = FacetDomain.windowName("killed")
+        let window = try SharedWindow.make(name, byteCount: Self.size, for: guest.domain, on: guest.connection)
+        try window.write([5], at: 9)
+        let facets = try DomainFacets(of: guest.domain, on: guest.connection)
+        let pool = try #require(facets.pools.first)
+        let balloon = try #require(facets.balloon)
+        try pool.request(32 << 20)
+        try window.requestReturn()
+        guard case .pending = try window.waitForReturn(within: .zero) else {
+            Issue.record("the guest ignores it")
+            return
+        }
+        let uuid = guest.domain.uuid
+        let emulator = try #require(
+            ProcessMaps.processes.first { ProcessMaps.text("/proc/\($0)/cmdline").contains(uuid) }
+        )
+        #expect(kill(emulator, SIGKILL) == 0)
+        #expect(try window.waitForReturn(within: .seconds(30)) == .completed)
+        #expect(try window.place() == .host)
+        #expect(try window.read(1, at: 9) == [5])
+        func code(_ body: () throws(BackendError) -> Void) -> BackendError.Code? {
+            do throws(BackendError) { try body() } catch { return error.code }
+            return nil
+        }
+        #expect(code { () throws(BackendError) in _ = try pool.settle(within: .seconds(30)) } == .lost)
+        #expect(code { () throws(BackendError) in try pool.request(0) } == .lost)
+        #expect(code { () throws(BackendError) in _ = try balloon.state() } == .lost)
+        #expect(code { () throws(BackendError) in try balloon.ask(8 << 20) } == .lost)
+        #expect(code { () throws(BackendError) in try window.share() } == .lost)
+        #expect(code { () throws(BackendError) in try facets.stopTheWorld.stop().close() } == .lost)
+        #expect(code { () throws(BackendError) in _ = try facets.inspection?.memory() } == .lost)
+        try window.remove()
+        #expect(!FacetDomain.hasFile(name))
+    }
+
     /// Another owner, as after a restart, finds it by its name.
     @Test func aWindowIsFoundAgain() throws {
         let guest = try FacetDomain("found")

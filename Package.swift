@@ -154,7 +154,9 @@ let package = Package(
 let tests: KeyValuePairs<String, [Target.Dependency]> = [
     "CustodyTests": ["Custody", "CustodyTestSupport", "SimulationBackend"],
     "CustodyPolicyTests": ["Custody", "CustodyPolicy", "CustodyTestSupport", "SimulationBackend", uniqueArray],
-    "CustodyConfigurationTests": ["Custody", "CustodyConfiguration", "CustodyPolicy", "SimulationBackend", system],
+    "CustodyConfigurationTests": [
+        "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyTestSupport", "SimulationBackend", system,
+    ],
     "CustodyScenarioTests": [
         "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", "CustodyScenario", "CustodyTestSupport",
         "CustodyTrace", "SimulationBackend",

@@ -15,7 +15,7 @@ public struct Configuration: Sendable {
     public var pool: PoolConfiguration?
     /// The scenario, where the file has or names one.
     public var scenario: ConfigurationNode?
-    /// What was understood, in words: each key of each section, each rule with what the file left out.
+    /// What was understood, section by section, in words: a line a key, or a rule, with what the file left out.
     public let account: [(section: String, lines: [String])]
 
     private var options: [String: ConfigurationSection]
@@ -33,14 +33,13 @@ public struct Configuration: Sendable {
         backend = file.backend
         guest = file.guest.value
         policy = file.policy?.value ?? AllowAll()
-        limits = file.limits?.value ?? ControllerLimits()
+        limits = file.limits.value
         pool = file.pool?.value
         scenario = file.scenario
-        let sections = [
-            ("guest", file.guest.parts), ("policy", file.policy?.parts), ("limits", file.limits?.parts),
-            ("pool", file.pool?.parts),
+        account = [
+            ("backend", [file.backend.name]), ("guest", file.guest.parts), ("policy", file.policy?.parts ?? []),
+            ("limits", file.limits.parts), ("pool", file.pool?.parts ?? []),
         ]
-        account = [("backend", [file.backend.name])] + sections.map { ($0, $1 ?? []) }
         options = [:]
         if let node = file.backends {
             var backends = try ConfigurationSection(node)

@@ -7,8 +7,8 @@ struct CustodyCommand: ParsableCommand {
         commandName: "custody",
         abstract: "Who may touch this guest page now, and when may the other side?",
         subcommands: [
-            RunCommand.self, ProbeCommand.self, ExplainCommand.self, CheckCommand.self, TraceCommand.self,
-            ReplayCommand.self, MapCommand.self,
+            RunCommand.self, ProbeCommand.self, ExplainCommand.self, CheckCommand.self, CheckConfigCommand.self,
+            TraceCommand.self, ReplayCommand.self, MapCommand.self,
         ]
     )
 }

@@ -123,7 +123,7 @@ import Testing
         ),
         (
             head + guest + "backends:\n  simulation: {sed: 1}\n",
-            "vm.yaml:6:16: error: unknown key ‘sed’; did you mean ‘seed’? (accepted: contents, faults, folio, initial, interleave, latency, memory, protocol, seed)"
+            "vm.yaml:6:16: error: unknown key ‘sed’; did you mean ‘seed’? (accepted: contents, faults, folio, initial, interleave, latency, memory, modules, protocol, seed)"
         ),
         (
             head + guest + "backends:\n  simulatio: {seed: 1}\n",

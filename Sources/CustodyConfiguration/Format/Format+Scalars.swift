@@ -33,10 +33,8 @@ extension Format {
 extension Format<Int> {
     /// A whole number. Quoted ones are read as well; a schema wants them bare.
     package static func integer(in range: ClosedRange<Int>) -> Format {
-        var schema: [String: JSONValue] = ["type": "integer", "minimum": .integer(range.lowerBound)]
-        if range.upperBound < .max { schema["maximum"] = .integer(range.upperBound) }
-        return scalar(
-            .object(schema),
+        scalar(
+            ["type": "integer", "minimum": .integer(range.lowerBound), "maximum": .integer(range.upperBound)],
             { (section, key) throws(ConfigurationError) in try section.integer(key, in: range) },
             { "\($0)" }
         )

@@ -36,17 +36,18 @@ package struct Key<Value: Sendable>: Sendable {
         }
     }
 
-    /// A key that is read as if it were there with `standard` where it is left out.
+    /// A key that is read as if it were there with `standard`, or with nothing at all, where it is left out.
     package static func defaulting(
         _ name: String,
         _ format: Format<Value>,
-        to standard: String,
+        to standard: String?,
         _ documentation: String
     ) -> Key {
-        let value = Int(standard).map { JSONValue.integer($0) } ?? .string(standard)
-        let entry = KeyEntry(name, format.schema.merging(["default": value]), documentation)
+        let value = standard.map { text in Int(text).map { JSONValue.integer($0) } ?? .string(text) }
+        let entry = KeyEntry(name, format.schema.merging(value.map { ["default": $0] } ?? [:]), documentation)
         return Key([entry]) { (section, site, texts) throws(ConfigurationError) in
-            let node = section.node(name) ?? ConfigurationNode(.scalar(standard), at: section.location)
+            let content = standard.map { ConfigurationNode.Content.scalar($0) } ?? .empty
+            let node = section.node(name) ?? ConfigurationNode(content, at: section.location)
             return try read(node, format, name, site, &texts)
         }
     }

@@ -1,12 +1,12 @@
 import Custody
-package import CustodyPolicy
+import CustodyPolicy
 
 /// What a configuration file may be, before anybody knows which back ends there are.
-package struct FileFormat: Sendable {
+struct FileFormat: Sendable {
     let backend: (name: String, location: SourceLocation)
     let guest: Reading<GuestConfiguration>
     let policy: Reading<any Policy>?
-    let limits: Reading<ControllerLimits>?
+    let limits: Reading<ControllerLimits>
     let pool: Reading<PoolConfiguration>?
     let scenario: ConfigurationNode?
     let backends: ConfigurationNode?
@@ -39,17 +39,16 @@ package struct FileFormat: Sendable {
 
     private static let guestKey = Key.required("guest", GuestFormat.format.reading, "The guest.")
 
-    /// The key `policy`, also of a scenario.
-    package static let policyKey = Key<Reading<any Policy>?>.optional(
+    private static let policyKey = Key<Reading<any Policy>?>.optional(
         "policy",
         Format.included(PolicyFormat.reference).reading,
         "The rules: every one must agree to a request. Or the name of a file with them."
     )
 
-    /// The key `limits`, also of a scenario.
-    package static let limitsKey = Key<Reading<ControllerLimits>?>.optional(
+    private static let limitsKey = Key<Reading<ControllerLimits>>.defaulting(
         "limits",
-        Format.included(LimitsFormat.format).reading,
+        Format<ControllerLimits>.included(LimitsFormat.format).reading,
+        to: nil,
         "What bounds the guest's requests. Or the name of a file with it."
     )
 

@@ -7,7 +7,7 @@ enum GuestFormat {
         .defaulting("granularity", .pageSize, to: "4KiB", "The chunk in which ownership changes."),
         .required(
             "memory",
-            .list(of: .range),
+            memory,
             "The regions of RAM: they do not overlap."
         ),
         .location
@@ -19,4 +19,7 @@ enum GuestFormat {
             throw ConfigurationError("\(error)", at: location)
         }
     }
+
+    /// The layout itself says that there is none without a region.
+    private static let memory = Format<[PageRange]>.list(of: .range).annotated(["minItems": 1])
 }

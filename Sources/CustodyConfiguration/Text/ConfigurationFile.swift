@@ -16,6 +16,9 @@ public enum ConfigurationFile {
     /// - Throws: `ConfigurationError`, at the name where the file cannot be read.
     public static func included(_ node: ConfigurationNode) throws(ConfigurationError) -> ConfigurationNode {
         guard let name = node.text else { return node }
+        guard !name.isEmpty, !name.utf8.contains(0) else {
+            throw ConfigurationError("the name of a file has characters, and none of them is NUL", at: node.location)
+        }
         let path = resolve(name, in: node.location.file)
         return try read(path, failingAt: node.location) { "the file \(path) cannot be read: \($0)" }
     }

@@ -1,0 +1,92 @@
+import ArgumentParser
+import Custody
+import CustodyConfiguration
+import Foundation
+
+/// `custody check-config`: reads configuration files as strictly as a monitor does, and says what it understood.
+struct CheckConfigCommand: ParsableCommand {
+    /// The kinds of files that there is a schema of.
+    enum Schema: EnumerableFlag {
+        case configuration
+        case policy
+
+        static func name(for value: Schema) -> NameSpecification {
+            switch value {
+            case .configuration: .customLong("schema")
+            case .policy: .customLong("policy-schema")
+            }
+        }
+
+        static func help(for value: Schema) -> ArgumentHelp? {
+            switch value {
+            case .configuration: "Print the JSON Schema of configuration files."
+            case .policy: "Print the JSON Schema of files that a key ‘policy’ names."
+            }
+        }
+
+        var document: SchemaDocument {
+            switch self {
+            case .configuration: .configuration
+            case .policy: .policy
+            }
+        }
+    }
+
+    static let configuration = CommandConfiguration(
+        commandName: "check-config",
+        abstract: "Read configuration files strictly and print what was understood.",
+        discussion: """
+            Nothing is made and no machine is looked at: a file is accepted whether its back end is available here or not.
+
+            Exit codes: 0 when every file is accepted, 78 when one is not, with file, line, column and what is accepted.
+            """
+    )
+
+    @Argument(help: "The configuration files.")
+    var files: [String] = []
+
+    @Flag(exclusivity: .exclusive)
+    var schema: Schema?
+
+    @Flag(name: .shortAndLong, help: "Say of an accepted file no more than that it is.")
+    var quiet = false
+
+    func validate() throws {
+        guard files.isEmpty != (schema == nil) else {
+            throw ValidationError("check-config takes files, or the schema that is to be printed")
+        }
+    }
+
+    func run() throws {
+        if let schema {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            print(String(decoding: try encoder.encode(schema.document.value), as: UTF8.self))
+            return
+        }
+        var isAccepted = true
+        for file in files {
+            do throws(ConfigurationError) {
+                let configuration = try Configuration(ConfigurationFile.read(file), registry: .linked)
+                print("\(file): accepted")
+                if !quiet { print(CheckConfigCommand.text(of: configuration)) }
+            } catch {
+                isAccepted = false
+                report("\(error)")
+            }
+        }
+        guard isAccepted else { throw ExitCode.configuration }
+    }
+
+    /// A line a key, the sections side by side with their names.
+    private static func text(of configuration: Configuration) -> String {
+        var lines: [String] = []
+        for (section, parts) in configuration.account where !parts.isEmpty {
+            for (index, part) in parts.enumerated() {
+                let name = index == 0 ? section : ""
+                lines.append("  " + name + String(repeating: " ", count: 10 - name.count) + part)
+            }
+        }
+        return lines.joined(separator: "\n")
+    }
+}

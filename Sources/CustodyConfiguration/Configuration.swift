@@ -16,10 +16,10 @@ public struct Configuration: Sendable {
     /// The scenario, where the file has or names one.
     public var scenario: ConfigurationNode?
     /// What was understood, section by section, in words: a line a key, or a rule, with what the file left out.
-    public let account: [(section: String, lines: [String])]
+    public private(set) var account: [(section: String, lines: [String])]
 
     private var options: [String: ConfigurationSection]
-    private let source: ConfigurationNode
+    private var source: ConfigurationNode
 
     /// Reads a configuration.
     ///
@@ -36,10 +36,7 @@ public struct Configuration: Sendable {
         limits = file.limits.value
         pool = file.pool?.value
         scenario = file.scenario
-        account = [
-            ("backend", [file.backend.name]), ("guest", file.guest.parts), ("policy", file.policy?.parts ?? []),
-            ("limits", file.limits.parts), ("pool", file.pool?.parts ?? []),
-        ]
+        account = file.account
         options = [:]
         if let node = file.backends {
             var backends = try ConfigurationSection(node)
@@ -50,6 +47,25 @@ public struct Configuration: Sendable {
             }
             try backends.finish()
         }
+    }
+
+    /// The same, with other sections `policy`, `limits` and `pool` in place of its own, by their keys.
+    ///
+    /// - Throws: `ConfigurationError`.
+    package func replacing(_ rules: [String: ConfigurationNode]) throws(ConfigurationError) -> Configuration {
+        guard !rules.isEmpty, case .mapping(let sections) = source.content else { return self }
+        let kept = sections.filter { section in !rules.keys.contains { $0 == section.key.text } }
+        let added = rules.sorted { $0.key < $1.key }.map {
+            (key: ConfigurationNode(.scalar($0.key), at: $0.value.location), value: $0.value)
+        }
+        var copy = self
+        copy.source = ConfigurationNode(.mapping(kept + added), at: source.location)
+        let file = try FileFormat.format.read(copy.source, Site(key: "configuration")).value
+        copy.policy = file.policy?.value ?? AllowAll()
+        copy.limits = file.limits.value
+        copy.pool = file.pool?.value
+        copy.account = file.account
+        return copy
     }
 
     /// Makes the back end that the configuration names.

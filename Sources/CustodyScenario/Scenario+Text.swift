@@ -12,7 +12,10 @@ extension Scenario {
         var lines = ["name: \(Scenario.quoted(name))"]
         if let options { lines.append("backends: \(options)") }
         lines.append("steps:")
-        for step in steps { lines.append("  - {\(try step.action.pairs.joined(separator: ", "))}") }
+        for step in steps {
+            let pairs = try step.action.pairs + (step.rule.map { ["rule: \(Scenario.quoted($0))"] } ?? [])
+            lines.append("  - {\(pairs.joined(separator: ", "))}")
+        }
         return lines.joined(separator: "\n") + "\n"
     }
 
@@ -57,6 +60,7 @@ extension ScenarioAction {
                     + (deadline.map { ["deadline: \(nanoseconds($0))"] } ?? [])
                     + [expect(outcome.rawValue)] + held(by: device)
             case .hostCancels: ["host: cancel"]
+            case .hostMarks(let name): ["host: mark", "name: \(Scenario.quoted(name))"]
             case .deviceLeases(let holder, let kind, let range, let hold, let access):
                 [name(holder.device), "does: \(kind == .mapping ? "map" : "pin")"] + pages(range)
                     + (holder.queue.map { ["queue: \(Scenario.quoted($0))"] } ?? [])

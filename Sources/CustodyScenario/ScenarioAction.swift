@@ -37,6 +37,8 @@ public enum ScenarioAction: Sendable, Hashable {
     )
     /// The host withdraws the newest pending hand-over.
     case hostCancels
+    /// The host sets a mark for the policy.
+    case hostMarks(String)
     /// A device takes a lease, under its name. With `hold`, it lets go by itself when so much time has passed.
     case deviceLeases(Holder, LeaseKind, PageRange, hold: Duration?, Access)
     /// A device stores bytes through its lease.

@@ -9,8 +9,9 @@ enum ScenarioReader {
     static func step(_ node: ConfigurationNode) throws(ConfigurationError) -> ScenarioStep {
         var section = try ConfigurationSection(node)
         let action = try action(&section)
+        let rule = action.isDecidedUpon ? try section.string("rule") : nil
         try section.finish()
-        return ScenarioStep(action, at: node.location)
+        return ScenarioStep(action, rule: rule, at: node.location)
     }
 
     private static func action(_ section: inout ConfigurationSection) throws(ConfigurationError) -> ScenarioAction {
@@ -54,7 +55,9 @@ enum ScenarioReader {
         }
     }
 
-    private enum Verb { case write, read, request, removals, probe, discard, convert, cancel, pin, map, release }
+    private enum Verb {
+        case write, read, request, removals, probe, discard, convert, cancel, mark, pin, map, release
+    }
 
     private static func guest(_ section: inout ConfigurationSection) throws(ConfigurationError) -> ScenarioAction {
         let verb = try section.choice(
@@ -101,7 +104,7 @@ enum ScenarioReader {
     private static func host(_ section: inout ConfigurationSection) throws(ConfigurationError) -> ScenarioAction {
         let verbs: KeyValuePairs<String, Verb> = [
             "write": .write, "read": .read, "probe": .probe, "discard": .discard, "convert": .convert,
-            "cancel": .cancel,
+            "cancel": .cancel, "mark": .mark,
         ]
         switch try section.choice("host", of: verbs) {
         case .write:
@@ -119,6 +122,7 @@ enum ScenarioReader {
         case .probe: return .hostProbes(address: try address(&section), try access(&section, or: .stopped))
         case .discard: return .hostDiscards(try section.range(), try access(&section, or: .failed))
         case .cancel: return .hostCancels
+        case .mark: return .hostMarks(try required(section, try section.string("name"), "name"))
         default:
             let outcomes: KeyValuePairs<String, ScenarioAction.Outcome> = [
                 "completed": .completed, "pending": .pending, "blocked": .blocked, "deferred": .deferred,

@@ -16,6 +16,7 @@ public struct ScenarioRunner: ~Copyable {
         backend: any MemoryBackend,
         policy: any Policy = AllowAll(),
         limits: ControllerLimits = ControllerLimits(),
+        pool: SharedPool? = nil,
         observer: (any ControllerObserver)? = nil
     ) {
         self.backend = backend
@@ -25,6 +26,7 @@ public struct ScenarioRunner: ~Copyable {
             backend: backend,
             policy: policy,
             limits: limits,
+            pool: pool,
             observer: ObserverGroup(observers)
         )
     }
@@ -76,6 +78,13 @@ public struct ScenarioRunner: ~Copyable {
         /// Notes that the step could not be carried out at all.
         mutating func fail(_ why: String) { (outcome, failure) = ("failed", why) }
 
+        /// Notes where another rule than the expected one decided last.
+        mutating func expect(rule expected: String?, among events: [ControllerEvent]) {
+            guard let expected, failure == nil else { return }
+            let actual = events.compactMap(\.decidedBy).last
+            if expected != actual { failure = "expected the rule \(expected) to decide, not \(actual ?? "none")" }
+        }
+
         mutating func expect(_ expected: String, _ actual: String) {
             if expected != actual { failure = "expected \(expected), not \(actual)" }
         }
@@ -95,6 +104,8 @@ public struct ScenarioRunner: ~Copyable {
                 newest = ticket
             }
         }
+        if let rule = events.compactMap(\.decidedBy).last { account.outcome += " [\(rule)]" }
+        account.expect(rule: step.rule, among: events)
         if let broken = audit.check(events, controller.runs(in: controller.layout.bounds)) {
             account.failure = "a promise is broken: \(broken)"
         }
@@ -173,6 +184,9 @@ public struct ScenarioRunner: ~Copyable {
             account.outcome = newest?.cancel() == true ? "withdrawn" : "too late"
             account.expect("withdrawn", account.outcome)
             return account
+        case .hostMarks(let name):
+            controller.mark(name)
+            return Account("host", "marks: \(name)")
         case .deviceLeases(let holder, let kind, let range, let hold, let access):
             return lease(holder, kind, range, hold, access)
         case .deviceWrites(let device, let bytes, let address):

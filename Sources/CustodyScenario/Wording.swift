@@ -69,6 +69,12 @@ extension TicketResult {
 }
 
 extension ControllerEvent {
+    /// The rule that decided, where one did.
+    var decidedBy: String? {
+        guard case .decided(_, let decision) = kind else { return nil }
+        return decision.reason?.rule
+    }
+
     /// Whether nothing can follow.
     var isEnd: Bool {
         guard case .lost = kind else { return false }
@@ -129,6 +135,14 @@ extension CustodyProtocols.Operation.Kind {
 }
 
 extension ScenarioAction {
+    /// Whether the policy is asked about the step.
+    var isDecidedUpon: Bool {
+        switch self {
+        case .guestRequests, .hostConverts: true
+        default: false
+        }
+    }
+
     /// Whether the step drives the kernel's own protocol.
     var isOfKernel: Bool {
         switch self {

@@ -90,7 +90,7 @@ struct RunCommand: ParsableCommand {
         }
         var isAsExpected = true
         for scenario in try chosenScenarios(configuration) {
-            let failed = try play(scenario, configuration, registry)
+            let failed = try play(scenario, configuration.replacing(scenario.rules), registry)
             isAsExpected = isAsExpected && failed == 0
             if repetitions > 1 {
                 print("\(scenario.name): \(repetitions) runs, \(failed) not as expected")
@@ -129,6 +129,7 @@ struct RunCommand: ParsableCommand {
                 backend: backend,
                 policy: configuration.policy,
                 limits: configuration.limits,
+                pool: try SharedPools().pool(for: configuration),
                 observer: writer
             )
             let result = runner.run(scenario)

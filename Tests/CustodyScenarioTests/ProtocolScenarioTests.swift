@@ -34,8 +34,7 @@ import Testing
         var options = try scenario.options(for: "simulation").map(SimulationOptions.init) ?? SimulationOptions()
         change(&options)
         let backend = SimulationBackend(guest: configuration.guest, options: options)
-        var runner = ScenarioRunner(backend: backend, policy: configuration.policy, limits: configuration.limits)
-        return runner.run(scenario)
+        return scenario.play(on: backend, policy: configuration.policy, limits: configuration.limits)
     }
 
     private func failures(_ report: ScenarioReport) -> [String] {
@@ -52,7 +51,7 @@ import Testing
 
     @Test func thereAreFilesOfEveryFamily() {
         #expect(!ProtocolScenarioTests.files.isEmpty, "\(ProtocolScenarioTests.folder) has no scenario")
-        for family in ["v5-", "question-", "v8-c", "promise-", "fault-"] {
+        for family in ["v5-", "question-", "v8-c", "promise-", "fault-", "policy-"] {
             #expect(ProtocolScenarioTests.files.contains { $0.hasPrefix(family) }, "no \(family)….yaml")
         }
         #expect(ProtocolScenarioTests.files.count { $0.hasPrefix("v8-c") } == 9)

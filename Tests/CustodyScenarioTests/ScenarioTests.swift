@@ -2,6 +2,7 @@ import Custody
 import CustodyConfiguration
 import CustodyPolicy
 import CustodyScenario
+import CustodyTestSupport
 import SimulationBackend
 import Testing
 
@@ -51,12 +52,42 @@ import Testing
         ("{device: nic, does: read, at: 0, size: 1}", "nic holds nothing"),
         ("{device: nic, does: pin, at: 0, size: 4KiB, expect: refused}", "expected refused, not reached"),
         ("{device: nic, does: pin, at: 2MiB, size: 4KiB}", "expected reached, not refused"),
+        (
+            "{host: convert, target: private, at: 0, size: 4KiB, rule: rate}",
+            "expected the rule rate to decide, not none"
+        ),
         ("{kernel: punch-hole, at: 0, size: 1TiB}", "expected 0; it answered -EINVAL: error"),
     ])
     func aBrokenExpectationIsReportedWithItsPlace(step: String, failure: String) throws {
         let steps = "  - {wait: 1ms}\n  -  \(step)\n"
         #expect(try failures(steps) == ["s.yaml:4:6: \(failure)"])
         #expect(try !run(steps).isAsExpected)
+    }
+
+    /// A scenario's own rules, limits and pool take the place of the ones given with it.
+    @Test(
+        arguments: [
+            ("", "expect: retry, rule: shared-budget", nil),
+            ("policy: {deny: no}", "expect: refused, rule: deny", nil),
+            ("policy: {}", "expect: done", nil),
+            ("policy: {}\npool: {name: x, shared: 4KiB}", "expect: retry, rule: shared-pool", nil),
+            ("policy: {}\nlimits: {bytes-per-request: 4KiB}", "expect: retry", nil),
+            ("policy: {deny: no}", "expect: refused, rule: rate", "expected the rule rate to decide, not deny"),
+        ] as [(String, String, String?)]
+    )
+    func aScenarioIsPlayedUnderItsOwnRules(head: String, expectation: String, failure: String?) throws {
+        let text = "name: x\n\(head)\nsteps: [{guest: request, target: shared, at: 0, size: 8KiB, \(expectation)}]\n"
+        let guest = GuestConfiguration(layout: try GuestMemoryLayout(pages: 0..<256))
+        let report = try Scenario(YAMLReader.read(text, file: "s.yaml")).play(
+            on: SimulationBackend(guest: guest, options: SimulationOptions(initial: .private)),
+            policy: SharedBudget(pages: 0),
+            limits: ControllerLimits(pagesPerGuestRequest: 256)
+        )
+        #expect(report.steps.first?.failure == failure)
+    }
+
+    @Test func aRuleIsExpectedOfRequestsAlone() {
+        #expect(error("  - {check: shared, at: 0, size: 4KiB, rule: rate}\n").contains("unknown key ‘rule’"))
     }
 
     @Test func aStepThatFailsDoesNotEndThePlay() throws {
@@ -106,7 +137,7 @@ import Testing
         ("  - {wait: soon}\n", "s.yaml:3:12: error: ‘wait’ must be a time such as 500ns, 10us, 20ms or 1s, not ‘soon’"),
         (
             "  - {host: raed, at: 0, size: 1}\n",
-            "s.yaml:3:12: error: unknown value of ‘host’ ‘raed’; did you mean ‘read’? (accepted: write, read, probe, discard, convert, cancel)"
+            "s.yaml:3:12: error: unknown value of ‘host’ ‘raed’; did you mean ‘read’? (accepted: write, read, probe, discard, convert, cancel, mark)"
         ),
         ("  - {host: read, size: 1}\n", "s.yaml:3:5: error: the key ‘at’ is missing here"),
         ("  - {host: read, at: 0}\n", "s.yaml:3:5: error: the key ‘size’ is missing here"),

@@ -18,27 +18,26 @@ struct SameEventsTests {
 
     private func play(_ backend: any MemoryBackend, _ scenario: Scenario) -> ScenarioReport {
         defer { backend.shutDown() }
-        var runner = ScenarioRunner(backend: backend)
-        return runner.run(scenario)
+        return scenario.play(on: backend)
     }
 
-    /// The scenario files of the promises, found from this file. Those with deadlines and timed pins are left out:
-    /// whether real time runs out before a step is the machine's to say.
+    /// The scenario files of the promises and of the rules, found from this file. Those with deadlines, time boxes, rates
+    /// and timed pins are left out: whether real time runs out before a step is the machine's to say.
     static let promises: [String] = {
         let folder = URL(filePath: #filePath)
             .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
             .appending(components: "Examples", "Scenarios").path(percentEncoded: false)
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        return names.filter { $0.hasPrefix("promise-") }.sorted().map { folder + "/" + $0 }
+        return names.filter { $0.hasPrefix("promise-") || $0.hasPrefix("policy-") }.sorted().map { folder + "/" + $0 }
             .filter { file in
                 let text = (try? String(contentsOfFile: file, encoding: .utf8)) ?? "hold:"
-                return !text.contains("deadline:") && !text.contains("hold:")
+                return !["deadline:", "hold:", "time-box:", "per:"].contains { text.contains($0) }
             }
     }()
 
-    @Test func thereArePromises() { #expect(SameEventsTests.promises.count >= 8) }
+    @Test func thereArePromises() { #expect(SameEventsTests.promises.count >= 20) }
 
-    @Test("the scenarios of the promises give the same events on both", arguments: promises)
+    @Test("the scenarios of the promises and rules give the same events on both", arguments: promises)
     func samePromises(file: String) throws {
         let scenario = try Scenario(contentsOf: file)
         let real = play(try KVMBackend(guest(), mode: .dual), scenario)

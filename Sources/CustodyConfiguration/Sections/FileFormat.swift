@@ -11,6 +11,14 @@ struct FileFormat: Sendable {
     let scenario: ConfigurationNode?
     let backends: ConfigurationNode?
 
+    /// What was understood, section by section.
+    var account: [(section: String, lines: [String])] {
+        [
+            ("backend", [backend.name]), ("guest", guest.parts), ("policy", policy?.parts ?? []),
+            ("limits", limits.parts), ("pool", pool?.parts ?? []),
+        ]
+    }
+
     static let format = Format<FileFormat>.mapping(
         backendKey,
         guestKey,

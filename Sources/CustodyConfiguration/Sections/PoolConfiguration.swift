@@ -9,7 +9,8 @@ public struct PoolConfiguration: Sendable, Hashable {
     /// Where it is given.
     public let location: SourceLocation
 
-    static let format = Format<PoolConfiguration>.mapping(
+    /// What a section `pool` may be.
+    package static let format = Format<PoolConfiguration>.mapping(
         .required("name", .name, "The pool's name: guests of one process that name the same pool are in one."),
         .required("shared", .pages(), "The most memory that all of them share at a time: a multiple of 4 KiB."),
         .location

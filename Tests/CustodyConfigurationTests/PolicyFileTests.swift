@@ -224,7 +224,7 @@ struct RulePair: Sendable, CustomTestStringConvertible {
             ("shared-budget: 5000", "1:16: error: 5000 B must be a multiple of 4 KiB"),
             (
                 "shared-budget: {size: 1MiB, over: clmap}",
-                "1:30: error: unknown value of ‘over’ ‘clmap’; did you mean ‘clamp’? (accepted: defer, clamp, deny)"
+                "1:35: error: unknown value of ‘over’ ‘clmap’; did you mean ‘clamp’? (accepted: defer, clamp, deny)"
             ),
             (
                 "shared-budget: []",

@@ -222,4 +222,33 @@ import Testing
             return
         }
     }
+
+    /// A holder that our own ledger knows is named as it is, before the kernel is asked; one that only the kernel sees is
+    /// named by its page, and the hand-over waits for both, one after the other.
+    @Test func theHolderIsNamedWhereItIsOurs() throws {
+        let controller = MemoryController(backend: backend, policy: AllowAll())
+        let disk = Holder(device: "disk", purpose: "DMA")
+        let lease = try controller.lease(Guests.range(9, 1), .pin, for: disk)
+        fake.pin(Guests.address(10))
+        let request = ConversionRequest(
+            try Guests.range(8, 4),
+            to: .private,
+            by: .host("test"),
+            whenHeld: .handOver(deadline: nil)
+        )
+        guard case .pending(let ticket, let blockers) = try controller.convert(request).status else {
+            throw Unexpected.outcome
+        }
+        #expect(blockers.map(\.holder) == [disk])
+        #expect(blockers.map(\.range) == [try Guests.range(9, 1)])
+        lease.release()
+        // The ledger's is gone, the kernel's is not.
+        #expect(waits { backend.held.count == 1 })
+        #expect(controller.ownership(of: Guests.address(9).page) == .inTransit)
+        #expect(ticket.result == nil)
+        fake.unpin(Guests.address(10))
+        guard case .completed = ticket.wait(for: .seconds(20)) else { throw Unexpected.outcome }
+        #expect(controller.ownership(of: Guests.address(9).page) == .private)
+        #expect(backend.held.count == 0)
+    }
 }

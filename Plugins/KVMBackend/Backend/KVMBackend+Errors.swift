@@ -40,6 +40,11 @@ extension KVMBackend {
         )
     }
 
+    static let handlersTaken = BackendError(
+        .resourcesExhausted,
+        "the handlers for SIGBUS, SIGSEGV and a real-time signal are taken"
+    )
+
     static func unavailable(_ error: KVMError) -> BackendError {
         BackendError(.unavailable, "KVM cannot be used", cause: error)
     }

@@ -49,7 +49,10 @@ extension KVMBackend {
                     Int(machine.privatePages.runLength(from: page, limit: pages) &* PageSize.base.bytes &- inPage)
                 )
             }
-            let window = machine.privatePages.bit(at: page) ? windows.private : windows.shared
+            let isPrivate = machine.privatePages.bit(at: page)
+            // This copy will be stopped. Whoever has taken the signals' handlers since would be asked, and not know.
+            guard !isPrivate || ckvm_guarded_install() == 0 else { throw KVMBackend.handlersTaken }
+            let window = isPrivate ? windows.private : windows.shared
             let start = window &+ UInt(at &- base)
             guard let pointer = unsafe UnsafeMutableRawPointer(bitPattern: start) else { return }
             var fault: UInt = 0

@@ -126,7 +126,7 @@ public final class KVMBackend: MemoryBackend {
         }
         let placement = try BootMemory.placement(beside: guest.layout, processors: guest.processors)
         guard ckvm_guarded_install() == 0, ckvm_kick_install() > 0 else {
-            throw BackendError(.resourcesExhausted, "the handlers for SIGBUS, SIGSEGV and a real-time signal are taken")
+            throw KVMBackend.handlersTaken
         }
 
         let slotCount = min(features[.memorySlots] - KVMBackend.spareSlots, slotLimit ?? .max) - 1

@@ -1,5 +1,5 @@
 import CKVM
-import Custody
+package import Custody
 
 /// One processor's mailbox page, from the host's side. The guest can write to it at any time, so each field is read
 /// once and nothing that is read is believed. `ckvm_guest.h` has the layout.
@@ -102,7 +102,7 @@ extension GuestCommand.Request {
     }
 
     /// The replies to so many requests, as they stand among the data; `nil` for one that there is not.
-    static func replies(_ count: Int, in bytes: [UInt8]) -> [GuestReply?] {
+    package static func replies(_ count: Int, in bytes: [UInt8]) -> [GuestReply?] {
         func word(_ offset: Int) -> UInt64 {
             bytes[offset..<(offset + 8)].reversed().reduce(0) { $0 << 8 | UInt64($1) }
         }

@@ -146,6 +146,17 @@ public final class KVMProcessor: Sendable {
     ) throws(BackendError) -> ProcessorExit {
         guard case .taken = claim(forRun: true) else { throw isRunning() }
         defer { release() }
+        return try ThreadDeath.watch { () throws(BackendError) in
+            try runTaken(handler, answeringRequestsWith: requests)
+        } onDeath: { [self] in
+            giveUp()
+        }
+    }
+
+    private func runTaken(
+        _ handler: any ProcessorExitHandler,
+        answeringRequestsWith requests: any GuestRequestHandler
+    ) throws(BackendError) -> ProcessorExit {
         use.update { $0.isProgramLoaded = false }
         guard ckvm_kick_admit() == 0 else { throw cannotBeKicked() }
         gate.forgetStop(of: index)
@@ -180,9 +191,14 @@ public final class KVMProcessor: Sendable {
         whenDone end: @escaping @Sendable (Result<ProcessorExit, BackendError>) -> Void
     ) throws(BackendError) {
         try Thread.start { [self] in
-            do throws(BackendError) {
-                end(.success(try run(handler, answeringRequestsWith: requests)))
-            } catch { end(.failure(error)) }
+            let result = ThreadDeath.watch { () -> Result<ProcessorExit, BackendError> in
+                do throws(BackendError) {
+                    return .success(try run(handler, answeringRequestsWith: requests))
+                } catch { return .failure(error) }
+            } onDeath: { [self] in
+                end(.failure(hasDied()))
+            }
+            end(result)
         }
     }
 
@@ -286,6 +302,18 @@ public final class KVMProcessor: Sendable {
             use.user = nil
             use.isRunning = false
         }
+    }
+
+    /// Lets go of the processor for a thread that has died with it.
+    func giveUp() {
+        gate.leave(index)
+        gate.forgetStop(of: index)
+        use.update { $0 = Use() }
+    }
+
+    /// What the thread's end in the midst of a run is.
+    func hasDied() -> BackendError {
+        BackendError(.guestFailed, "the thread of processor \(index) has ended within a handler of its exits")
     }
 
     private func isRunning() -> BackendError {

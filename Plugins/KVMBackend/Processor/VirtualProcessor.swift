@@ -125,24 +125,39 @@ final class VirtualProcessor: Sendable {
 
     private func runThread() {
         state.update { $0.thread = pthread_self() }
-        do throws(BackendError) {
-            guard ckvm_kick_admit() == 0 else {
-                throw BackendError(.system, "processor \(index) cannot take the signal that takes it out of the guest")
-            }
-            while let job = state.wait({ state -> Job?? in
-                if state.end != nil { return .some(nil) }
-                return state.job.map { .some($0) }
-            }) ?? nil {
-                do throws(BackendError) { publish(.success(try perform(job))) } catch {
-                    // Somebody else's run is no reason to end.
-                    guard error.code == .invalidArgument else { throw error }
-                    publish(.failure(error))
-                }
-            }
-        } catch {
-            state.update { state in if state.end == nil { state.end = error } }
+        let failure = ThreadDeath.watch {
+            do throws(BackendError) {
+                try performJobs()
+                return nil as BackendError?
+            } catch { return error }
+        } onDeath: { [self] in
+            processor.giveUp()
+            endThread(because: processor.hasDied())
         }
+        endThread(because: failure)
+    }
+
+    /// Performs one command after the other until the processor is to end.
+    private func performJobs() throws(BackendError) {
+        guard ckvm_kick_admit() == 0 else {
+            throw BackendError(.system, "processor \(index) cannot take the signal that takes it out of the guest")
+        }
+        while let job = state.wait({ state -> Job?? in
+            if state.end != nil { return .some(nil) }
+            return state.job.map { .some($0) }
+        }) ?? nil {
+            do throws(BackendError) { publish(.success(try perform(job))) } catch {
+                // Somebody else's run is no reason to end.
+                guard error.code == .invalidArgument else { throw error }
+                publish(.failure(error))
+            }
+        }
+    }
+
+    /// Notes that no command is taken any more, by this thread or in its name.
+    private func endThread(because error: BackendError?) {
         state.update { state in
+            if state.end == nil { state.end = error }
             state.job = nil
             state.thread = nil
             state.hasEnded = true

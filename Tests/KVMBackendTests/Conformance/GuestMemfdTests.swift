@@ -262,6 +262,30 @@ import Testing
         #expect(Touch.holds(0xAA, at: start, count: 8 * page))
     }
 
+    /// Pages come from the nodes that they are bound to. The selftest asks for two nodes; on a machine with one both are it.
+    @Test("G15 numa_allocation", .needsKVM) func allocationOnNodes() throws {
+        let bare = try BareMachine()
+        let nodes = MemoryPolicy.nodes
+        let pages: UInt64 = 4
+        let file = try bare.machine.makeGuestMemoryFile(.guestMemfd(flags: BareMachine.touchable), size: pages * page)
+        let start = file.map.address
+        let wanted = (0..<Int(pages)).map { $0 % 2 == 0 ? nodes.first ?? 0 : nodes.last ?? 0 }
+        for (index, node) in wanted.enumerated() {
+            #expect(MemoryPolicy.bind(start + UInt(index) * 4096, 4096, .bind, nodes: 1 << node) == nil)
+        }
+        #expect(Touch.fill(0xAA, at: start, count: pages * page) == 0)
+        for (index, node) in wanted.enumerated() {
+            #expect(MemoryPolicy.node(of: start + UInt(index) * 4096) == node, "page \(index)")
+        }
+        // A page that was dropped comes from where its policy says, once more.
+        try file.discard(offset: 0, length: pages * page)
+        for (index, node) in wanted.enumerated().reversed() {
+            #expect(Touch.put([1], at: start + UInt(index) * 4096) == 0)
+            #expect(MemoryPolicy.node(of: start + UInt(index) * 4096) == node, "page \(index)")
+        }
+        print("G15 numa_allocation: \(nodes.count) node(s) with memory")
+    }
+
     @Test("G16 guest", arguments: TestKernel.both) func guest(kernel: TestKernel) throws {
         let size = BareMachine.large
         let guest = try BareGuest(on: kernel)

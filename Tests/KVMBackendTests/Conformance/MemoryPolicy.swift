@@ -22,6 +22,21 @@ enum MemoryPolicy: Int {
         }
     }
 
+    /// The nodes of this machine.
+    static var nodes: [UInt] {
+        (UInt(0)..<64).filter { unsafe access("/sys/devices/system/node/node\($0)/meminfo", F_OK) == 0 }
+    }
+
+    /// The node that the page at an address is on.
+    static func node(of address: UInt) -> UInt? {
+        var node: Int32 = -1
+        let result = unsafe withUnsafeMutablePointer(to: &node) { node in
+            // MPOL_F_NODE | MPOL_F_ADDR.
+            RawCall.getMempolicy.make(Int(bitPattern: node), 0, 0, Int(bitPattern: address), 3)
+        }
+        return result == 0 ? UInt(exactly: node) : nil
+    }
+
     /// The policy of the page at an address.
     static func ask(_ address: UInt) -> (policy: MemoryPolicy?, nodes: UInt)? {
         var policy: Int32 = -1

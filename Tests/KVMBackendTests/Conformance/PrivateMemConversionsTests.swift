@@ -18,7 +18,7 @@ import Testing
         try ConversionWindow.run(tested, processors: 1, regions: 1)
     }
 
-    @Test("P4 processors and memory slots", .needsKVM, arguments: [(2, 1), (1, 2), (3, 2)])
+    @Test("P4 processors and memory slots", .needsKVM, arguments: [(2, 1), (1, 2), (2, 3), (3, 2), (4, 1)])
     func several(processors: Int, regions: Int) throws {
         try ConversionWindow.run(
             ModeUnderTest(mode: .dual, isFake: false),

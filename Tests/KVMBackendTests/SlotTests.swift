@@ -139,6 +139,48 @@ import Testing
         #expect(backend.hostError(at: Guests.address(997))?.fault?.enforcement == .kernel)
         #expect(backend.hostError(at: Guests.address(999)) == nil)
     }
+
+    /// The real number of slots, all but used up by a guest of many regions: what needs one more is refused and changes
+    /// nothing, and what frees one makes room.
+    @Test func theRealNumberOfSlotsIsRespected() throws {
+        let device = try KVMDevice(kernel: LinuxKernel())
+        let slots = try KVMFeatures(of: device)[.memorySlots]
+        // Spare ones for what is taken back, one for the guest's program, one for the region of eight pages, and one left.
+        let regions = slots - 16 - 1 - 1 - 1
+        let layout = try GuestMemoryLayout(
+            regions: [Guests.range(0, 8)] + (0..<UInt64(regions)).map { try Guests.range(9 + 2 * $0, 1) }
+        )
+        let backend = try KVMBackend(GuestConfiguration(layout: layout), mode: .dual)
+        func count() -> Int { backend.slotRuns.count { $0.backing != .none } }
+        #expect(count() == regions + 1)
+        let far = Guests.address(9 + 2 * UInt64(regions - 1))
+        #expect(try backend.guestWrite([7], to: far) == .written)
+        try backend.hostWrite([5], to: Guests.address(3))
+        // A page within the region needs two slots more; one at its border needs one.
+        let middle = try Guests.range(3, 1)
+        for _ in 0..<2 {
+            let error = #expect(throws: BackendError.self) {
+                try backend.change(middle, from: .shared, to: .private)
+            }
+            #expect(error?.code == .resourcesExhausted)
+            #expect(count() == regions + 1)
+            #expect(try backend.guestRead(1, from: Guests.address(3)) == .bytes([5]))
+            #expect(try backend.hostRead(1, from: Guests.address(3)) == [5])
+        }
+        try backend.change(Guests.range(0, 1), from: .shared, to: .private)
+        #expect(count() == regions + 2)
+        let border = #expect(throws: BackendError.self) {
+            try backend.change(Guests.range(7, 1), from: .shared, to: .private)
+        }
+        #expect(border?.code == .resourcesExhausted)
+        // A run that is wholly converted needs none; a page that goes to the host frees its own.
+        try backend.change(Guests.range(9, 1), from: .shared, to: .private)
+        try backend.change(Guests.range(11, 1), from: .shared, to: .host)
+        try backend.change(Guests.range(7, 1), from: .shared, to: .private)
+        #expect(backend.hostError(at: Guests.address(7))?.code == .accessDenied)
+        #expect(try backend.guestRead(1, from: far) == .bytes([7]))
+        print("\(slots) memory slots, all but \(slots - count() - 1) of them used")
+    }
 }
 
 /// A small generator of the same numbers each time (SplitMix64).

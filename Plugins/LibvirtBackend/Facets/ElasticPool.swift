@@ -68,7 +68,7 @@ public final class ElasticPool: Sendable {
     ///
     /// - Parameter byteCount: A multiple of the granularity, at most ``size``.
     /// - Returns: where it stands; the guest may have done it already.
-    /// - Throws: `BackendError`; the guest may have been asked all the same only with code ``BackendError/Code/lost``.
+    /// - Throws: `BackendError`; the guest was not asked then, unless the code is ``BackendError/Code/lost``.
     @discardableResult
     public func request(_ byteCount: UInt64) throws(BackendError) -> ElasticPoolState {
         guard byteCount <= size, byteCount % capabilities.granularity == 0 else {
@@ -85,18 +85,19 @@ public final class ElasticPool: Sendable {
         let changed = device.changing(["target", "requested"]) {
             $0 = XMLElement("requested", ["unit": "KiB"], text: "\(byteCount / 1024)")
         }
-        do throws(VirError) { try domain.update(changed) } catch {
-            // Whether QEMU has it, QEMU knows.
-            let state: ElasticPoolState
-            do throws(BackendError) { state = try self.state() } catch let second {
-                throw BackendError(.lost, "what ‘\(alias)’ was asked for is not known: \(second)", cause: error)
-            }
-            guard state.requested == byteCount, !XMLElement.isRequested(byteCount, of: device) else {
-                throw error.ofRunningDomain("‘\(alias)’ was not asked for \(ByteCount(byteCount))")
-            }
-            return state
+        var failure: VirError?
+        do throws(VirError) { try domain.update(changed) } catch { failure = error }
+        // Whether QEMU has it, QEMU knows.
+        let state: ElasticPoolState
+        do throws(BackendError) { state = try self.state() } catch {
+            throw BackendError(.lost, "what ‘\(alias)’ was asked for is not known", cause: error)
         }
-        return try state()
+        guard let failure else { return state }
+        let wasRequested = device.first("target", "requested")?.byteCount
+        guard state.requested == byteCount, wasRequested != byteCount else {
+            throw failure.ofRunningDomain("‘\(alias)’ was not asked for \(ByteCount(byteCount))")
+        }
+        return state
     }
 
     /// Asks once more for what was asked for last, so that the guest tries again at once.
@@ -177,13 +178,6 @@ public struct ElasticPoolState: Sendable, Hashable {
         let missing = ByteCount(max(requested, current) - min(requested, current))
         let purpose = current > requested ? "has yet to give \(missing) back" : "has yet to take \(missing)"
         return Holder(device: "guest", queue: alias, purpose: purpose)
-    }
-}
-
-extension XMLElement {
-    /// Whether a virtio-mem device's description asks for so much already.
-    fileprivate static func isRequested(_ byteCount: UInt64, of device: XMLElement) -> Bool {
-        device.first("target", "requested")?.byteCount == byteCount
     }
 }
 

@@ -8,7 +8,7 @@ import Testing
 
 /// Launch security: described as libvirt wants it, and refused where the host does not have it. Nothing here has met the
 /// hardware.
-@Suite(.timeLimit(.minutes(2))) struct LaunchSecurityTests {
+@Suite(.timeLimit(.minutes(5))) struct LaunchSecurityTests {
     private static var sev: LaunchSecurity.SEV {
         var sev = LaunchSecurity.SEV(policy: 0x7)
         sev.encryptionBit = 47

@@ -12,6 +12,7 @@ let package = Package(
                 "CAllocations",
                 .product(name: "Custody", package: "custody"),
                 .product(name: "CustodyPolicy", package: "custody"),
+                .product(name: "CustodyTrace", package: "custody"),
                 .product(name: "SimulationBackend", package: "custody"),
             ]
         ),

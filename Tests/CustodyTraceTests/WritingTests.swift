@@ -5,6 +5,10 @@ import FoundationEssentials
 import SimulationBackend
 import Testing
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// What has been observed is what is read.
 @Suite struct WritingTests: ~Copyable {
     let fixture: TraceFixture
@@ -132,5 +136,54 @@ import Testing
         )
         try FileManager.default.removeItem(atPath: fixture.path("trace.jsonl.\(oldest)"))
         #expect(try TraceFixture.verify(fixture.path()).error?.message.contains("beginning") == true)
+    }
+}
+
+/// A file that takes no more, in a process of its own: the limit is the process's.
+@Suite struct FullFileTests {
+    @Test func whatTheFileDoesNotTakeIsSaid() async {
+        await #expect(processExitsWith: .success) {
+            let fixture = try TraceFixture()
+            let backend = try TraceFixture.backend()
+            let writer = try TraceWriter(
+                appendingTo: fixture.path(),
+                header: TraceHeader(of: backend, named: "simulation")
+            )
+            func mark(_ numbers: Range<UInt64>) throws {
+                for number in numbers {
+                    writer.observe(ControllerEvent(time: Timestamp(rawValue: number), kind: .marked("\(number)")))
+                }
+            }
+            try mark(0..<10)
+            try writer.flush()
+            // From now on a write beyond 8 KiB fails with EFBIG.
+            _ = unsafe signal(SIGXFSZ, SIG_IGN)
+            var limit = rlimit()
+            unsafe getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit)
+            let before = limit
+            limit.rlim_cur = 8192
+            unsafe setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit)
+            try mark(10..<1000)
+            #expect(throws: TraceError.self) { try writer.flush() }
+            limit = before
+            unsafe setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit)
+            try mark(1000..<1010)
+            #expect(throws: TraceError.self) { try writer.close(ownership: []) }
+            var next: UInt64 = 0
+            var dropped: UInt64 = 0
+            for record in try TraceFixture.records(fixture.path()) {
+                switch record.event {
+                case .marked(let name):
+                    #expect(name == "\(next)")
+                    next += 1
+                case .dropped(let count):
+                    next += count
+                    dropped += count
+                default: break
+                }
+            }
+            #expect(next == 1010)
+            #expect(dropped > 0 && writer.status.dropped == dropped)
+        }
     }
 }

@@ -2,6 +2,7 @@ import CAllocations
 import Foundation
 import Custody
 import CustodyPolicy
+import CustodyTrace
 import SimulationBackend
 
 /// A guest of `pages` pages from address 0.
@@ -61,5 +62,42 @@ func measureLargeGuest() throws {
     withExtendedLifetime(controller) {}
 }
 
+/// The same conversions with a trace that nothing is missing from, and with one that may drop what it cannot keep up
+/// with.
+func measureTraces() throws {
+    let count: UInt64 = 20_000
+    func rate(_ observer: TraceWriter?, _ backend: SimulationBackend) throws -> Double {
+        let controller = MemoryController(backend: backend, policy: AllowAll(), observer: observer)
+        let began = ContinuousClock.now
+        for index in 0..<count {
+            let page = PageNumber((index / 2 &* 7919) & ((1 << 18) - 1))
+            let target: Ownership = index % 2 == 0 ? .private : .shared
+            _ = try controller.convert(ConversionRequest(PageRange(page), to: target, by: .guest(processor: 0)))
+        }
+        let took = ContinuousClock.now - began
+        if let observer { try observer.close(ownership: controller.runs(in: controller.layout.bounds)) }
+        return Double(count) / (Double(took.components.seconds) + Double(took.components.attoseconds) / 1e18)
+    }
+    let without = try rate(nil, SimulationBackend(guest: try guest(pages: 1 << 18)))
+    for (name, whenFull) in [("complete", TraceWriterOptions.WhenFull.wait), ("that may drop", .drop)] {
+        let path = FileManager.default.temporaryDirectory.path + "/custody-benchmark-\(getpid()).jsonl"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let backend = SimulationBackend(guest: try guest(pages: 1 << 18))
+        let writer = try TraceWriter(
+            appendingTo: path,
+            header: TraceHeader(of: backend, named: "simulation"),
+            options: TraceWriterOptions(capacity: 4096, whenFull: whenFull)
+        )
+        let with = try rate(writer, backend)
+        let status = writer.status
+        print(
+            "with a trace \(name): \(Int(with)) conversions a second, 1/\(Int((without / with).rounded())) of those "
+                + "without; \(status.lines) lines, \(status.dropped) events dropped")
+    }
+}
+
 try measureConversions()
-if CommandLine.arguments.count < 2 { try measureLargeGuest() }
+if CommandLine.arguments.count < 2 {
+    try measureTraces()
+    try measureLargeGuest()
+}

@@ -75,6 +75,14 @@ final class ReplayBackend: MemoryBackend {
             throw BackendError(.invalidArgument, "the change was not prepared", range: change.range)
         }
         switch script.next?.event {
+        case .committed(change) where endsBeforeItsAnswer(change):
+            let handover = BackendHandover(rawValue: state.withLock { $0.number() })
+            observer?.handoverCompleted(handover, try carryOut(held, reservation))
+            return .pending(handover, blockers: [])
+        case .settled(_, .failed(let error)) where endsBeforeItsAnswer(change):
+            let handover = BackendHandover(rawValue: state.withLock { $0.number() })
+            observer?.handoverFailed(handover, error.error)
+            return .pending(handover, blockers: [])
         case .committed(change): return .completed(try carryOut(held, reservation))
         case .postponed(_, let blockers, _): return .blocked(by: blockers)
         case .answered(_, let outcome) where outcome.status == .blocked: return .blocked(by: outcome.blockers ?? [])
@@ -90,6 +98,21 @@ final class ReplayBackend: MemoryBackend {
             return handover
         }
         return .pending(handover, blockers: blockers)
+    }
+
+    /// Whether a change that is carried out next was pending for a moment: it ended before the request had its answer.
+    private func endsBeforeItsAnswer(_ change: OwnershipChange) -> Bool {
+        var ended: Set<TicketID> = []
+        for record in script.next(64) {
+            switch record.event {
+            case .settled(let ticket, _) where ticket.range.contains(change.range) && ticket.target == change.to:
+                ended.insert(ticket.id)
+            case .answered(_, let outcome): return outcome.ticket.map { ended.contains($0.id) } ?? false
+            case .requested, .failed: return false
+            default: continue
+            }
+        }
+        return false
     }
 
     private func carryOut(

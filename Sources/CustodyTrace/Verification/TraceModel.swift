@@ -20,6 +20,25 @@ public struct TraceModel: Sendable {
         var committed: [OwnershipChange] = []
         var finished: [OwnershipChange] = []
 
+        /// The part that is about pages of a range.
+        func within(_ range: PageRange) -> Work { filtered { range.contains($0.range) } }
+
+        /// The part that is about other pages.
+        func without(_ range: PageRange) -> Work { filtered { !range.contains($0.range) } }
+
+        private func filtered(_ isMeant: (OwnershipChange) -> Bool) -> Work {
+            Work(
+                prepared: prepared.filter(isMeant),
+                committed: committed.filter(isMeant),
+                finished: finished.filter(isMeant)
+            )
+        }
+
+        /// The pages, as they were.
+        var before: [PageRun<Ownership>] {
+            (prepared + committed + finished).map { PageRun(range: $0.range, state: $0.from) }
+        }
+
         var isEmpty: Bool { prepared.isEmpty && committed.isEmpty && finished.isEmpty }
     }
 
@@ -28,6 +47,8 @@ public struct TraceModel: Sendable {
         let request: TraceRequest
         var verdict: TraceDecision.Verdict?
         var work = Work()
+        /// Hand-overs that it began and that ended before its answer.
+        var ended: Set<TicketID> = []
         /// Other threads have done something since: what the answer says was so at another time than now.
         var isDisturbed = false
     }
@@ -43,8 +64,17 @@ public struct TraceModel: Sendable {
     /// Hand-overs that were complete without steps: the back end is about to say that it found them so.
     private var foundComplete: Set<TicketID> = []
     private var open: [Int: [Open]] = [:]
-    /// The threads that have done something since another one last did.
+    /// The threads that have done something, and whether another one has since.
     private var isDisturbed: [Int: Bool] = [:]
+    /// What changed hands lately, the oldest first, where several threads are at work: what a line says was so at some
+    /// time since the line before it on its thread.
+    private var lately: [(number: UInt64, run: PageRun<Ownership>)] = []
+    private var changes: UInt64 = 0
+    /// The number of changes at the last line of each thread.
+    private var changesBefore: [Int: UInt64] = [:]
+
+    /// The largest number of changes that are remembered.
+    private static let memory = 1024
 
     /// The account at the beginning of a trace.
     public init(_ header: TraceHeader) {
@@ -73,7 +103,7 @@ public struct TraceModel: Sendable {
         case .committed(let change): try move(change, thread, from: \.prepared, to: \.committed, "prepared for")
         case .finished(let change, _):
             try move(change, thread, from: \.committed, to: \.finished, "committed")
-            if open[thread]?.last?.work.finished.last == change { ownership.set(change.range, to: change.to) }
+            if open[thread]?.last?.work.finished.last == change { set(change.range, to: change.to) }
         case .answered(let request, let outcome): try answer(request, outcome, thread)
         case .failed(let request, let error): try fail(request, error, thread)
         case .postponed(let ticket, _, _):
@@ -81,8 +111,8 @@ public struct TraceModel: Sendable {
             pending[ticket.id]?.work = Work()
         case .advanced(let ticket, _):
             guard let waiting = pending[ticket.id], waiting.ticket == ticket else { throw unknown(ticket) }
-        case .settled(let ticket, let result): try settle(ticket, result, record.time)
-        case .leased(let lease): try enter(lease)
+        case .settled(let ticket, let result): try settle(ticket, result, record)
+        case .leased(let lease): try enter(lease, thread)
         case .leaseRefused(_, let range, _, let error): try refuse(range, error, thread)
         case .released(let lease):
             try require(leases[lease.id] == lease, "nobody holds this lease")
@@ -95,6 +125,33 @@ public struct TraceModel: Sendable {
         case .closed(let runs): try close(runs)
         }
         disturb(by: thread)
+    }
+
+    private mutating func set(_ range: PageRange, to state: Ownership) {
+        changes += 1
+        if isDisturbed.count > 1 {
+            for run in ownership.runs(in: range) { lately.append((changes, run)) }
+            if lately.count > 2 * TraceModel.memory { lately.removeFirst(lately.count - TraceModel.memory) }
+        }
+        ownership.set(range, to: state)
+    }
+
+    /// The first pages that are not in an ownership that is meant, and were not since the thread's last line.
+    private func firstOff(
+        _ range: PageRange,
+        _ thread: Int,
+        _ isMeant: (Ownership) -> Bool
+    ) -> PageRun<Ownership>? {
+        let since = changesBefore[thread] ?? 0
+        for run in ownership.runs(in: range) where !isMeant(run.state) {
+            var page = run.range.start
+            while page.rawValue < run.range.end {
+                let before = lately.first { $0.number > since && $0.run.range.contains(page) && isMeant($0.run.state) }
+                guard let before else { return run }
+                page = PageNumber(before.run.range.end)
+            }
+        }
+        return nil
     }
 
     private func require(_ isSo: Bool, _ why: @autoclosure () -> String) throws(TraceContradiction) {
@@ -113,6 +170,7 @@ public struct TraceModel: Sendable {
     /// Notes that what other threads are about to say may have been so before this line.
     private mutating func disturb(by thread: Int) {
         isDisturbed[thread] = false
+        changesBefore[thread] = changes
         for other in isDisturbed.keys where other != thread { isDisturbed[other] = true }
         for other in open.keys where other != thread {
             guard var requests = open[other] else { continue }
@@ -182,8 +240,10 @@ public struct TraceModel: Sendable {
                     && request.requester.party == change.initiator,
                 "the request on its thread is another one: \(request)"
             )
-            try checkOwnership(change.range, change.from)
-            ownership.set(change.range, to: .inTransit)
+            if let other = firstOff(change.range, thread, { $0 == change.from }) {
+                throw TraceContradiction("\(other.range) is \(other.state), not \(change.from)")
+            }
+            set(change.range, to: .inTransit)
             updateTop(thread) { $0.work.prepared.append(change) }
             return
         }
@@ -266,7 +326,7 @@ public struct TraceModel: Sendable {
         pop(thread)
         restore(top.work, except: begun)
         if let begun {
-            for run in begun.before { ownership.set(run.range, to: .inTransit) }
+            for run in begun.before { set(run.range, to: .inTransit) }
             pending[begun.ticket.id] = begun
         }
     }
@@ -283,14 +343,15 @@ public struct TraceModel: Sendable {
             guard known.ticket == ticket else { throw unknown(ticket) }
             return nil
         }
+        if top.ended.contains(ticket.id) { return nil }
         try require(!ended.contains(ticket.id), "hand-over \(ticket.id) has ended")
         try require(request.range.contains(ticket.range), "\(ticket.range) was not asked for")
         try require(request.whenHeld == .handOver, "the request was not to wait")
         try require(top.verdict == .allow || top.verdict == .clamp, "the policy did not allow it")
         // What the back end is at already is in transit; the rest waits for leases.
-        let isIts = { (change: OwnershipChange) in ticket.range.contains(change.range) }
-        let work = Work(prepared: top.work.prepared.filter(isIts), committed: top.work.committed.filter(isIts))
-        var before = (work.prepared + work.committed).map { PageRun(range: $0.range, state: $0.from) }
+        var work = top.work.within(ticket.range)
+        work.finished = []
+        var before = work.before
         if before.isEmpty {
             for piece in layout.memory(in: ticket.range) {
                 for run in ownership.runs(in: piece) where run.state != ticket.target {
@@ -317,7 +378,7 @@ public struct TraceModel: Sendable {
     private mutating func restore(_ work: Work, except begun: Pending?) {
         for change in work.prepared + work.committed {
             if let begun, begun.ticket.range.contains(change.range) { continue }
-            ownership.set(change.range, to: change.from)
+            set(change.range, to: change.from)
         }
     }
 
@@ -338,9 +399,17 @@ public struct TraceModel: Sendable {
     private mutating func settle(
         _ ticket: TraceTicket,
         _ result: TraceResult,
-        _ time: Timestamp
+        _ record: TraceRecord
     ) throws(TraceContradiction) {
-        guard let waiting = pending[ticket.id], waiting.ticket == ticket else { throw unknown(ticket) }
+        let waiting: Pending
+        let isOfRequest = pending[ticket.id] == nil
+        if let known = pending[ticket.id] {
+            guard known.ticket == ticket else { throw unknown(ticket) }
+            waiting = known
+        } else {
+            guard let begun = unanswered(ticket, record.thread) else { throw unknown(ticket) }
+            waiting = begun
+        }
         let isFound = result == .completed(contents: .unspecified) && waiting.work.isEmpty
         if case .completed = result, !isFound {
             let done = waiting.work.finished.reduce(0) { $0 + $1.range.count }
@@ -351,13 +420,19 @@ public struct TraceModel: Sendable {
             }
         }
         if result == .expired {
-            try require(ticket.deadline.map { $0 <= time } ?? false, "its deadline has not come")
+            try require(ticket.deadline.map { $0 <= record.time } ?? false, "its deadline has not come")
         }
         for run in waiting.before {
             if case .completed = result {
-                ownership.set(run.range, to: ticket.target)
+                set(run.range, to: ticket.target)
             } else {
-                ownership.set(run.range, to: run.state)
+                set(run.range, to: run.state)
+            }
+        }
+        if isOfRequest {
+            updateTop(record.thread) { top in
+                top.work = top.work.without(ticket.range)
+                top.ended.insert(ticket.id)
             }
         }
         if isFound { foundComplete.insert(ticket.id) }
@@ -365,12 +440,22 @@ public struct TraceModel: Sendable {
         ended.insert(ticket.id)
     }
 
-    private mutating func enter(_ lease: TraceLease) throws(TraceContradiction) {
+    /// A hand-over that the request on the thread has begun, and that ends before its answer: the back end was quick.
+    private func unanswered(_ ticket: TraceTicket, _ thread: Int) -> Pending? {
+        guard let top = open[thread]?.last, !ended.contains(ticket.id), ticket.target == top.request.target,
+            top.request.range.contains(ticket.range)
+        else { return nil }
+        let work = top.work.within(ticket.range)
+        guard !work.isEmpty else { return nil }
+        return Pending(ticket: ticket, before: work.before, work: work)
+    }
+
+    private mutating func enter(_ lease: TraceLease, _ thread: Int) throws(TraceContradiction) {
         try require(leases[lease.id] == nil, "lease \(lease.id.rawValue) is there already")
         if let hole = layout.firstHole(in: lease.range) {
             throw TraceContradiction("there is no memory at \(hole.address)")
         }
-        if let denied = ownership.runs(in: lease.range).first(where: { !$0.state.allows(.host) }) {
+        if let denied = firstOff(lease.range, thread, { $0.allows(.host) }) {
             throw TraceContradiction("\(denied.range) is \(denied.state): the host may not have it")
         }
         leases[lease.id] = lease
@@ -405,7 +490,7 @@ public struct TraceModel: Sendable {
             try require(isKnown, "\(difference.range) was not \(difference)")
         }
         for difference in found.ownership {
-            if let after = difference.after { ownership.set(difference.range, to: after) }
+            if let after = difference.after { set(difference.range, to: after) }
         }
         foundComplete = []
     }

@@ -3,8 +3,9 @@ import Custody
 /// Holds a trace against a naive account of what it says, line by line.
 ///
 /// On one thread the lines stand in the order in which things happened. Where several threads were at work, a line may
-/// stand a little after what it tells of: between the line before it on its own thread and itself. A line that cannot
-/// follow those before it may therefore follow the next line of another thread, and only then is accepted.
+/// stand a little after what it tells of, which was between the line before it on its own thread and itself. A line that
+/// cannot follow those before it is therefore accepted where it can follow the next lines of other threads, or pages were
+/// as it says since the line before it.
 public struct TraceVerifier: ~Copyable {
     /// What was found.
     public struct Report: Sendable, Equatable {
@@ -125,7 +126,7 @@ public struct TraceVerifier: ~Copyable {
         report.lines += 1
     }
 
-    /// Takes a line into the account, after the next ones of other threads where that must be.
+    /// Takes a line into the account, after those of other threads that must have come before it.
     private mutating func apply(_ record: TraceRecord) throws(TraceContradiction) {
         let contradiction: TraceContradiction
         do {
@@ -134,11 +135,26 @@ public struct TraceVerifier: ~Copyable {
         } catch {
             contradiction = error
         }
-        var seen: Set = [record.thread]
-        for index in waiting.indices[head...] where seen.insert(waiting[index].record.thread).inserted {
-            guard !waiting[index].isApplied, (try? model?.apply(waiting[index].record)) != nil else { continue }
-            waiting[index].isApplied = true
-            if (try? model?.apply(record)) != nil { return }
+        guard var attempt = model else { return }
+        var applied: [Int] = []
+        var isStuck: Set = [record.thread]
+        // Line by line, each thread as far as the next answer of its own.
+        for index in waiting.indices[head...] where !waiting[index].isApplied {
+            let other = waiting[index].record
+            guard !isStuck.contains(other.thread) else { continue }
+            guard (try? attempt.apply(other)) != nil else {
+                isStuck.insert(other.thread)
+                continue
+            }
+            applied.append(index)
+            switch other.event {
+            case .answered, .failed, .settled, .released: isStuck.insert(other.thread)
+            default: break
+            }
+            guard (try? attempt.apply(record)) != nil else { continue }
+            for index in applied { waiting[index].isApplied = true }
+            model = attempt
+            return
         }
         throw contradiction
     }

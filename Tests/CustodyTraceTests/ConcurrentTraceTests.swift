@@ -2,6 +2,7 @@ import Custody
 import CustodyPolicy
 import CustodyTestSupport
 import CustodyTrace
+import FoundationEssentials
 import SimulationBackend
 import Testing
 
@@ -83,6 +84,9 @@ import Testing
         try writer.close(ownership: controller.runs(in: controller.layout.bounds))
         let report = try TraceFixture.verify(fixture.path())
         #expect(report.error?.description == nil)
+        if report.error != nil, let folder = ProcessInfo.processInfo.environment["CUSTODY_KEEP"] {
+            try? FileManager.default.copyItem(atPath: fixture.path(), toPath: "\(folder)/concurrent.jsonl")
+        }
         let records = try TraceFixture.records(fixture.path())
         #expect(Set(records.map(\.thread)).count > Self.threads && records.count > 2_000)
     }

@@ -157,7 +157,7 @@ import Testing
             try mark(0..<10)
             try writer.flush()
             // From now on a write beyond 8 KiB fails with EFBIG.
-            _ = unsafe signal(SIGXFSZ, SIG_IGN)
+            _ = signal(SIGXFSZ, SIG_IGN)
             var limit = rlimit()
             unsafe getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit)
             let before = limit

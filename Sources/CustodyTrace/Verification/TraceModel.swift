@@ -60,7 +60,7 @@ public struct TraceModel: Sendable {
     /// What the host holds.
     public private(set) var leases: [LeaseID: TraceLease] = [:]
     private(set) var pending: [TicketID: Pending] = [:]
-    private var ended: Set<TicketID> = []
+    private var ended: [TicketID: TraceTicket] = [:]
     /// Hand-overs that were complete without steps: the back end is about to say that it found them so.
     private var foundComplete: Set<TicketID> = []
     private var open: [Int: [Open]] = [:]
@@ -70,6 +70,7 @@ public struct TraceModel: Sendable {
     /// time since the line before it on its thread.
     private var lately: [(number: UInt64, run: PageRun<Ownership>)] = []
     private var changes: UInt64 = 0
+    private var acceptsLate = false
     /// The number of changes at the last line of each thread.
     private var changesBefore: [Int: UInt64] = [:]
 
@@ -92,6 +93,12 @@ public struct TraceModel: Sendable {
     ///
     /// - Throws: ``TraceContradiction`` where it cannot follow; nothing has changed then.
     public mutating func apply(_ record: TraceRecord) throws(TraceContradiction) {
+        try apply(record, isLate: false)
+    }
+
+    /// Takes a line into the account. One that is late may tell of pages as they were since the last line of its thread.
+    mutating func apply(_ record: TraceRecord, isLate: Bool) throws(TraceContradiction) {
+        acceptsLate = isLate
         let thread = record.thread
         switch record.event {
         case .malformed(let request, _):
@@ -144,6 +151,7 @@ public struct TraceModel: Sendable {
     ) -> PageRun<Ownership>? {
         let since = changesBefore[thread] ?? 0
         for run in ownership.runs(in: range) where !isMeant(run.state) {
+            guard acceptsLate else { return run }
             var page = run.range.start
             while page.rawValue < run.range.end {
                 let before = lately.first { $0.number > since && $0.run.range.contains(page) && isMeant($0.run.state) }
@@ -163,7 +171,7 @@ public struct TraceModel: Sendable {
             return TraceContradiction("hand-over \(ticket.id) is \(known.ticket), not \(ticket)")
         }
         return TraceContradiction(
-            "hand-over \(ticket.id) \(ended.contains(ticket.id) ? "has ended" : "was never begun")"
+            "hand-over \(ticket.id) \(ended[ticket.id] == nil ? "was never begun" : "has ended")"
         )
     }
 
@@ -343,8 +351,9 @@ public struct TraceModel: Sendable {
             guard known.ticket == ticket else { throw unknown(ticket) }
             return nil
         }
-        if top.ended.contains(ticket.id) { return nil }
-        try require(!ended.contains(ticket.id), "hand-over \(ticket.id) has ended")
+        // One that ended between the answer and its line.
+        if top.ended.contains(ticket.id) || (top.isDisturbed && ended[ticket.id] == ticket) { return nil }
+        try require(ended[ticket.id] == nil, "hand-over \(ticket.id) has ended")
         try require(request.range.contains(ticket.range), "\(ticket.range) was not asked for")
         try require(request.whenHeld == .handOver, "the request was not to wait")
         try require(top.verdict == .allow || top.verdict == .clamp, "the policy did not allow it")
@@ -424,7 +433,8 @@ public struct TraceModel: Sendable {
         }
         for run in waiting.before {
             if case .completed = result {
-                set(run.range, to: ticket.target)
+                // What a request itself has finished is so since then, and may be otherwise by now.
+                if !isOfRequest { set(run.range, to: ticket.target) }
             } else {
                 set(run.range, to: run.state)
             }
@@ -437,12 +447,12 @@ public struct TraceModel: Sendable {
         }
         if isFound { foundComplete.insert(ticket.id) }
         pending[ticket.id] = nil
-        ended.insert(ticket.id)
+        ended[ticket.id] = ticket
     }
 
     /// A hand-over that the request on the thread has begun, and that ends before its answer: the back end was quick.
     private func unanswered(_ ticket: TraceTicket, _ thread: Int) -> Pending? {
-        guard let top = open[thread]?.last, !ended.contains(ticket.id), ticket.target == top.request.target,
+        guard let top = open[thread]?.last, ended[ticket.id] == nil, ticket.target == top.request.target,
             top.request.range.contains(ticket.range)
         else { return nil }
         let work = top.work.within(ticket.range)
@@ -473,7 +483,9 @@ public struct TraceModel: Sendable {
         case .notOwned, .inTransit:
             let expected = error.code == .inTransit ? Ownership.inTransit : error.ownership
             let actual = layout.region(containing: page) == nil ? nil : ownership[page]
-            try require(actual == expected || isDisturbed[thread] ?? true, "the page at \(page.address) is not so")
+            // What another thread was at may have been the reason, before its own lines say so.
+            let isAlone = open.keys.allSatisfy { $0 == thread } && !(isDisturbed[thread] ?? true)
+            try require(actual == expected || !isAlone, "the page at \(page.address) is not so")
         case .invalid, .backend: break
         }
     }

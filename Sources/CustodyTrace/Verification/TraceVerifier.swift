@@ -135,27 +135,45 @@ public struct TraceVerifier: ~Copyable {
         } catch {
             contradiction = error
         }
-        guard var attempt = model else { return }
+        // As few lines as possible: those of one thread, or else of all.
+        var threads: [Int] = []
+        for entry in waiting[head...] where !entry.isApplied && !threads.contains(entry.record.thread) {
+            if entry.record.thread != record.thread { threads.append(entry.record.thread) }
+        }
+        if var found = attempt(record, after: threads) {
+            for thread in threads {
+                let fewer = threads.filter { $0 != thread }
+                guard let other = attempt(record, after: fewer) else { continue }
+                (found, threads) = (other, fewer)
+            }
+            for index in found.applied { waiting[index].isApplied = true }
+            model = found.model
+            return
+        }
+        guard (try? model?.apply(record, isLate: true)) != nil else { throw contradiction }
+    }
+
+    /// The account with a line after the next ones of some threads, each as far as its next answer, and which those are;
+    /// `nil` where the line cannot follow those either.
+    private func attempt(_ record: TraceRecord, after threads: [Int]) -> (model: TraceModel, applied: [Int])? {
+        guard var attempt = model else { return nil }
+        var going = Set(threads)
         var applied: [Int] = []
-        var isStuck: Set = [record.thread]
-        // Line by line, each thread as far as the next answer of its own.
         for index in waiting.indices[head...] where !waiting[index].isApplied {
+            guard !going.isEmpty else { return nil }
             let other = waiting[index].record
-            guard !isStuck.contains(other.thread) else { continue }
+            guard going.contains(other.thread) else { continue }
             guard (try? attempt.apply(other)) != nil else {
-                isStuck.insert(other.thread)
+                going.remove(other.thread)
                 continue
             }
             applied.append(index)
             switch other.event {
-            case .answered, .failed, .settled, .released: isStuck.insert(other.thread)
+            case .answered, .failed, .settled, .released: going.remove(other.thread)
             default: break
             }
-            guard (try? attempt.apply(record)) != nil else { continue }
-            for index in applied { waiting[index].isApplied = true }
-            model = attempt
-            return
+            if (try? attempt.apply(record)) != nil { return (attempt, applied) }
         }
-        throw contradiction
+        return nil
     }
 }

@@ -56,7 +56,8 @@ struct ReplayCommand: ParsableCommand {
         let result = try TraceReplay(
             trace,
             policy: configuration?.policy ?? AllowAll(),
-            limits: configuration?.limits ?? ControllerLimits()
+            limits: configuration?.limits ?? ControllerLimits(),
+            pool: try configuration.map { try SharedPools().pool(for: $0) } ?? nil
         ).run(on: made)
         guard let difference = result.difference else {
             print("\(file): \(result.lines) lines, \(result.decisions) decisions, all the same on \(backend)")

@@ -160,7 +160,6 @@ public final class TraceWriter: ControllerObserver {
         while true {
             // Nothing is left, and nothing will come.
             let isEnd = queue.state.wait { state -> Bool? in
-                state.isWriting = false
                 guard state.queue.isEmpty else {
                     swap(&state.queue, &entries)
                     state.isWriting = true
@@ -178,7 +177,10 @@ public final class TraceWriter: ControllerObserver {
             pen.flush()
             entries.removeAll(keepingCapacity: true)
             let news = pen.takeNews()
-            queue.state.update { $0.status.add(news) }
+            queue.state.update { state in
+                state.isWriting = false
+                state.status.add(news)
+            }
         }
         // The file is given up before anybody hears of it.
         let news = pen.close()

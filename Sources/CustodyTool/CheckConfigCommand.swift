@@ -1,6 +1,7 @@
 import ArgumentParser
 import Custody
 import CustodyConfiguration
+import CustodyScenario
 import Foundation
 
 /// `custody check-config`: reads configuration files as strictly as a monitor does, and says what it understood.
@@ -68,8 +69,11 @@ struct CheckConfigCommand: ParsableCommand {
         for file in files {
             do throws(ConfigurationError) {
                 let configuration = try Configuration(ConfigurationFile.read(file), registry: .linked)
+                let scenario = try configuration.scenario.map { (node) throws(ConfigurationError) in
+                    try Scenario(ConfigurationFile.included(node))
+                }
                 print("\(file): accepted")
-                if !quiet { print(CheckConfigCommand.text(of: configuration)) }
+                if !quiet { print(CheckConfigCommand.text(of: configuration, scenario)) }
             } catch {
                 isAccepted = false
                 report("\(error)")
@@ -79,9 +83,10 @@ struct CheckConfigCommand: ParsableCommand {
     }
 
     /// A line a key, the sections side by side with their names.
-    private static func text(of configuration: Configuration) -> String {
+    private static func text(of configuration: Configuration, _ scenario: Scenario?) -> String {
         var lines: [String] = []
-        for (section, parts) in configuration.account where !parts.isEmpty {
+        let played = scenario.map { ["\($0.name), \($0.steps.count) steps"] } ?? []
+        for (section, parts) in configuration.account + [("scenario", played)] where !parts.isEmpty {
             for (index, part) in parts.enumerated() {
                 let name = index == 0 ? section : ""
                 lines.append("  " + name + String(repeating: " ", count: 10 - name.count) + part)

@@ -5,7 +5,7 @@ import Testing
 @testable import KVMBackend
 
 /// What only shows after many times.
-@Suite(.needsKVM, .timeLimit(.minutes(2))) struct EnduranceTests {
+@Suite(.needsKVM, .timeLimit(.minutes(20))) struct EnduranceTests {
     /// A processor never leaves its range, while the range and its neighbours change hands: it never finds it gone.
     @Test func tenThousandConversionsUnderARunningGuest() throws {
         let backend = try Guests.backend(.dual, processors: 2)

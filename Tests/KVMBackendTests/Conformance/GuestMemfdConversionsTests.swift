@@ -7,7 +7,7 @@ import Testing
 
 /// The cases of the selftest `guest_memfd_conversions_test` of the in-place conversion series, version 8, as black-box
 /// tests on the fake kernel: no kernel that is at hand has that interface.
-@Suite(.timeLimit(.minutes(1))) struct GuestMemfdConversionsTests {
+@Suite(.timeLimit(.minutes(20))) struct GuestMemfdConversionsTests {
     private let page = ConvertingGuest.page
 
     @Test("C1 init_private") func beginsPrivate() throws {

@@ -45,8 +45,18 @@ final class FailingGate: CallGate {
     func failure(after call: Call) -> Int32? {
         state.withLock { state in
             guard state.countdown == 0, state.kind == .madeAndDenied, state.failed == nil else { return nil }
+            // What such a call returned is to be given back by who made it, who would not learn of it.
+            guard !FailingGate.returnsSomething(call) else { return nil }
             state.failed = call
             return state.code
+        }
+    }
+
+    /// Whether a call returns a descriptor, or the number of a callback.
+    private static func returnsSomething(_ call: Call) -> Bool {
+        switch call {
+        case .host, .libvirt(.eventRegister), .libvirt(.closeCallbackRegister): true
+        case .libvirt: false
         }
     }
 }

@@ -16,5 +16,13 @@ let package = Package(
                 .product(name: "SimulationBackend", package: "custody"),
             ]
         ),
+        .executableTarget(
+            name: "AccessBenchmark",
+            dependencies: [
+                "CAllocations",
+                .product(name: "Custody", package: "custody"),
+                .product(name: "CustodyPolicy", package: "custody"),
+            ]
+        ),
     ]
 )

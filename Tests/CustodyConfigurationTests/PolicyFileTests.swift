@@ -408,7 +408,7 @@ private struct Chance {
             layout: layout,
             capabilities: SimulationBackend(guest: GuestConfiguration(layout: layout)).capabilities,
             tally: OwnershipTally(map, of: layout),
-            ledger: LeaseLedger(bounds: layout.bounds),
+            ledger: LeaseLedger(),
             now: now
         )
     }

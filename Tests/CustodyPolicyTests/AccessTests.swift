@@ -58,4 +58,49 @@ import Testing
         try fixture.convert(0..<4, to: .private)
         #expect(refusals.load(ordering: .sequentiallyConsistent) == 1)
     }
+
+    /// While somebody copies, the pages stay where they are; the end of the copy lets them go.
+    @Test(arguments: [1, 70])
+    func aCopyHoldsAHandOverUp(copies: Int) throws {
+        let fixture = try ControllerFixture()
+        let ticket = Locked<Ticket?>(nil)
+        let depth = Locked(0)
+        // More copies at once than there are places for: copies within copies.
+        fixture.backend.amidEachAccess { [weak fixture] in
+            guard let fixture else { return }
+            let now = depth.withLock { depth in
+                depth += 1
+                return depth
+            }
+            if now < copies { return _ = self.error { () throws(AccessError) in try self.copy(fixture) } }
+            do {
+                let outcome = try fixture.convert(0..<4, to: .private)
+                guard case .pending(let pending, let blockers) = outcome.status else {
+                    Issue.record("not pending but \(outcome)")
+                    return
+                }
+                #expect(
+                    blockers.count == copies && blockers.allSatisfy { $0.kind == .access && $0.holder == self.holder }
+                )
+                #expect(fixture.controller.blockers(of: try PageRange(pages: 0..<8)) == blockers)
+                ticket.withLock { $0 = pending }
+            } catch { Issue.record(error) }
+        }
+        try copy(fixture)
+        let pending = try #require(ticket.withLock { $0 })
+        #expect(pending.result == nil && fixture.map.hasPrefix("----SS"), "the copy's end runs nothing itself")
+        fixture.backend.amidEachAccess(nil)
+        fixture.clock.drain()
+        #expect(pending.result?.word == "completed" && fixture.map.hasPrefix("PPPPSS"))
+        #expect(fixture.isQuiet && fixture.controller.blockers(of: fixture.controller.layout.bounds).isEmpty)
+        // Nobody waits any more, and the next copies are as the first ones.
+        try fixture.convert(0..<4, to: .shared)
+        try copy(fixture)
+        #expect(fixture.isQuiet)
+    }
+
+    private func copy(_ fixture: ControllerFixture) throws(AccessError) {
+        let bytes: [8 of UInt8] = [1, 2, 3, 4, 5, 6, 7, 8]
+        try fixture.controller.write(bytes.span, to: GuestPhysicalAddress(4096), for: holder)
+    }
 }

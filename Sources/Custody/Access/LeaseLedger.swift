@@ -26,22 +26,25 @@ public struct LeaseLedger: Sendable {
     /// The entries. A ``LeaseID`` is handed out once.
     public private(set) var entries: [LeaseID: Entry] = [:]
     private var nextID: UInt64 = 1
+    private var tree = LeaseTree()
 
-    /// How many leases each page has, so that a look-up depends on the fragmentation and not on the number of leases.
-    private var counts: PageRunMap<UInt32>
-
-    /// An empty ledger for the pages of `bounds`.
-    public init(bounds: PageRange) { counts = PageRunMap(bounds: bounds, state: 0) }
+    /// An empty ledger.
+    public init() {}
 
     /// Enters a lease.
     ///
-    /// - Complexity: O(log *n* + *k*) where the range meets *k* of *n* runs of equally leased pages.
+    /// - Complexity: O(log *n*) in the number of leases, expected.
     public mutating func enter(_ entry: Entry) -> LeaseID {
-        let id = LeaseID(rawValue: nextID)
-        nextID += 1
+        let id = nextNumber()
         entries[id] = entry
-        count(entry.range) { $0 + 1 }
+        tree.insert(entry.range, id.rawValue)
         return id
+    }
+
+    /// A number for a lease that is kept elsewhere.
+    public mutating func nextNumber() -> LeaseID {
+        defer { nextID += 1 }
+        return LeaseID(rawValue: nextID)
     }
 
     /// Takes a lease out, and returns it; `nil` where there is none of that number.
@@ -49,48 +52,43 @@ public struct LeaseLedger: Sendable {
     /// - Complexity: as ``enter(_:)``.
     public mutating func remove(_ id: LeaseID) -> Entry? {
         guard let entry = entries.removeValue(forKey: id) else { return nil }
-        count(entry.range) { $0 - 1 }
+        tree.remove(entry.range, id.rawValue)
         return entry
     }
 
     /// Whether any page of `range` is leased.
     ///
-    /// - Complexity: O(log *n*) where the range lies within one run.
+    /// - Complexity: O(log *n*) in the number of leases, expected.
     public func isLeased(_ range: PageRange) -> Bool { firstLeased(in: range) != nil }
 
     /// The first leased page of `range`, or `nil`.
-    public func firstLeased(in range: PageRange) -> PageNumber? {
-        for run in counts.runs(in: range) where run.state > 0 { return run.range.start }
-        return nil
-    }
+    ///
+    /// - Complexity: O(log *n*) in the number of leases, expected.
+    public func firstLeased(in range: PageRange) -> PageNumber? { tree.firstPage(in: range) }
 
     /// The leases that hold pages of `range`, cut to it, by first page and then by age.
     ///
-    /// - Complexity: O(1) after the look-up where there is none, else O(*m* log *m*) in the number of all leases.
+    /// - Complexity: O(log *n* + *k* log *k*) for *k* of *n* leases, expected.
     public func blockers(of range: PageRange) -> [Blocker] {
-        guard isLeased(range) else { return [] }
-        return entries.compactMap { id, entry in entry.range.intersection(range).map { (id, entry, $0) } }
-            .sorted { ($0.2.start, $0.0) < ($1.2.start, $1.0) }
-            .map { _, entry, held in
-                Blocker(holder: entry.holder, range: held, kind: entry.kind, since: entry.since)
-            }
+        found(range).sorted { ($0.range.start, $0.lease) < ($1.range.start, $1.lease) }.map { lease, held, entry in
+            Blocker(holder: entry.holder, range: held, kind: entry.kind, since: entry.since)
+        }
     }
 
     /// The leases that hold pages of `range`, each with those pages, by age.
     ///
     /// - Complexity: as ``blockers(of:)``.
     public func leases(meeting range: PageRange) -> [(lease: LeaseID, range: PageRange)] {
-        guard isLeased(range) else { return [] }
-        return entries.compactMap { id, entry in entry.range.intersection(range).map { (id, $0) } }
-            .sorted { $0.0 < $1.0 }
+        found(range).sorted { $0.lease < $1.lease }.map { ($0.lease, $0.range) }
     }
 
-    private mutating func count(_ range: PageRange, _ change: (UInt32) -> UInt32) {
-        // A lease of one run, the common case, is one update; the copy below shares storage and is read only.
-        if let run = counts.run(containing: range.start), run.range.contains(range) {
-            counts.set(range, to: change(run.state))
-            return
+    private func found(_ range: PageRange) -> [(lease: LeaseID, range: PageRange, entry: Entry)] {
+        var found: [(lease: LeaseID, range: PageRange, entry: Entry)] = []
+        tree.forEach(meeting: range) { number in
+            let lease = LeaseID(rawValue: number)
+            guard let entry = entries[lease], let held = entry.range.intersection(range) else { return }
+            found.append((lease, held, entry))
         }
-        for run in Array(counts.runs(in: range)) { counts.set(run.range, to: change(run.state)) }
+        return found
     }
 }

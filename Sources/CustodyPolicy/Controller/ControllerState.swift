@@ -6,6 +6,7 @@ struct ControllerState: Sendable {
     var ownership: PageRunMap<Ownership>
     var tally: OwnershipTally
     var ledger: LeaseLedger
+    var accesses = AccessTable()
     /// Whom to ask to let go, by lease.
     var drains: [LeaseID: @Sendable (DrainRequest) -> Void] = [:]
     var memory = PolicyMemory()
@@ -26,7 +27,7 @@ struct ControllerState: Sendable {
     init(ownership: PageRunMap<Ownership>, layout: GuestMemoryLayout) {
         self.ownership = ownership
         tally = OwnershipTally(ownership, of: layout)
-        ledger = LeaseLedger(bounds: layout.bounds)
+        ledger = LeaseLedger()
         timeBoxes = TimeBoxes(bounds: layout.bounds)
     }
 
@@ -63,8 +64,8 @@ struct ControllerState: Sendable {
     mutating func takeReady(_ isMeant: (Claim) -> Bool) -> [Handover] {
         var ready: [Handover] = []
         for index in claims.indices where claims[index].phase == .draining && isMeant(claims[index]) {
-            let isHeld = claims[index].changes.contains { ledger.isLeased($0.range) || isBeingDiscarded($0.range) }
-            guard !isHeld, let handover = claims[index].handover else { continue }
+            let mustWait = claims[index].changes.contains { isHeld($0.range) || isBeingDiscarded($0.range) }
+            guard !mustWait, let handover = claims[index].handover else { continue }
             begin(&claims[index])
             ready.append(handover)
         }
@@ -81,6 +82,16 @@ struct ControllerState: Sendable {
     func listeners(upTo last: ListenerID?) -> [ListenerPort] {
         guard let last, !listeners.isEmpty else { return [] }
         return listeners.filter { $0.id <= last }
+    }
+
+    /// Whether the host holds some of the pages. Where it only copies at the moment, the end of that is going to be told.
+    func isHeld(_ range: PageRange) -> Bool { ledger.isLeased(range) || accesses.isBusy(range) }
+
+    /// Who of the host holds pages, by first page.
+    func blockers(of range: PageRange) -> [Blocker] {
+        let leases = ledger.blockers(of: range)
+        let copies = accesses.blockers(of: range)
+        return copies.isEmpty ? leases : (leases + copies).sorted { $0.range.start < $1.range.start }
     }
 
     func isBeingDiscarded(_ range: PageRange) -> Bool { discards.values.contains { $0.overlaps(range) } }

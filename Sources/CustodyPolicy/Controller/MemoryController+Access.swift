@@ -29,41 +29,86 @@ extension MemoryController {
     /// Copies bytes of the guest into `bytes`, filling it; the pages cannot change hands meanwhile.
     ///
     /// - Throws: ``AccessError``.
+    /// - Complexity: O(log *n*) in the number of runs; leases cost nothing. The controller's lock is taken once, and
+    ///   nothing is allocated.
     public func read(
         _ bytes: inout MutableSpan<UInt8>,
         from address: GuestPhysicalAddress,
         for holder: Holder
     ) throws(AccessError) {
         guard bytes.count > 0 else { return }
-        let lease = try access(address, bytes.count, holder)
-        do { try lease.read(&bytes, from: address) } catch { throw .backend(error) }
+        let access = try beginAccess(address, bytes.count, holder)
+        var failure: BackendError?
+        do { try backend.read(&bytes, from: address) } catch { failure = error }
+        endAccess(access, holder)
+        if let failure { throw .backend(failure) }
     }
 
     /// Copies `bytes` into the guest; the pages cannot change hands meanwhile.
     ///
     /// - Throws: ``AccessError``.
+    /// - Complexity: as ``read(_:from:for:)``.
     public func write(
         _ bytes: Span<UInt8>,
         to address: GuestPhysicalAddress,
         for holder: Holder
     ) throws(AccessError) {
         guard bytes.count > 0 else { return }
-        let lease = try access(address, bytes.count, holder)
-        do { try lease.write(bytes, to: address) } catch { throw .backend(error) }
+        let access = try beginAccess(address, bytes.count, holder)
+        var failure: BackendError?
+        do { try backend.write(bytes, to: address) } catch { failure = error }
+        endAccess(access, holder)
+        if let failure { throw .backend(failure) }
     }
 
-    func access(
+    /// A copy under way: its number, its pages, and its place on the board, or none where it has a lease in the ledger.
+    struct Access {
+        let id: LeaseID
+        let range: PageRange
+        let place: Int?
+    }
+
+    private func beginAccess(
         _ address: GuestPhysicalAddress,
         _ byteCount: Int,
         _ holder: Holder
-    ) throws(AccessError) -> HostLease {
+    ) throws(AccessError) -> Access {
         let range: PageRange
         do {
             range = try PageRange(touching: address, byteCount: UInt64(byteCount))
         } catch {
             throw .invalid(error)
         }
-        return try lease(range, .access, for: holder)
+        do throws(AccessError) {
+            if let hole = layout.firstHole(in: range) { throw .hole(hole) }
+            let now = executor.now
+            let access = try state.withLock { state throws(AccessError) -> Access in
+                try state.checkHostHas(range)
+                if let place = state.accesses.enter(range, holder, now) {
+                    return Access(id: state.ledger.nextNumber(), range: range, place: place)
+                }
+                let entry = LeaseLedger.Entry(range: range, kind: .access, holder: holder, since: now)
+                return Access(id: state.ledger.enter(entry), range: range, place: nil)
+            }
+            emit(.leased(access.id, .access, range, holder))
+            return access
+        } catch {
+            emit(.leaseRefused(.access, range, holder, error))
+            throw error
+        }
+    }
+
+    private func endAccess(_ access: Access, _ holder: Holder) {
+        guard let place = access.place else { return release(access.id) }
+        let isWaitedFor = accesses.giveBack(place)
+        emit(.released(access.id, .access, access.range, holder))
+        guard isWaitedFor else { return }
+        let ready = state.withLock { state in
+            let ready = state.takeReady { $0.overlaps(access.range) }
+            if !state.claims.contains(where: { $0.phase == .draining }) { accesses.forgetWaiting() }
+            return ready
+        }
+        for handover in ready { executor.submit { [weak self] in self?.run(handover) } }
     }
 
     func enter(
@@ -75,15 +120,22 @@ extension MemoryController {
         if let hole = layout.firstHole(in: range) { throw .hole(hole) }
         let now = executor.now
         return try state.withLock { state throws(AccessError) -> LeaseID in
-            if let lost = state.lost { throw .backend(lost) }
-            for run in state.ownership.runs(in: range) where !run.state.allows(.host) {
-                let page = run.range.start
-                guard run.state == .inTransit else { throw .notOwned(page, run.state) }
-                throw .inTransit(page, state.claims.first { $0.covers(page) }?.handover?.ticket.id)
-            }
+            try state.checkHostHas(range)
             let id = state.ledger.enter(LeaseLedger.Entry(range: range, kind: kind, holder: holder, since: now))
             if let drain { state.drains[id] = drain }
             return id
+        }
+    }
+}
+
+extension ControllerState {
+    /// - Throws: ``AccessError`` for the first page that the host may not have.
+    fileprivate func checkHostHas(_ range: PageRange) throws(AccessError) {
+        if let lost { throw .backend(lost) }
+        for run in ownership.runs(in: range) where !run.state.allows(.host) {
+            let page = run.range.start
+            guard run.state == .inTransit else { throw .notOwned(page, run.state) }
+            throw .inTransit(page, claims.first { $0.covers(page) }?.handover?.ticket.id)
         }
     }
 }

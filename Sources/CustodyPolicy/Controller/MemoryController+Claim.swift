@@ -169,7 +169,7 @@ extension MemoryController {
                 case .askTicket: return ask(state, request, range)
                 case .give, .handOver(from: .guest, _): break
                 case .handOver(from: .host, _):
-                    if state.ledger.isLeased(run.range) { blockers += state.ledger.blockers(of: run.range) }
+                    if state.isHeld(run.range) { blockers += state.blockers(of: run.range) }
                 }
                 if capabilities.hostUnit == .region, !isWholeRegion(change) {
                     let text = "memory comes from the host and goes to it a region at a time, and in one ownership"

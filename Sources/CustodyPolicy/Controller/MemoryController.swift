@@ -20,6 +20,7 @@ public final class MemoryController: Sendable {
     let executor: any CompletionExecutor
     let pool: SharedPool?
     let state: Locked<ControllerState>
+    let accesses: AccessBoard
 
     /// A controller of the back end's guest. A back end has one controller for life.
     ///
@@ -40,6 +41,7 @@ public final class MemoryController: Sendable {
         executor = backend.executor
         self.pool = pool
         let state = ControllerState(ownership: backend.initialOwnership, layout: layout)
+        accesses = state.accesses.board
         pool?.charge(state.tally.exposed)
         self.state = Locked(state)
         backend.report(to: self)
@@ -73,7 +75,7 @@ public final class MemoryController: Sendable {
     }
 
     /// Who of the host holds pages of `range`.
-    public func blockers(of range: PageRange) -> [Blocker] { state.withLock { $0.ledger.blockers(of: range) } }
+    public func blockers(of range: PageRange) -> [Blocker] { state.withLock { $0.blockers(of: range) } }
 
     /// The number of base pages of RAM by ownership.
     public var tally: OwnershipTally { state.withLock { $0.tally } }

@@ -24,7 +24,7 @@ struct PolicyScene {
             layout: layout,
             capabilities: SimulationBackend(guest: GuestConfiguration(layout: layout)).capabilities,
             tally: OwnershipTally(map, of: layout),
-            ledger: LeaseLedger(bounds: layout.bounds),
+            ledger: LeaseLedger(),
             now: Timestamp(rawValue: UInt64.random(in: 0...5_000_000_000, using: &random)),
             pendingHandovers: Int.random(in: 0...3, using: &random),
             isContinuation: isContinuation

@@ -8,7 +8,7 @@ import Testing
     @Test func agreesWithAListOfIntervals() throws {
         var (random, note) = Seed.generator("LeaseLedger")
         let count = 300 as UInt64
-        var ledger = LeaseLedger(bounds: try PageRange(pages: 100..<(100 + count)))
+        var ledger = LeaseLedger()
         var list: [(id: LeaseID, entry: LeaseLedger.Entry)] = []
         for step in 0..<3000 {
             let wantsMore = step % 600 < 300
@@ -34,6 +34,11 @@ import Testing
             let expected = blockers(meeting, query)
             try #require(ledger.blockers(of: query) == expected, inform)
             try #require(ledger.entries.count == list.count, inform)
+            let held = ledger.leases(meeting: query)
+            try #require(held.map(\.lease) == meeting.map(\.id).sorted(), inform)
+            try #require(
+                held.map(\.range) == meeting.sorted { $0.id < $1.id }.compactMap { $0.entry.range.intersection(query) }
+            )
         }
         for lease in list { #expect(ledger.remove(lease.id) != nil) }
         #expect(try !ledger.isLeased(PageRange(pages: 100..<(100 + count))))
@@ -60,7 +65,7 @@ import Testing
     }
 
     @Test func numbersAreNotReused() throws {
-        var ledger = LeaseLedger(bounds: try PageRange(pages: 0..<4))
+        var ledger = LeaseLedger()
         let entry = LeaseLedger.Entry(
             range: try PageRange(pages: 0..<4),
             kind: .pin,

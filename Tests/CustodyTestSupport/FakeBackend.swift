@@ -1,6 +1,7 @@
 package import Custody
 
-/// A back end that does nothing but keep book: every call is recorded, and any of them can be told what to answer.
+/// A back end that keeps book: every call is recorded, and any of them can be told what to answer. It has no memory of its
+/// own; another back end behind it can carry out what goes well.
 ///
 /// It holds on to what the contract of ``MemoryBackend`` says about its caller, and notes each time it is broken.
 package final class FakeBackend: MemoryBackend {
@@ -47,7 +48,15 @@ package final class FakeBackend: MemoryBackend {
         package init() {}
     }
 
+    /// What the back end behind has made and can still take back.
+    private final class Made: Sendable {
+        private let change: Locked<CommittedChange?>
+        init(_ change: consuming CommittedChange) { self.change = Locked(change) }
+        func take() -> CommittedChange? { change.withLock { $0.take() } }
+    }
+
     private struct State {
+        var made: [Reservation: Made] = [:]
         var initial: PageRunMap<Ownership>
         var plan = Plan()
         var calls: [Call] = []
@@ -65,14 +74,16 @@ package final class FakeBackend: MemoryBackend {
         var bytes: [UInt64: UInt8] = [:]
         var hook: (@Sendable (Call) -> Void)?
         var isAway = false
+        var accessHook: (@Sendable () -> Void)?
         weak var observer: (any BackendObserver)?
     }
 
     package let capabilities: Capabilities
     package let layout: GuestMemoryLayout
     package let executor: any CompletionExecutor
-    package var guestAgent: (any GuestAgent)? { nil }
+    package var guestAgent: (any GuestAgent)? { behind?.guestAgent }
 
+    private let behind: (any MemoryBackend)?
     private let state: Locked<State>
 
     package init(
@@ -84,6 +95,7 @@ package final class FakeBackend: MemoryBackend {
     ) {
         self.layout = layout
         self.executor = executor
+        behind = nil
         let initial = PageRunMap(bounds: layout.bounds, state: ownership)
         capabilities = Capabilities(
             granularity: layout.granularity,
@@ -98,12 +110,24 @@ package final class FakeBackend: MemoryBackend {
         state = Locked(State(initial: initial, ownership: initial))
     }
 
+    /// A back end in front of another one, in whose ownership the pages begin.
+    package init(inFrontOf behind: any MemoryBackend) {
+        layout = behind.layout
+        executor = behind.executor
+        capabilities = behind.capabilities
+        self.behind = behind
+        state = Locked(State(initial: behind.initialOwnership, ownership: behind.initialOwnership))
+    }
+
     // MARK: What a test says and sees
 
     package func plan(_ change: @Sendable (inout Plan) -> Void) { state.withLock { change(&$0.plan) } }
 
     /// Runs at each call, with no lock held, before anything happens.
     package func atEachCall(_ hook: (@Sendable (Call) -> Void)?) { state.withLock { $0.hook = hook } }
+
+    /// Runs in the middle of each copy in or out, with no lock held.
+    package func amidEachAccess(_ hook: (@Sendable () -> Void)?) { state.withLock { $0.accessHook = hook } }
 
     /// The guest's pages are not all alike when the controller comes.
     package func startFrom(_ change: @Sendable (inout PageRunMap<Ownership>) -> Void) {
@@ -121,6 +145,31 @@ package final class FakeBackend: MemoryBackend {
 
     package var ownership: PageRunMap<Ownership> { state.withLock { $0.ownership } }
 
+    /// How many calls of each kind there have been.
+    package var counts: (prepares: Int, commits: Int, undos: Int, discards: Int) {
+        state.withLock { ($0.prepares, $0.commits, $0.undos, $0.discards) }
+    }
+
+    /// A controller is started anew: the guest's pages begin as they are.
+    package func restart() {
+        state.withLock { state in
+            state.initial = state.ownership
+            state.isAway = false
+        }
+    }
+
+    /// Has the back end behind make a change, where there is one.
+    private func make(_ change: OwnershipChange, _ reservation: Reservation) throws(BackendError) {
+        if let behind {
+            guard case .completed(let made) = try behind.commit(try behind.prepare(change)) else {
+                throw BackendError(.system, "the back end behind does not make it at once")
+            }
+            let kept = Made(made)
+            state.withLock { $0.made[reservation] = kept }
+        }
+        state.withLock { $0.ownership.set(change.range, to: change.to) }
+    }
+
     /// Reservations and committed changes that nobody has ended.
     package var openChanges: [OwnershipChange] {
         state.withLock { $0.open.values.sorted { $0.range.start < $1.range.start } }
@@ -136,11 +185,10 @@ package final class FakeBackend: MemoryBackend {
     /// Completes a pending hand-over, as if its last reference had been dropped.
     package func complete(_ handover: BackendHandover) {
         let (taken, observer) = state.withLock { state in
-            let taken = state.waiting.removeValue(forKey: handover)
-            if let taken { state.ownership.set(taken.change.range, to: taken.change.to) }
-            return (taken, state.observer)
+            (state.waiting.removeValue(forKey: handover), state.observer)
         }
         guard let taken else { return }
+        do { try make(taken.change, taken.reservation) } catch { return note("\(error)") }
         let committed = CommittedChange(taken.change, reservation: taken.reservation, of: self)
         if let observer { observer.handoverCompleted(handover, committed) }
     }
@@ -160,8 +208,20 @@ package final class FakeBackend: MemoryBackend {
 
     /// Pages change hands and nobody is told.
     package func changeBehindTheBack(_ range: PageRange, to ownership: Ownership) {
+        let before = self.ownership
+        if let behind {
+            for run in before.runs(in: range) where run.state != ownership {
+                let change = OwnershipChange(range: run.range, from: run.state, to: ownership, initiator: .guest)
+                do {
+                    guard case .completed(let made) = try behind.commit(try behind.prepare(change)) else { continue }
+                    _ = behind.finish(made)
+                } catch { note("\(error)") }
+            }
+        }
         state.withLock { $0.ownership.set(range, to: ownership) }
     }
+
+    private func note(_ violation: String) { state.withLock { $0.violations.append(violation) } }
 
     /// Is in touch again, and does not carry the given hand-overs out any more.
     package func reconnect(withoutCarryingOut gone: [BackendHandover] = []) {
@@ -220,7 +280,7 @@ package final class FakeBackend: MemoryBackend {
         case .block(let blockers): return .blocked(by: blockers)
         case .complete:
             let reservation = try prepared.take(for: self)
-            state.withLock { $0.ownership.set(change.range, to: change.to) }
+            try make(change, reservation)
             return .completed(CommittedChange(change, reservation: reservation, of: self))
         case .pend, .pendAndComplete, .pendAndFail:
             let reservation = try prepared.take(for: self)
@@ -239,7 +299,12 @@ package final class FakeBackend: MemoryBackend {
     package func finish(_ committed: consuming CommittedChange) -> ContentsEffect {
         let change = committed.change
         note(.finish(change))
-        if let reservation = committed.take(for: self) { close(reservation, "finish") }
+        if let reservation = committed.take(for: self) {
+            close(reservation, "finish")
+            if let made = state.withLock({ $0.made.removeValue(forKey: reservation) })?.take() {
+                return behind?.finish(made) ?? .unspecified
+            }
+        }
         return capabilities.contentsEffect(of: change.to)
     }
 
@@ -250,11 +315,13 @@ package final class FakeBackend: MemoryBackend {
             throw BackendError(.invalidArgument, "another back end made the change")
         }
         close(reservation, "undo")
+        let made = state.withLock { $0.made.removeValue(forKey: reservation) }
         try state.withLock { state throws(BackendError) in
             state.undos += 1
             if let error = state.plan.undo[state.undos] { throw error }
             state.ownership.set(change.range, to: change.from)
         }
+        if let made = made?.take() { try behind?.undo(made) }
     }
 
     package func releaseReservation(_ reservation: Reservation, of change: OwnershipChange) {
@@ -292,17 +359,22 @@ package final class FakeBackend: MemoryBackend {
                 if !isWaiting { state.violations.append("discard of \(range) while \(other) is under way") }
             }
         }
+        try behind?.discardContents(of: range)
     }
 
     package func shutDown() {}
 
     package func read(_ bytes: inout MutableSpan<UInt8>, from address: GuestPhysicalAddress) throws(BackendError) {
+        state.withLock { $0.accessHook }?()
+        if let behind { return try behind.read(&bytes, from: address) }
         for index in bytes.indices {
             bytes[index] = state.withLock { $0.bytes[address.rawValue + UInt64(index)] ?? 0 }
         }
     }
 
     package func write(_ bytes: Span<UInt8>, to address: GuestPhysicalAddress) throws(BackendError) {
+        state.withLock { $0.accessHook }?()
+        if let behind { return try behind.write(bytes, to: address) }
         for index in bytes.indices {
             let byte = bytes[index]
             state.withLock { $0.bytes[address.rawValue + UInt64(index)] = byte }

@@ -9,9 +9,12 @@ package import SimulationBackend
 /// Where the chance of a property test comes from: `CUSTODY_SEED` where it is set, else a number that stays the same.
 package enum Seed {
     /// The seed that `CUSTODY_SEED` names, or `fallback`.
-    package static func value(_ fallback: UInt64 = 20_250_117) -> UInt64 {
-        guard let text = unsafe getenv("CUSTODY_SEED") else { return fallback }
-        return UInt64(unsafe String(cString: text)) ?? fallback
+    package static func value(_ fallback: UInt64 = 20_250_117) -> UInt64 { number("CUSTODY_SEED") ?? fallback }
+
+    /// The number that a variable of the environment has, or `nil`.
+    package static func number(_ variable: String) -> UInt64? {
+        guard let text = unsafe getenv(variable) else { return nil }
+        return UInt64(unsafe String(cString: text))
     }
 
     /// A generator for one test, and the line that a failure prints.

@@ -16,6 +16,9 @@ struct Claim: Sendable {
 
     let work: Work
     var phase: Phase
+    /// How many of its changes the back end has made and can still take back, while it completes the next one by itself;
+    /// for the ones after that it holds reservations.
+    var made = 0
     /// There once the change is a pending hand-over.
     var handover: Handover?
     /// The last listener that is told of this change as it goes; `nil` before it has begun. Listeners that join later
@@ -25,5 +28,13 @@ struct Claim: Sendable {
     var changes: Changes { work.changes }
 
     func covers(_ page: PageNumber) -> Bool { changes.contains { $0.range.contains(page) } }
+    /// Whether the contents of some of the pages must stay because a change of them may be taken back.
+    func keepsContents(of range: PageRange) -> Bool {
+        switch phase {
+        case .draining: false
+        case .awaiting: (0..<changes.count).contains { $0 != made && changes[$0].range.overlaps(range) }
+        case .running, .ending: overlaps(range)
+        }
+    }
     func overlaps(_ range: PageRange) -> Bool { changes.contains { $0.range.overlaps(range) } }
 }

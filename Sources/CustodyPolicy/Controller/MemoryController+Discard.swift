@@ -20,9 +20,7 @@ extension MemoryController {
         }
         let id = try state.withLock { state throws(ConversionError) -> UInt64 in
             if let lost = state.lost { throw ConversionError(.backend, "the back end is lost", cause: lost) }
-            let isBusy = state.claims.contains { claim in
-                (claim.phase == .running || claim.phase == .ending) && claim.overlaps(range)
-            }
+            let isBusy = state.claims.contains { $0.keepsContents(of: range) }
             guard !isBusy, !state.isBeingDiscarded(range) else {
                 throw ConversionError(.busy, "another change of these pages is under way", range: range)
             }

@@ -22,8 +22,9 @@ extension MemoryController {
             }
             throw tooManyPending(work.range)
         }
+        let made = transaction.made
         handover.keep(transaction)
-        expect(reference, of: handover)
+        expect(reference, of: handover, made)
         watch(handover)
         return pending(handover, blockers, work.range)
     }
@@ -75,12 +76,13 @@ extension MemoryController {
         return party == .host || state.pending[party] < limits.pendingHandovers
     }
 
-    /// Lets the back end complete a hand-over, which it may have done already.
-    func expect(_ reference: BackendHandover, of handover: Handover) {
+    /// Lets the back end complete a hand-over, of which so many changes have been made, and which it may have done already.
+    func expect(_ reference: BackendHandover, of handover: Handover, _ made: Int? = nil) {
         let early: EarlyEnd? = state.withLock { state in
             guard let index = state.index(of: handover) else { return nil }
             let early = state.early.removeValue(forKey: reference) ?? state.lost.map { EarlyEnd(failed: $0) }
             state.claims[index].phase = early == nil ? .awaiting(reference) : .running
+            state.claims[index].made = made ?? state.claims[index].made
             return early
         }
         guard let early else { return }
@@ -129,8 +131,9 @@ extension MemoryController {
         case .done(let contents):
             settle(handover, .completed(contents), .changed)
         case .pending(let reference, _):
+            let made = transaction.made
             handover.keep(consume transaction)
-            expect(reference, of: handover)
+            expect(reference, of: handover, made)
         case .blocked(let blockers):
             // References that only the back end sees, and that it will not report the end of: ask again later.
             postpone(handover, blockers, "the pages are still referenced")

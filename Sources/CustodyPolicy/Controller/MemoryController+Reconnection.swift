@@ -13,13 +13,17 @@ extension MemoryController {
         var failed: [TicketID] = []
         for stray in strays {
             let changes = stray.changes
+            var lost = Changes()
             changes.forEach { change in
                 Ending.found(ownership).forEachRun(of: change) { range, found in
                     guard found != change.from else { return }
                     differences.append(OwnershipDifference(range: range, before: change.from, after: found))
+                    guard change.from.allows(.host), !found.allows(.host) else { return }
+                    lost.append(OwnershipChange(range: range, from: change.from, to: found, initiator: .host))
                 }
             }
-            drain(state.withLock { drains(of: changes, in: $0, for: nil) })
+            let taken = lost
+            drain(state.withLock { drains(of: taken, in: $0, for: nil) })
             tellListeners(stray.work, .found(ownership))
             guard let handover = stray.handover else {
                 conclude(stray.work, .found(ownership))

@@ -22,6 +22,8 @@ struct Transaction: ~Copyable, Sendable {
     /// The next one on top.
     private var prepared = UniqueStack<PreparedChange>()
     private var committed = UniqueStack<CommittedChange>()
+    /// How many changes have been made and can still be taken back.
+    private(set) var made = 0
     /// What listeners have prepared for, in their order: before the back end where the host loses pages, else after it.
     private var told: [(port: ListenerPort, changes: [HostAccessChange])] = []
 
@@ -66,7 +68,7 @@ struct Transaction: ~Copyable, Sendable {
         }
         switch consume outcome {
         case .completed(let done):
-            committed.push(done)
+            accept(done)
             return .committed(change)
         case .blocked(let blockers):
             do { try undo() } catch { throw .backend(error) }
@@ -77,7 +79,10 @@ struct Transaction: ~Copyable, Sendable {
     }
 
     /// Takes up a change that the back end has completed by itself.
-    mutating func accept(_ completed: consuming CommittedChange) { committed.push(completed) }
+    mutating func accept(_ completed: consuming CommittedChange) {
+        committed.push(completed)
+        made += 1
+    }
 
     /// Drops what is stale, and reports each change with what became of its bytes.
     mutating func finish(_ report: (OwnershipChange, ContentsEffect) -> Void) -> ContentsEffect? {
@@ -101,6 +106,7 @@ struct Transaction: ~Copyable, Sendable {
     mutating func undo() throws(BackendError) {
         if isGiving { takeBackWord() }
         var failure: BackendError?
+        made = 0
         while let next = committed.pop() {
             do { try backend.undo(next) } catch { failure = failure ?? error }
         }

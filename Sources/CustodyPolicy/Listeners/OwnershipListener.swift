@@ -7,8 +7,9 @@
 /// several threads at once for pages that do not overlap. It must not wait for a conversion.
 ///
 /// It reaches all that the host may touch, or it is no listener: one that joins while pages change hands is offered them
-/// when they have, and where it refuses them it is dismissed. It is told to give up all that it has, which it cannot
-/// refuse, and the event `dismissed` says why.
+/// when they have, and where it refuses them it is dismissed. It is told to give up all that it has, and the event
+/// `dismissed` says why. There, and where pages have left the host without anybody being asked, a refusal changes
+/// nothing: `commit` follows.
 public protocol OwnershipListener: AnyObject, Sendable {
     /// The name by which events and errors call it.
     var name: String { get }

@@ -25,6 +25,8 @@ final class RecordingListener: OwnershipListener {
         var prepares = 0
         var vetoes: Set<Int> = []
         var open: [HostAccessChange] = []
+        /// What it refused to lose: where nobody asks for its leave, it is told all the same.
+        var refused: [HostAccessChange] = []
         var violations: [String] = []
         var hook: (@Sendable (Call) -> Void)?
     }
@@ -57,7 +59,9 @@ final class RecordingListener: OwnershipListener {
             if !state.live.isUniform(change.range, !change.isGranted) {
                 state.violations.append("prepare \(change), which is so already in part")
             }
-            if !isVetoed {
+            if isVetoed {
+                if !change.isGranted { state.refused.append(change) }
+            } else {
                 state.live.set(change.range, to: change.isGranted)
                 state.open.append(change)
             }
@@ -80,6 +84,9 @@ final class RecordingListener: OwnershipListener {
             state.calls.append(call)
             if let index = state.open.lastIndex(of: change) {
                 state.open.remove(at: index)
+            } else if case .commit = call, let index = state.refused.lastIndex(of: change) {
+                state.refused.remove(at: index)
+                state.live.set(change.range, to: false)
             } else {
                 state.violations.append("\(call), which was not prepared for")
             }

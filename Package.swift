@@ -50,7 +50,7 @@ let package = Package(
         .target(name: "Custody", swiftSettings: strict),
 
         // The policy layer and what stands on it: no back end is named.
-        .target(name: "CustodyPolicy", dependencies: ["Custody", uniqueArray], swiftSettings: strict),
+        .target(name: "CustodyPolicy", dependencies: ["Custody"], swiftSettings: strict),
         .target(
             name: "CustodyConfiguration",
             dependencies: ["Custody", "CustodyPolicy", system, .product(name: "Yams", package: "Yams")],
@@ -143,8 +143,15 @@ let package = Package(
         // What the tests of several modules share.
         .target(
             name: "CustodyTestSupport",
-            dependencies: ["Custody"],
+            dependencies: ["Custody", "CustodyPolicy", "SimulationBackend"],
             path: "Tests/CustodyTestSupport",
+            swiftSettings: strict
+        ),
+        // Many threads on one controller, for release builds and for the thread sanitizer.
+        .executableTarget(
+            name: "CustodyStress",
+            dependencies: ["CustodyTestSupport"],
+            path: "Tests/CustodyStress",
             swiftSettings: strict
         ),
     ]
@@ -153,7 +160,7 @@ let package = Package(
 /// The test targets, with what they look into.
 let tests: KeyValuePairs<String, [Target.Dependency]> = [
     "CustodyTests": ["Custody", "CustodyTestSupport", "SimulationBackend"],
-    "CustodyPolicyTests": ["Custody", "CustodyPolicy", "CustodyTestSupport", "SimulationBackend", uniqueArray],
+    "CustodyPolicyTests": ["Custody", "CustodyPolicy", "CustodyTestSupport", "SimulationBackend"],
     "CustodyConfigurationTests": [
         "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyTestSupport", "SimulationBackend", system,
     ],

@@ -1,7 +1,7 @@
 #if Libvirt
 import CLibvirt
+import Custody
 import Glibc
-import Synchronization
 
 /// A connection to libvirt, or one reference to it: it is given back when the value is gone.
 ///
@@ -56,7 +56,7 @@ import Synchronization
 
     /// The drivers in this process that have been opened, until it ends. Each opening of one enters it in libvirt's table of
     /// drivers once more, which has room for twenty.
-    private static let embedded = Mutex<[String: Kept]>([:])
+    private static let embedded = Locked<[String: Kept]>([:])
 
     /// One more reference to the same connection.
     package func share() -> Connection {

@@ -1,6 +1,5 @@
 #if Libvirt
 public import Custody
-import Synchronization
 
 /// Pressure on a guest to do with less memory: the virtio-balloon device of a domain.
 ///
@@ -17,7 +16,7 @@ public final class Balloon: Sendable {
 
     private let domain: Domain
     private let connection: Connection
-    private let asked = Mutex<UInt64?>(nil)
+    private let asked = Locked<UInt64?>(nil)
 
     /// The balloon of a domain; `nil` where it has none.
     package static func find(

@@ -1,6 +1,5 @@
 #if Libvirt
 public import Custody
-import Synchronization
 
 /// Stops the virtual processors of a domain, so that the host reads and writes guest memory as of one moment.
 ///
@@ -18,7 +17,7 @@ public final class StopTheWorld: Sendable {
     }
 
     private let domain: Domain
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     /// Of a domain.
     package init(_ domain: borrowing Domain) { self.domain = domain.share() }

@@ -1,10 +1,9 @@
 public import Custody
 public import CustodyPolicy
-import Synchronization
 
 /// The pools of a process: each guest's configuration names the one that it is in.
 public final class SharedPools: Sendable {
-    private let pools = Mutex<[String: (configuration: PoolConfiguration, pool: SharedPool)]>([:])
+    private let pools = Locked<[String: (configuration: PoolConfiguration, pool: SharedPool)]>([:])
 
     /// No pool yet.
     public init() {}

@@ -1,29 +1,29 @@
-import BasicContainers
+import Custody
 
 /// A last-in, first-out list of values that cannot be copied. The first one lies inline: one value allocates nothing.
 struct UniqueStack<Element: ~Copyable & Sendable>: ~Copyable, Sendable {
-    private var bottom: Element?
-    private var rest: UniqueArray<Element>?
-
-    init() {
-        bottom = nil
-        rest = nil
+    /// A value in a place of its own, so that a list can be made of it.
+    private final class Kept: Sendable {
+        private let element: Locked<Element?>
+        init(_ element: consuming Element) { self.element = Locked(element) }
+        func take() -> Element? { element.withLock { $0.take() } }
     }
+
+    private var bottom: Element?
+    private var rest: [Kept] = []
+
+    init() { bottom = nil }
 
     mutating func push(_ element: consuming Element) {
         if bottom == nil {
             bottom = consume element
-        } else if rest == nil {
-            var rest = UniqueArray<Element>(minimumCapacity: 4)
-            rest.append(element)
-            self.rest = consume rest
         } else {
-            rest?.append(element)
+            rest.append(Kept(element))
         }
     }
 
     mutating func pop() -> Element? {
-        if let top = rest?.popLast() { return top }
+        if let top = rest.popLast() { return top.take() }
         return bottom.take()
     }
 }

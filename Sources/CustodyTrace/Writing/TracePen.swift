@@ -24,11 +24,14 @@ struct TracePen: ~Copyable, Sendable {
     private var batch: [UInt8] = []
     /// The number of events that the batch is about.
     private var events: UInt64 = 0
+    /// Those of them that have not been counted as dropped before.
+    private var fresh: UInt64 = 0
     private var lines: UInt64 = 0
     /// The number of the first line of the batch.
     private var first: UInt64 = 1
     /// Events that could not be written since something last could.
     private var missing: UInt64 = 0
+    private var lastTime = Timestamp.zero
     private var threads: [UInt: Int] = [:]
     private var news = News()
 
@@ -56,17 +59,27 @@ struct TracePen: ~Copyable, Sendable {
     }
 
     mutating func write(_ event: TraceEvent, _ time: Timestamp, _ thread: UInt?) {
-        if missing > 0, batch.isEmpty {
-            let note = TraceEvent.dropped(count: missing)
-            missing = 0
-            add(note, time, 0)
-        }
+        lastTime = max(lastTime, time)
+        noteMissing()
         add(event, time, thread.map { number(of: $0) } ?? 0)
         if batch.count >= TracePen.batchSize { flush() }
     }
 
+    /// Says in the trace that events are missing, before what comes next.
+    private mutating func noteMissing() {
+        guard missing > 0, batch.isEmpty else { return }
+        let note = TraceEvent.dropped(count: missing)
+        missing = 0
+        add(note, lastTime, 0)
+    }
+
     private mutating func add(_ event: TraceEvent, _ time: Timestamp, _ thread: Int) {
-        if case .dropped(let count) = event { events += count } else { events += 1 }
+        if case .dropped(let count) = event {
+            events += count
+        } else {
+            events += 1
+            fresh += 1
+        }
         do {
             batch += try TracePen.line(
                 TraceRecord(number: first + lines, time: time, thread: thread, event),
@@ -93,7 +106,7 @@ struct TracePen: ~Copyable, Sendable {
             if options.durability == .everyBatch { try file.synchronize() }
             first += lines
             news.lines += lines
-            (batch, lines, events) = ([], 0, 0)
+            (batch, lines, events, fresh) = ([], 0, 0, 0)
             try cut()
         } catch {
             fail(error)
@@ -103,9 +116,9 @@ struct TracePen: ~Copyable, Sendable {
     /// Forgets the batch, and remembers that it is missing.
     private mutating func fail(_ error: TraceError) {
         missing += events
-        news.dropped += events
+        news.dropped += fresh
         news.error = news.error ?? error
-        (batch, lines, events) = ([], 0, 0)
+        (batch, lines, events, fresh) = ([], 0, 0, 0)
     }
 
     /// Goes on in a new file where this one is large enough.
@@ -122,6 +135,8 @@ struct TracePen: ~Copyable, Sendable {
 
     /// Writes what there is, and gives the file up.
     consuming func close() -> News {
+        flush()
+        noteMissing()
         flush()
         if options.durability != .kernel {
             do { try file.synchronize() } catch { news.error = news.error ?? error }

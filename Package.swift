@@ -193,7 +193,10 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
     "GuestChannelTests": [
         "CGuestChannel", "Custody", "CustodyPolicy", "CustodyTestSupport", "GuestChannel", "SimulationBackend",
     ],
-    "EquivalenceTests": ["Custody", "CustodyPolicy", "CustodyScenario", "KVMBackend", "SimulationBackend"],
+    "EquivalenceTests": [
+        "Custody", "CustodyPolicy", "CustodyScenario", "KVMBackend", "SimulationBackend",
+        .target(name: "LibvirtBackend", condition: libvirt),
+    ],
 ]
 
 package.targets += tests.map { .testTarget(name: $0, dependencies: $1, swiftSettings: strict) }

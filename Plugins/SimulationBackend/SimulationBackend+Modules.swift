@@ -54,7 +54,7 @@ extension SimulationBackend {
                     settled.append(.advanced(handover, obstacles(to: change, state)))
                 case .refuse:
                     state.waiting.removeValue(forKey: handover)
-                    let error = BackendError(.refusedByGuest, "the guest keeps the memory", range: change.range)
+                    let error = BackendError(.refusedByGuest, "the guest keeps the module", range: change.range)
                     settled.append(.failed(handover, error))
                     continue
                 }

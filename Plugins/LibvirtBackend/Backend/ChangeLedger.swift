@@ -40,8 +40,6 @@ struct ChangeLedger: Sendable {
     var plans: [Reservation: Plan] = [:]
     /// What waits.
     var waiting: [BackendHandover: Waiting] = [:]
-    /// Hand-overs that a thread is at, and which nobody else may end meanwhile.
-    var busy: Set<BackendHandover> = []
     /// Why no call succeeds any more.
     var lost: BackendError?
     /// Whether the back end has been shut down.

@@ -56,14 +56,36 @@ struct DomainOpening: Sendable {
                 )
             }
         } catch {
-            if isNew { LibvirtBackend.end(self.domain, 0) }
+            if isNew { DomainOpening.end(self.domain) }
             throw error
         }
     }
 
-    /// Ends what was made for nothing.
-    func abandon() {
-        if isNew { LibvirtBackend.end(domain, 0) }
+    /// Ends what was made for nothing, and takes its files away.
+    func abandon(_ layout: GuestMemoryLayout) {
+        guard isNew else { return }
+        let folders = try? findFolders()
+        DomainOpening.end(domain)
+        guard let folders else { return }
+        for number in layout.regions.indices {
+            let path = folders.path(of: number)
+            let names = [path, path + ".record", folders.libvirt + "/" + MemoryModule.alias(number)]
+            for name in names { try? gate.remove(name) }
+        }
+        folders.removeOurs()
+    }
+
+    /// Ends a domain.
+    static func end(_ domain: ManagedDomain) {
+        // One that is gone already is as good as one that ended now.
+        try? domain.use { domain throws(VirError) in try domain.destroy() }
+    }
+
+    /// The processes that have a domain's UUID on their command line.
+    private static func processes(of domain: ManagedDomain) -> [Int32] {
+        ProcessMaps.processes.filter { process in
+            ProcessMaps.text("/proc/\(process)/cmdline").split(separator: "\0").contains { $0 == domain.uuid }
+        }
     }
 
     // MARK: The domain
@@ -181,9 +203,8 @@ struct DomainOpening: Sendable {
     func findEmulator(_ folders: MemoryFolders) throws(BackendError) -> Int32 {
         let end = ContinuousClock.now + .seconds(5)
         while ContinuousClock.now < end {
-            let found = ProcessMaps.processes.first { process in
-                ProcessMaps.text("/proc/\(process)/cmdline").split(separator: "\0").contains { $0 == domain.uuid }
-                    && ProcessMaps.text("/proc/\(process)/maps").contains(folders.libvirt + "/ram-node0")
+            let found = DomainOpening.processes(of: domain).first { process in
+                ProcessMaps.text("/proc/\(process)/maps").contains(folders.libvirt + "/ram-node0")
             }
             if let found { return found }
             usleep(10_000)

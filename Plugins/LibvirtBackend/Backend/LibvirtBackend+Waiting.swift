@@ -16,9 +16,12 @@ extension LibvirtBackend {
             guard blockers.isEmpty else { return wait(plan, reservation, blockers) }
             if plan.change.from == .host {
                 try plug(plan)
-                // Where QEMU could not be told from others, somebody may have come in with it.
-                let late = try holders(of: range, in: module)
-                guard late.isEmpty else { return wait(plan, reservation, late, isPlugged: true) }
+                // Where QEMU could not be told from others, somebody may have come in with it. The guest has the module by
+                // now: what cannot be seen is waited for, too.
+                if sentry.means == .mode {
+                    let late = try? holders(of: range, in: module)
+                    guard let late, late.isEmpty else { return wait(plan, reservation, late ?? [], isPlugged: true) }
+                }
             }
             return .completed(settle(plan, reservation))
         } catch {
@@ -175,85 +178,88 @@ extension LibvirtBackend {
         for handover in handovers { recheck(handover) }
     }
 
+    /// What a look at a hand-over came to.
+    private enum Look {
+        case over(ChangeLedger.Waiting)
+        case failed(ChangeLedger.Waiting, BackendError)
+        case held([Blocker], isNews: Bool)
+        case unknown
+    }
+
     /// Ends what waits for nobody any more; on the executor.
     private func recheck(_ handover: BackendHandover) {
-        let (found, presence, observer) = ledger.withLock { ledger in
-            let found = ledger.lost == nil ? ledger.waiting[handover] : nil
-            if found != nil { ledger.busy.insert(handover) }
-            return (found, found.map { ledger.presence[$0.plan.module] }, ledger.observer)
+        let look = withTurn(at: handover) { self.look(at: handover) }
+        let observer = ledger.withLock { $0.observer }
+        switch look {
+        case .over(let waiting):
+            observer?.handoverCompleted(handover, settle(waiting.plan, waiting.reservation))
+        case .failed(let waiting, let error):
+            try? modules[waiting.plan.module].show(waiting.plan.change.range)
+            modules[waiting.plan.module].admit()
+            observer?.handoverFailed(handover, error)
+        case .held(let blockers, isNews: true): observer?.handoverAdvanced(handover, stillHeldBy: blockers)
+        case .held, .unknown: break
         }
-        guard var waiting = found else { return }
-        defer { ledger.withLock { _ = $0.busy.remove(handover) } }
+    }
+
+    /// Looks whether a hand-over waits for anybody, and takes it out where it does not. What cannot be seen now is looked at
+    /// again.
+    private func look(at handover: BackendHandover) -> Look {
+        let (found, presence) = ledger.withLock { ledger in
+            let found = ledger.lost == nil ? ledger.waiting[handover] : nil
+            return (found, found.map { ledger.presence[$0.plan.module] })
+        }
+        guard let waiting = found else { return .unknown }
         let plan = waiting.plan
         let module = modules[plan.module]
-        do throws(BackendError) {
+        do {
             if plan.change.to == .host {
                 // The guest's half comes by an event.
-                guard presence != .plugged else { return }
-                let blockers: [Blocker]
-                do throws(HostError) { blockers = try hostHalf(of: module) } catch { return }
-                guard blockers.isEmpty else { return note(blockers, handover, waiting, observer) }
-                do throws(BackendError) { try show(module.range, in: module) } catch { return }
+                guard presence != .plugged else { return .unknown }
+                // The lease is one call, and who has the file a look at every process: that comes when the lease is had.
+                guard try module.file.isOurs() else { return .held([], isNews: false) }
+                let blockers = try hostHalf(of: module)
+                guard blockers.isEmpty else { return .held(blockers, isNews: false) }
+                try module.show(module.range)
             } else {
-                let blockers: [Blocker]
-                do throws(BackendError) { blockers = try holders(of: plan.change.range, in: module) } catch { return }
-                guard blockers.isEmpty else { return note(blockers, handover, waiting, observer) }
-                if plan.change.from == .host, !waiting.isPlugged {
-                    try plug(plan)
-                    waiting.isPlugged = true
-                    ledger.withLock { [waiting] in $0.waiting[handover] = waiting }
-                    return recheckPlugged(handover)
+                let blockers = try holders(of: plan.change.range, in: module)
+                let holders = blockers.map(\.holder)
+                guard blockers.isEmpty else {
+                    ledger.withLock { $0.waiting[handover]?.holders = holders }
+                    return .held(blockers, isNews: holders != waiting.holders)
                 }
             }
         } catch {
-            let failure = error
-            ledger.withLock { ledger in
-                ledger.waiting.removeValue(forKey: handover)
-                ledger.plans.removeValue(forKey: waiting.reservation)
-            }
-            try? module.show(plan.change.range)
-            module.admit()
-            observer?.handoverFailed(handover, failure)
-            return
+            return .unknown
         }
-        complete(handover, waiting, observer)
-    }
-
-    private func recheckPlugged(_ handover: BackendHandover) {
-        executor.submit { [weak self] in self?.recheck(handover) }
-    }
-
-    private func complete(
-        _ handover: BackendHandover,
-        _ waiting: ChangeLedger.Waiting,
-        _ observer: (any BackendObserver)?
-    ) {
-        guard ledger.withLock({ $0.waiting.removeValue(forKey: handover) }) != nil else { return }
-        observer?.handoverCompleted(handover, settle(waiting.plan, waiting.reservation))
-    }
-
-    /// Tells of those who have gone, where others have not.
-    private func note(
-        _ blockers: [Blocker],
-        _ handover: BackendHandover,
-        _ waiting: ChangeLedger.Waiting,
-        _ observer: (any BackendObserver)?
-    ) {
-        let holders = blockers.map(\.holder)
-        guard waiting.plan.change.to != .host, holders != waiting.holders else { return }
-        ledger.withLock { $0.waiting[handover]?.holders = holders }
-        observer?.handoverAdvanced(handover, stillHeldBy: blockers)
+        if plan.change.from == .host, !waiting.isPlugged {
+            do throws(BackendError) { try plug(plan) } catch {
+                ledger.withLock { ledger in
+                    ledger.waiting.removeValue(forKey: handover)
+                    ledger.plans.removeValue(forKey: waiting.reservation)
+                }
+                return .failed(waiting, error)
+            }
+            // Where QEMU could not be told from others, somebody may have come in with it: that is for the next look.
+            if sentry.means == .mode {
+                ledger.withLock { $0.waiting[handover]?.isPlugged = true }
+                return .unknown
+            }
+        }
+        ledger.withLock { _ = $0.waiting.removeValue(forKey: handover) }
+        return .over(waiting)
     }
 
     /// Takes back a hand-over that waits. Where the guest has let go already it is too late, and it completes by itself.
     /// Where the guest has not answered it may do so later: it cannot be told.
     public func withdraw(_ handover: BackendHandover) -> Bool {
-        let taken: ChangeLedger.Waiting? = ledger.withLock { ledger in
-            guard let waiting = ledger.waiting[handover], !ledger.busy.contains(handover) else { return nil }
-            if waiting.isPlugged { return nil }
-            if waiting.plan.change.to == .host, ledger.presence[waiting.plan.module] != .plugged { return nil }
-            ledger.plans.removeValue(forKey: waiting.reservation)
-            return ledger.waiting.removeValue(forKey: handover)
+        let taken: ChangeLedger.Waiting? = withTurn(at: handover) {
+            ledger.withLock { ledger in
+                guard let waiting = ledger.waiting[handover], !waiting.isPlugged else { return nil }
+                if waiting.plan.change.to == .host, ledger.presence[waiting.plan.module] != .plugged { return nil }
+                ledger.plans.removeValue(forKey: waiting.reservation)
+                return ledger.waiting.removeValue(forKey: handover)
+            }
         }
         guard let taken else { return false }
         let module = modules[taken.plan.module]

@@ -42,6 +42,8 @@ public final class LibvirtBackend: MemoryBackend {
     let gate: any CallGate
     let ledger: Locked<ChangeLedger>
     let processes = NeighbourProcesses()
+    /// Hand-overs that a thread is at: one at a time ends one, or looks whether it is over.
+    private let turns = Monitor<Set<BackendHandover>>([])
 
     /// The first guest-physical byte after the last one that a module can be at.
     static let regionsEnd: UInt64 = 512 << 30
@@ -77,7 +79,7 @@ public final class LibvirtBackend: MemoryBackend {
             ledger = Locked(ChangeLedger(ownership: stock.ownership, presence: stock.presence))
             channel = try opening.connectChannel(guest.layout.granularity)
         } catch {
-            opening.abandon()
+            opening.abandon(guest.layout)
             throw error
         }
         layout = guest.layout
@@ -107,13 +109,35 @@ public final class LibvirtBackend: MemoryBackend {
             throw BackendError(.resourcesExhausted, "the memory files cannot be watched", cause: error)
         }
         // What happened between the look at the domain and now is in the live description.
-        executor.submit { [weak self] in self?.reconcile() }
+        executor.submit { [weak self] in
+            self?.takeEvents()
+            self?.reconcile()
+        }
     }
 
     /// Names who is told; it is held weakly. A guest's own requests go there, too.
     public func report(to observer: any BackendObserver) {
         ledger.withLock { $0.observer = observer }
         channel?.serve(observer as? any ChannelConnection.Services)
+    }
+
+    /// Runs `body` while nobody else is at a hand-over.
+    func withTurn<Result>(at handover: BackendHandover, _ body: () -> Result) -> Result {
+        let entered: Void? = turns.wait { $0.insert(handover).inserted ? () : nil }
+        _ = entered
+        defer { turns.update { _ = $0.remove(handover) } }
+        return body()
+    }
+
+    /// Leaves everything as it is, as a process does that is killed: for tests.
+    package func abandon() {
+        ledger.withLock { ledger in
+            ledger.isEnded = true
+            ledger.lost = BackendError(.lost, "the back end was abandoned")
+        }
+        channel?.close()
+        processes.endAll()
+        sentry.close()
     }
 
     /// Ends the domain, where it was made here, and takes its files away; an adopted one runs on.
@@ -128,23 +152,12 @@ public final class LibvirtBackend: MemoryBackend {
         processes.endAll()
         for module in modules { module.open() }
         guard isOwn else { return }
-        LibvirtBackend.end(domain, emulator)
+        DomainOpening.end(domain)
         for module in modules {
             try? gate.remove(folders.name(of: module))
             module.file.remove()
         }
         folders.removeOurs()
-    }
-
-    /// Ends a domain.
-    static func end(_ domain: ManagedDomain, _ emulator: Int32) {
-        // Where this process is the one that orphans go to, QEMU is its child by now and libvirt waits until it is reaped.
-        try? Thread.start {
-            var status: Int32 = 0
-            while unsafe waitpid(emulator, &status, 0) == -1, errno == EINTR {}
-        }
-        // A domain that is gone already is as good as one that ended now.
-        try? domain.use { domain throws(VirError) in try domain.destroy() }
     }
 
     /// Whether there can be modules like the layout's regions.

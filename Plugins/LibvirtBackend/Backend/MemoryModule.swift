@@ -184,19 +184,32 @@ final class MemoryModule: Sendable {
         at now: Timestamp,
         gate: any CallGate
     ) throws(HostError) -> [Blocker] {
+        let start = offset(of: pages)
         var blockers: [Blocker] = []
         for holder in try FileHolder.all(of: file, gate: gate) where holder.process != guest {
-            let name = Holder(device: holder.command, process: holder.process)
-            if holder.isOpen { blockers.append(Blocker(holder: name, range: pages, kind: .pin, since: now)) }
-            let start = offset(of: pages)
-            for mapping in holder.mappings where mapping.overlaps(start..<start + pages.byteCount) {
-                let low = max(mapping.lowerBound, start) / PageSize.base.bytes
-                let high = (min(mapping.upperBound, start + pages.byteCount) - 1) / PageSize.base.bytes
-                let part = PageRange(uncheckedStart: range.start.rawValue + low, count: high - low + 1)
-                blockers.append(Blocker(holder: name, range: part, kind: .mapping, since: now))
+            let parts = holder.mappings.map { $0.clamped(to: start..<start + pages.byteCount) }.filter { !$0.isEmpty }
+            guard let low = parts.map(\.lowerBound).min(), let high = parts.map(\.upperBound).max() else {
+                // Without a mapping of these pages an open file is one to come.
+                if holder.isOpen { blockers.append(blocker(holder, pages, .pin, now)) }
+                continue
             }
+            let first = low / PageSize.base.bytes
+            let part = PageRange(
+                uncheckedStart: range.start.rawValue + first,
+                count: (high - 1) / PageSize.base.bytes + 1 - first
+            )
+            blockers.append(blocker(holder, holder.isOpen ? pages : part, .mapping, now))
         }
         return blockers
+    }
+
+    private func blocker(_ holder: FileHolder, _ pages: PageRange, _ kind: LeaseKind, _ now: Timestamp) -> Blocker {
+        Blocker(
+            holder: Holder(device: holder.command, process: holder.process),
+            range: pages,
+            kind: kind,
+            since: now
+        )
     }
 }
 

@@ -45,15 +45,18 @@ final class HostSentry: Sendable {
         do throws(BackendError) {
             try Thread.start { [weak self] in
                 HostSentry.listen(watch, guardian, stop) { self }
-                for descriptor in [watch, guardian, stop] where descriptor >= 0 { close(descriptor) }
+                for descriptor in [watch, guardian, stop] where descriptor >= 0 { Glibc.close(descriptor) }
             }
         } catch {
-            for descriptor in [watch, guardian, stop] where descriptor >= 0 { close(descriptor) }
+            for descriptor in [watch, guardian, stop] where descriptor >= 0 { Glibc.close(descriptor) }
             throw error
         }
     }
 
-    deinit { clibvirt_bell_ring(stop) }
+    deinit { close() }
+
+    /// Stops listening: nobody is kept out any more.
+    func close() { _ = clibvirt_bell_ring(stop) }
 
     /// Names the process that runs the guest: it is let at every file.
     func exempt(_ process: Int32) { exempt.store(process, ordering: .relaxed) }

@@ -1,0 +1,74 @@
+#if Libvirt
+    import Custody
+    import CustodyPolicy
+    import CustodyScenario
+    import Foundation
+    import LibvirtBackend
+    import SimulationBackend
+    import Testing
+
+    /// A domain's modules and simulated ones: one scenario is one sequence of ownership events.
+    @Suite(.timeLimit(.minutes(10))) struct LibvirtEventsTests {
+        private static let folder = URL(filePath: #filePath)
+            .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+
+        private func guest() throws -> GuestConfiguration {
+            let region = try PageRange(address: GuestPhysicalAddress(4 << 30), byteCount: 16 << 20)
+            return GuestConfiguration(layout: try GuestMemoryLayout(regions: [region]))
+        }
+
+        private func play(_ backend: any MemoryBackend) throws -> ScenarioReport {
+            defer { backend.shutDown() }
+            let file = LibvirtEventsTests.folder.appending(
+                components: "Examples",
+                "Scenarios",
+                "modules",
+                "hand-over.yaml"
+            )
+            var runner = ScenarioRunner(backend: backend)
+            return runner.run(try Scenario(contentsOf: file.path(percentEncoded: false)))
+        }
+
+        /// The events without the numbers of processes, and without who of them has a module's other half: the simulation has no
+        /// QEMU.
+        private func lines(_ report: ScenarioReport) -> [String] {
+            report.events.map { event in
+                let line = "\(event.kind)"
+                    .replacing(/\ \(pid [0-9]+\)/, with: "")
+                    .replacing(/guest: memory module( ua-custody-0)?/, with: "guest")
+                guard case .advanced = event.kind, let end = line.range(of: ", held by") else { return line }
+                return String(line[..<end.lowerBound])
+            }
+        }
+
+        @Test func aModuleGivesTheSameEventsOnTheSimulationAndInADomain() throws {
+            let root = ProcessInfo.processInfo.environment["CUSTODY_LIBVIRT_ROOT"] ?? "/tmp/custody-lv-\(getpid())"
+            var options = LibvirtOptions()
+            options.root = root
+            options.memory = root + "/memory"
+            options.domain = "same-\(getpid())"
+            let backend = try LibvirtBackend(guest(), options: options)
+            let simulation = SimulationBackend(
+                guest: try guest(),
+                options: SimulationOptions(initial: .host, contents: .preserved, modules: true)
+            )
+            // What is compared is the same by what the two say of themselves, but for processors and size.
+            var capabilities = backend.capabilities
+            capabilities.maximumProcessors = simulation.capabilities.maximumProcessors
+            capabilities.maximumGuestBytes = simulation.capabilities.maximumGuestBytes
+            capabilities.populate = simulation.capabilities.populate
+            #expect(capabilities == simulation.capabilities)
+            let real = try play(backend)
+            let simulated = try play(simulation)
+            for step in real.steps where step.failure != nil {
+                Issue.record("\(step.step.location): \(step.failure ?? "")")
+            }
+            #expect(real.isAsExpected)
+            #expect(simulated.isAsExpected)
+            #expect(real.events.count > 60)
+            for (line, other) in zip(lines(real), lines(simulated)) { #expect(line == other) }
+            #expect(lines(real).count == lines(simulated).count)
+            #expect(real.ownership == simulated.ownership)
+        }
+    }
+#endif

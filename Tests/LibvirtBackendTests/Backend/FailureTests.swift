@@ -1,0 +1,163 @@
+#if Libvirt
+import Custody
+import CustodyPolicy
+import Foundation
+import Glibc
+import GuestChannel
+import Testing
+
+@testable import LibvirtBackend
+
+/// What is left when something ends that should not have.
+@Suite(.timeLimit(.minutes(10))) struct FailureTests {
+    @Test func aGuestThatIsKilledWithAHandOverPendingIsLost() throws {
+        let live = try LiveGuest("killed", modules: [4, 1], initial: .shared)
+        let (ticket, blockers) = try live.begin(live.module(), to: .host)
+        #expect(blockers.map(\.holder.device) == ["guest"])
+        let emulator = live.backend.emulator
+        #expect(kill(emulator, SIGKILL) == 0)
+        guard case .failed(let error)? = ticket.wait(for: .seconds(20)) else {
+            Issue.record("the hand-over did not fail: \(String(describing: ticket.result))")
+            return
+        }
+        #expect(error.code == .lost)
+        #expect(live.ownership == [.shared, .shared])
+        let refusal = #expect(throws: ConversionError.self) { try live.convert(live.module(1), to: .private) }
+        #expect(refusal?.cause?.code == .lost)
+        let folder = live.backend.folders.ours
+        live.backend.shutDown()
+        #expect(!FileManager.default.fileExists(atPath: folder))
+        #expect(!LiveGuest.isAlive(emulator))
+        #expect(try TestRoot.connect().domainNames().contains(live.name) == false)
+    }
+
+    /// The guest says nothing until the deadline: all is as before, and it was named. It cannot be told; when it lets go after
+    /// all the host has the memory.
+    @Test func aGuestThatIgnoresTheQuestionKeepsTheModuleUntilItAnswers() throws {
+        let live = try LiveGuest("ignores", initial: .shared)
+        #expect(!live.backend.capabilities.takesRequestsBack)
+        let (ticket, blockers) = try live.begin(live.module(), to: .host, deadline: .milliseconds(50))
+        #expect(blockers.map { "\($0.holder)" } == ["guest: memory module ua-custody-0"])
+        #expect("\(ticket.wait(for: .seconds(20)) ?? .cancelled)" == "expired")
+        #expect(live.ownership == [.shared])
+        #expect(try live.plugged() == [0])
+        #expect(try live.perform(.write([5], to: live.module().address)) == .written)
+        // What it is asked again joins the question that is open.
+        let (again, _) = try live.begin(live.module(), to: .host)
+        #expect(again.cancel())
+        #expect(live.ownership == [.shared])
+        try live.answerRemovals(.accept)
+        #expect(LiveGuest.waits { live.ownership == [.host] })
+        #expect(try live.plugged() == [])
+        #expect(try live.backend.backedBytes(of: live.module()) == 0)
+        // And the memory can be given again.
+        try live.convert(live.module(), to: .shared)
+        #expect(try live.perform(.read(count: 1, from: live.module().address)) == .bytes([0]))
+    }
+
+    /// A back end with three modules, a secret in the first and the second one pending on its way to the host, that is gone
+    /// as its process were.
+    private static func leave(
+        _ name: String,
+        _ secret: PageRange
+    ) throws -> (TicketID, ControllerSnapshot, emulator: Int32) {
+        let live = try LiveGuest(name, modules: [4, 4, 1], initial: .shared, isOwner: false)
+        #expect(try live.perform(.write([1, 2, 3], to: live.module().address)) == .written)
+        try live.convert(secret, to: .private)
+        let (ticket, _) = try live.begin(live.module(1), to: .host)
+        let snapshot = try JSONDecoder().decode(
+            ControllerSnapshot.self,
+            from: JSONEncoder().encode(live.controller.snapshot())
+        )
+        live.backend.abandon()
+        return (ticket.id, snapshot, live.backend.emulator)
+    }
+
+    /// A process that is gone without a word: its guest runs on, and the next one takes it over with what was pending.
+    @Test func whoComesAfterGoesOn() throws {
+        let secret = try PageRange(start: LiveGuest.module(0, mebibytes: 4).start, count: 3)
+        let (id, snapshot, emulator) = try FailureTests.leave("after", secret)
+        let second = try LiveGuest("after", modules: [4, 4, 1], restoring: snapshot)
+        #expect(second.backend.emulator == emulator)
+        #expect(second.controller.runs(in: second.module()).map(\.state) == [.private, .shared])
+        let restoration = try #require(second.controller.restoration)
+        #expect(restoration.ownership.isEmpty)
+        #expect(restoration.resumed == [id])
+        var bytes: [UInt8] = [0, 0, 0]
+        var span = bytes.mutableSpan
+        let error = #expect(throws: BackendError.self) { try second.backend.read(&span, from: second.module().address) }
+        #expect(error?.code == .accessDenied)
+        let denied = #expect(throws: BackendError.self) { try second.backend.map(second.module(), as: "other") }
+        #expect(denied?.code == .accessDenied)
+        // The hand-over that was pending is asked for again, and goes through.
+        #expect(LiveGuest.waits { second.controller.pendingTickets.map(\.id) == [id] })
+        let resumed = try #require(second.controller.pendingTickets.first)
+        try second.answerRemovals(.accept)
+        guard case .completed? = resumed.wait(for: .seconds(20)) else {
+            Issue.record("the hand-over did not complete: \(resumed.result.map { "\($0)" } ?? "pending")")
+            return
+        }
+        try second.convert(secret, to: .shared)
+        #expect(second.ownership == [.shared, .host, .shared])
+        try second.controller.read(&span, from: second.module().address, for: Holder(device: "test"))
+        #expect(bytes == [1, 2, 3])
+    }
+
+    /// What the guest gave up while nobody listened is the host's for the next process.
+    @Test func whatWentMeanwhileIsTheHosts() throws {
+        let first = try LiveGuest("meanwhile", modules: [4], initial: .shared, isOwner: false)
+        _ = try first.begin(first.module(), to: .host)
+        let console = try MicroGuestConsole(path: TestRoot.root.path + "/\(first.name).console")
+        first.backend.abandon()
+        try console.answerRemovals(by: .accept)
+        #expect(LiveGuest.waits { try first.plugged() == [] })
+        let second = try LiveGuest("meanwhile", modules: [4])
+        #expect(second.ownership == [.host])
+        #expect(try second.backend.backedBytes(of: second.module()) == 0)
+    }
+
+    /// Another process got at a page while nobody kept it out: the page is not said to be private any more.
+    @Test func aSecretThatWasOpenMeanwhileIsNone() throws {
+        let first = try LiveGuest("open-meanwhile", initial: .shared, isOwner: false)
+        let secret = try PageRange(start: first.module().start, count: 2)
+        try first.convert(secret, to: .private)
+        first.backend.abandon()
+        first.backend.modules[0].open()
+        try first.backend.map(first.module(), as: "intruder")
+        let second = try LiveGuest("open-meanwhile")
+        #expect(second.ownership == [.shared])
+        try first.backend.release(as: "intruder")
+    }
+
+    @Test func aDomainOfSomebodyElseIsNotTaken() throws {
+        let connection = try TestRoot.connect()
+        let name = "foreign-\(getpid())"
+        var configuration = DomainConfiguration(name: name, regionsEnd: 5 << 30, slots: 4)
+        configuration.firmware = try TestRoot.firmware()
+        let domain = try connection.create(configuration.description)
+        defer { try? domain.destroy() }
+        let error = #expect(throws: BackendError.self) { _ = try LiveGuest("foreign") }
+        #expect(error?.code == .unavailable)
+        #expect(error?.message.contains("somebody else's") == true)
+        #expect(try domain.isActive())
+
+        // Adopted it is used, and left as it was.
+        let before = try XMLElement(parsing: domain.describe())
+        let live = try LiveGuest("foreign") { options in options.adopt = options.domain }
+        // The guest keeps what it was given, and so its files are left.
+        defer { try? FileManager.default.removeItem(atPath: live.backend.folders.ours) }
+        try live.convert(live.module(), to: .shared)
+        #expect(try live.plugged() == [0])
+        live.backend.shutDown()
+        #expect(try domain.isActive())
+        let after = try XMLElement(parsing: domain.describe())
+        #expect(after.memoryModule("ua-custody-0") != nil)
+        #expect(after.otherDevices == before.otherDevices)
+    }
+}
+
+extension XMLElement {
+    /// The devices that are no memory.
+    fileprivate var otherDevices: [XMLElement]? { first("devices")?.elements().filter { $0.name != "memory" } }
+}
+#endif

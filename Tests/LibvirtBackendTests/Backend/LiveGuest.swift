@@ -1,0 +1,122 @@
+#if Libvirt
+import Custody
+import CustodyPolicy
+import Foundation
+import Glibc
+import GuestChannel
+import Testing
+
+@testable import LibvirtBackend
+
+/// A domain with the micro guest, a back end and a controller of it; it ends with its owner.
+final class LiveGuest {
+    static let start: UInt64 = 4 << 30
+    static let mebibyte: UInt64 = 1 << 20
+
+    let backend: LibvirtBackend
+    let controller: MemoryController
+    let name: String
+    private let isOwner: Bool
+
+    /// A domain with modules of so many MiB, the first one at 4 GiB and a hole after each of them.
+    init(
+        _ name: String,
+        modules: [UInt64] = [4],
+        initial: Ownership = .host,
+        gate: any CallGate = OpenGate(),
+        restoring snapshot: ControllerSnapshot? = nil,
+        isOwner: Bool = true,
+        _ adjust: (inout LibvirtOptions) -> Void = { _ in }
+    ) throws {
+        self.name = "\(name)-\(getpid())"
+        self.isOwner = isOwner
+        var options = LiveGuest.options(self.name)
+        options.initial = initial
+        adjust(&options)
+        let regions = try modules.enumerated().map { try LiveGuest.module($0.offset, mebibytes: $0.element) }
+        let guest = GuestConfiguration(layout: try GuestMemoryLayout(regions: regions))
+        backend = try LibvirtBackend(guest, options: options, gate: gate)
+        if let snapshot {
+            controller = MemoryController(backend: backend, policy: AllowAll(), restoring: snapshot)
+        } else {
+            controller = MemoryController(backend: backend, policy: AllowAll())
+        }
+    }
+
+    deinit { if isOwner { backend.shutDown() } }
+
+    static func options(_ name: String) -> LibvirtOptions {
+        var options = LibvirtOptions()
+        options.root = TestRoot.root.path
+        options.memory = TestRoot.root.memory
+        options.domain = name
+        return options
+    }
+
+    /// The pages of a module.
+    static func module(_ number: Int, mebibytes: UInt64) throws -> PageRange {
+        try PageRange(address: GuestPhysicalAddress(start + UInt64(number) << 28), byteCount: mebibytes * mebibyte)
+    }
+
+    func module(_ number: Int = 0) -> PageRange { backend.layout.regions[number] }
+
+    @discardableResult
+    func convert(
+        _ range: PageRange,
+        to target: Ownership,
+        deadline: Duration? = nil
+    ) throws -> ConversionOutcome {
+        try controller.convert(
+            ConversionRequest(range, to: target, by: .host("test"), whenHeld: .handOver(deadline: deadline))
+        )
+    }
+
+    /// Begins a hand-over.
+    func begin(_ range: PageRange, to target: Ownership, deadline: Duration? = nil) throws -> (Ticket, [Blocker]) {
+        let outcome = try convert(range, to: target, deadline: deadline)
+        guard case .pending(let ticket, let blockers) = outcome.status else {
+            throw BackendError(.invalidArgument, "not pending: \(outcome)")
+        }
+        return (ticket, blockers)
+    }
+
+    func answerRemovals(_ answer: RemovalAnswer) throws {
+        #expect(try perform(.answerRemovals(answer)) == .understood)
+    }
+
+    func perform(_ operation: GuestOperation) throws -> GuestOutcome {
+        guard let agent = backend.guestAgent else { throw BackendError(.unsupported, "no channel") }
+        return try agent.perform(operation, on: 0, answeringTo: controller)
+    }
+
+    /// The ownership of each module; `nil` where it is not in one.
+    var ownership: [Ownership?] {
+        backend.layout.regions.map { region in
+            let runs = controller.runs(in: region)
+            return runs.count == 1 ? runs[0].state : nil
+        }
+    }
+
+    /// The modules that the guest has, by libvirt's description.
+    func plugged() throws -> [Int] {
+        let live = try backend.domain.describe()
+        return backend.modules.indices.filter { live.memoryModule(MemoryModule.alias($0)) != nil }
+    }
+
+    /// Sleeps until something is so.
+    static func waits(_ isSo: () throws -> Bool) -> Bool {
+        let end = ContinuousClock.now + .seconds(20)
+        while ContinuousClock.now < end {
+            if (try? isSo()) == true { return true }
+            usleep(5_000)
+        }
+        return false
+    }
+
+    /// Whether a process is there, and not only waits to be reaped.
+    static func isAlive(_ process: Int32) -> Bool {
+        let fields = ProcessMaps.text("/proc/\(process)/stat").split(separator: ")").last?.split(separator: " ")
+        return fields?.first.map { $0 != "Z" && $0 != "X" } ?? false
+    }
+}
+#endif

@@ -1,0 +1,129 @@
+#if Libvirt
+import Custody
+import CustodyPolicy
+import Foundation
+import Glibc
+import GuestChannel
+import Testing
+
+@testable import LibvirtBackend
+
+/// Modules of a real guest, from the host and back.
+@Suite(.timeLimit(.minutes(10))) struct ModuleTests {
+    @Test func theHostsBytesComeWithAModuleAndItsMemoryGoesBack() throws {
+        let live = try LiveGuest("bytes", modules: [4, 1])
+        let address = live.module().address
+        #expect(live.ownership == [.host, .host])
+        // The host's, before the guest has it.
+        try live.controller.write([7, 8, 9].span, to: address, for: Holder(device: "loader"))
+        try live.convert(live.module(), to: .shared)
+        #expect(try live.plugged() == [0])
+        #expect(try live.perform(.read(count: 3, from: address)) == .bytes([7, 8, 9]))
+        #expect(try live.backend.backedBytes(of: live.module()) == 4 << 20)
+
+        try live.answerRemovals(.accept)
+        let (ticket, blockers) = try live.begin(live.module(), to: .host)
+        #expect(blockers.map(\.holder.device) == ["guest"])
+        #expect("\(ticket.wait(for: .seconds(20)) ?? .cancelled)" == "completed, contents zeroed")
+        #expect(try live.plugged() == [])
+        #expect(live.ownership == [.host, .host])
+        #expect(try live.backend.backedBytes(of: live.module()) == 0)
+        #expect(try live.backend.modules[0].file.isOurs())
+        var bytes: [UInt8] = [1, 1, 1]
+        var span = bytes.mutableSpan
+        try live.controller.read(&span, from: address, for: Holder(device: "loader"))
+        #expect(bytes == [0, 0, 0])
+        // And once more.
+        try live.convert(live.module(), to: .shared)
+        #expect(try live.perform(.read(count: 3, from: address)) == .bytes([0, 0, 0]))
+    }
+
+    @Test func aModuleCanBePrivateFromTheBeginning() throws {
+        let live = try LiveGuest("private")
+        let address = live.module().address
+        try live.convert(live.module(), to: .private)
+        #expect(try live.perform(.write([1, 2], to: address)) == .written)
+        var bytes: [UInt8] = [0]
+        var span = bytes.mutableSpan
+        let error = #expect(throws: BackendError.self) { try live.backend.read(&span, from: address) }
+        #expect(error?.fault?.address == address)
+        #expect(error?.fault?.enforcement == .process)
+        try live.convert(live.module(), to: .shared)
+        try live.controller.read(&span, from: address, for: Holder(device: "test"))
+        #expect(bytes == [1])
+    }
+
+    /// A guest's own request, answered by whoever the back end reports to.
+    @Test func aGuestAsksByItself() throws {
+        let live = try LiveGuest("asks", initial: .shared)
+        let channel = try #require(live.backend.channel)
+        try channel.greet(within: .seconds(20))
+        let address = live.module().address.rawValue
+        func ask(_ request: ChannelRequest) throws -> ChannelReply {
+            try ChannelReply(payload: channel.perform(.ask(request), within: .seconds(20)).data)
+        }
+        #expect(try ask(.convert(address: address, byteCount: 8192, to: .private)).status == .done)
+        #expect(live.controller.runs(in: live.module()).map(\.state) == [.private, .shared])
+        let query = try ask(.query(address: address, byteCount: 1 << 20))
+        #expect(query.ownership == .private)
+        #expect(query.byteCount == 8192)
+        // Part of a module does not go; all of it, in one ownership, does.
+        #expect(try ask(.convert(address: address, byteCount: 4 << 20, to: .host)).status == .refused)
+        #expect(try ask(.convert(address: address, byteCount: 8192, to: .shared)).status == .done)
+        try live.answerRemovals(.accept)
+        #expect(try ask(.convert(address: address, byteCount: 4 << 20, to: .host)).status == .retry)
+        #expect(LiveGuest.waits { live.ownership == [.host] })
+        #expect(try live.plugged() == [])
+    }
+
+    /// A file that another process only has open is as much in the way as one that it has mapped.
+    @Test func anOpenFileIsWaitedFor() throws {
+        let live = try LiveGuest("open", initial: .shared)
+        let path = live.backend.modules[0].file.path
+        let holder = Process()
+        holder.executableURL = URL(filePath: "/bin/sh")
+        holder.arguments = ["-c", "exec 3<'\(path)'; echo; read line"]
+        let (input, output) = (Pipe(), Pipe())
+        holder.standardInput = input
+        holder.standardOutput = output
+        try holder.run()
+        _ = output.fileHandleForReading.readData(ofLength: 1)
+        let (ticket, blockers) = try live.begin(live.module(), to: .private)
+        #expect(blockers.map(\.holder.process) == [holder.processIdentifier])
+        #expect(blockers.map(\.holder.device) == ["sh"])
+        #expect(ticket.result == nil)
+        try input.fileHandleForWriting.close()
+        holder.waitUntilExit()
+        #expect("\(ticket.wait(for: .seconds(20)) ?? .cancelled)" == "completed, contents preserved")
+        #expect(live.ownership == [.private])
+    }
+
+    @Test func aWithdrawnHandOverLeavesEverythingOpen() throws {
+        let live = try LiveGuest("withdrawn", initial: .shared)
+        try live.backend.map(live.module(), as: "backup")
+        let (ticket, _) = try live.begin(live.module(), to: .private)
+        let fault = #expect(throws: AccessError.self) {
+            try live.controller.write([1].span, to: live.module().address, for: Holder(device: "test"))
+        }
+        #expect(fault != nil)
+        #expect(ticket.cancel())
+        #expect(live.ownership == [.shared])
+        try live.controller.write([1].span, to: live.module().address, for: Holder(device: "test"))
+        try live.backend.map(live.module(), as: "other")
+        #expect(try live.backend.read(1, from: live.module().address, as: "other") == [1])
+    }
+
+    @Test(arguments: [
+        (UInt64(1) << 30, UInt64(1) << 20), (UInt64(4) << 30, UInt64(4096)),
+        ((UInt64(4) << 30) + 4096, UInt64(1) << 20), (UInt64(600) << 30, UInt64(1) << 20),
+    ])
+    func whatNoModuleCanBeIsRefused(address: UInt64, size: UInt64) throws {
+        let region = try PageRange(address: GuestPhysicalAddress(address), byteCount: size)
+        let guest = GuestConfiguration(layout: try GuestMemoryLayout(regions: [region]))
+        let error = #expect(throws: BackendError.self) {
+            _ = try LibvirtBackend(guest, options: LiveGuest.options("no"))
+        }
+        #expect(error?.code == .unsupported)
+    }
+}
+#endif

@@ -138,4 +138,18 @@ import Testing
         #expect(outcome.ticket?.result?.word == "expired")
         #expect(fixture.isQuiet)
     }
+
+    @Test func whatIsOfferedWhileSomebodyIsAtItIsTakenLater() throws {
+        let fixture = try ControllerFixture()
+        fixture.backend.plan { $0.commit[1] = .pend }
+        let ticket = try #require(try fixture.convert(0..<4, to: .private).ticket)
+        fixture.controller.guestOffers(try PageRange(pages: 0..<4))
+        fixture.clock.pass(.seconds(3))
+        #expect(fixture.map.hasPrefix("----S"))
+        fixture.backend.complete(try #require(fixture.backend.waiting.first))
+        #expect(ticket.result?.word == "completed")
+        fixture.clock.pass(.seconds(1))
+        #expect(fixture.map.hasPrefix("HHHHS"))
+        #expect(fixture.isQuiet)
+    }
 }

@@ -214,12 +214,15 @@ struct DomainOpening: Sendable {
 
     // MARK: Its modules
 
-    /// Opens the files of the modules. Where the guest has one, its file is the one of the process before; any other begins
-    /// empty.
+    /// Opens the files of the modules, and listens to who lets go of them. Where the guest has one, its file is the one of the
+    /// process before; any other begins empty.
+    ///
+    /// A file is watched before it is closed to anybody: without privileges that is to be allowed to open it.
     func makeModules(
         _ layout: GuestMemoryLayout,
         _ folders: MemoryFolders,
-        _ sentry: HostSentry
+        _ sentry: HostSentry,
+        whenLetGo: @escaping @Sendable (Int) -> Void
     ) throws(BackendError) -> [MemoryModule] {
         // Beside what an adopted domain has itself.
         let others = live.first("devices")?.elements("memory").filter { device in
@@ -243,11 +246,12 @@ struct DomainOpening: Sendable {
             do throws(HostError) {
                 if plugged == nil { for name in [path, path + ".record"] { try gate.remove(name) } }
                 let file = try ModuleFile(path: path, size: range.byteCount, gate: gate)
+                try sentry.watch(file) { whenLetGo(number) }
                 let slot = plugged?.first("address")?["slot"].flatMap { Int($0) } ?? firstSlot + number
                 modules.append(MemoryModule(range, number: number, slot: slot, file: file, sentry: sentry))
             } catch {
                 let code: BackendError.Code = error.errno == ENOSPC ? .resourcesExhausted : .system
-                throw BackendError(code, "the file of a module cannot be made", range: range, cause: error)
+                throw BackendError(code, "the file of a module cannot be made and watched", range: range, cause: error)
             }
         }
         return modules

@@ -17,9 +17,10 @@ extension LibvirtBackend {
             if plan.change.from == .host {
                 try plug(plan)
                 // Where QEMU could not be told from others, somebody may have come in with it. The guest has the module by
-                // now: what cannot be seen is waited for, too.
+                // now: what cannot be seen, or cannot be closed again, is waited for, too.
                 if sentry.means == .mode {
-                    let late = try? holders(of: range, in: module)
+                    let isKeptOut = (try? module.keepOut()) != nil
+                    let late = isKeptOut ? try? holders(of: range, in: module) : nil
                     guard let late, late.isEmpty else { return wait(plan, reservation, late ?? [], isPlugged: true) }
                 }
             }
@@ -222,6 +223,7 @@ extension LibvirtBackend {
                 guard blockers.isEmpty else { return .held(blockers, isNews: false) }
                 try module.show(module.range)
             } else {
+                try module.keepOut()
                 let blockers = try holders(of: plan.change.range, in: module)
                 let holders = blockers.map(\.holder)
                 guard blockers.isEmpty else {

@@ -70,7 +70,9 @@ public final class LibvirtBackend: MemoryBackend {
             emulator = try opening.findEmulator(folders)
             sentry = try HostSentry(gate: gate)
             sentry.exempt(emulator)
-            modules = try opening.makeModules(guest.layout, folders, sentry)
+            modules = try opening.makeModules(guest.layout, folders, sentry) { number in
+                executor.submit { wake.target?.recheck(module: number) }
+            }
             if opening.isNew, options.initial == .shared {
                 for module in modules { try opening.plug(module, folders, takesMemory: !options.overcommits) }
             }
@@ -91,29 +93,14 @@ public final class LibvirtBackend: MemoryBackend {
         takesMemory = !options.overcommits
         guestAgent = channel.map { ChannelGuestAgent($0) }
         wake.target = self
-        try listen()
-    }
-
-    deinit { shutDown() }
-
-    /// Listens to who lets go of the modules' files.
-    private func listen() throws(BackendError) {
-        do throws(HostError) {
-            for (number, module) in modules.enumerated() {
-                try sentry.watch(module.file) { [weak self] in
-                    guard let self else { return }
-                    executor.submit { [weak self] in self?.recheck(module: number) }
-                }
-            }
-        } catch {
-            throw BackendError(.resourcesExhausted, "the memory files cannot be watched", cause: error)
-        }
         // What happened between the look at the domain and now is in the live description.
         executor.submit { [weak self] in
             self?.takeEvents()
             self?.reconcile()
         }
     }
+
+    deinit { shutDown() }
 
     /// Names who is told; it is held weakly. A guest's own requests go there, too.
     public func report(to observer: any BackendObserver) {

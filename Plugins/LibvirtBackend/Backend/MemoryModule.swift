@@ -105,20 +105,21 @@ final class MemoryModule: Sendable {
         }
     }
 
+    /// Keeps other processes out, where a page is hidden and they are not kept out already.
+    func keepOut() throws(HostError) {
+        try access.withLock { access throws(HostError) in
+            if !access.isDenied, !access.hidden.isUniform(range, false) { try deny(&access) }
+        }
+    }
+
     /// Lets QEMU open the module although others may not, where the sentry cannot tell them apart, for so long.
     func withQEMUAdmitted<Result, Failure: Error>(
         _ body: () throws(Failure) -> Result
     ) throws(Failure) -> Result {
         let mustOpen = sentry.means == .mode
         if mustOpen { access.withLock { if $0.isDenied { admit(&$0) } } }
-        defer {
-            if mustOpen {
-                // With the next page that is hidden, it is tried again.
-                access.withLock { access in
-                    if !access.hidden.isUniform(range, false) { try? deny(&access) }
-                }
-            }
-        }
+        // Where that fails, whoever waits for the module tries it again.
+        defer { if mustOpen { try? keepOut() } }
         return try body()
     }
 

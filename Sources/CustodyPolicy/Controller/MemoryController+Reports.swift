@@ -22,9 +22,20 @@ extension MemoryController: BackendObserver {
     }
 
     /// Takes what the guest gives up by itself, by a request like any other of the guest's: rules and listeners see it.
-    public func guestOffers(_ range: PageRange) {
+    /// Where somebody is at these pages, or a rule says later, it is asked for again: the guest does not offer twice.
+    public func guestOffers(_ range: PageRange) { take(offer: range, orAfter: .milliseconds(1)) }
+
+    private func take(offer range: PageRange, orAfter delay: Duration) {
+        var next = executor.now.advanced(by: delay)
         // What comes of it is in the events; a refusal leaves the pages where the ledger has them.
-        _ = try? convert(ConversionRequest(range, to: .host, by: .guest(processor: 0)))
+        do {
+            let outcome = try convert(ConversionRequest(range, to: .host, by: .guest(processor: 0)))
+            guard case .deferred(let time, _) = outcome.status else { return }
+            if let time { next = max(next, time) }
+        } catch {
+            guard error.code == .busy else { return }
+        }
+        executor.submit(at: next) { [weak self] in self?.take(offer: range, orAfter: min(delay * 2, .seconds(1))) }
     }
 
     /// The hand-over that waits for `reference`, from now on `running`; where none does yet, `end` is kept for it.

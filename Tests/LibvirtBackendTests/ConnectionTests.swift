@@ -124,7 +124,7 @@ import Testing
     @Test func eventsCome() async throws {
         let connection = try connect()
         let uuid = try connection.domain(named: "test")?.uuid
-        let events = try DomainEvents(of: connection)
+        let events = try DomainEvents(of: connection, capacity: 1 << 16)
         try connection.domain(named: "test")?.suspend()
         try connection.domain(named: "test")?.resume()
         try connection.domain(named: "test")?.destroy()
@@ -145,7 +145,7 @@ import Testing
             try connection.domain(named: "test")?.resume()
         }
         // The last event of another listener that keeps up: by then all have been delivered to both.
-        let other = try DomainEvents(of: connection)
+        let other = try DomainEvents(of: connection, capacity: 1 << 16)
         try connection.domain(named: "test")?.destroy()
         for await event in other { if case .stopped = event.kind { break } }
         var iterator = events.makeAsyncIterator()
@@ -155,7 +155,7 @@ import Testing
 
     @Test func aTaskThatIsCancelledStopsListening() async throws {
         let connection = try connect()
-        let events = try DomainEvents(of: connection)
+        let events = try DomainEvents(of: connection, capacity: 1 << 16)
         let task = Task { () -> Int in
             var count = 0
             for await _ in events { count += 1 }

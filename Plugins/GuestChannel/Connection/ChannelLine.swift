@@ -106,9 +106,12 @@ final class ChannelLine: Sendable {
         while true {
             let bytes = socket.receive(upTo: 4096)
             guard !bytes.isEmpty else { break }
-            decoder.append(bytes.span) { take($0) }
+            var frames: [ChannelFrame] = []
+            decoder.append(bytes.span) { frames.append($0) }
+            // Who learns of a frame finds what was skipped before it counted.
             let skipped = decoder.skippedBytes
             state.update { $0.skippedBytes = skipped }
+            for frame in frames { take(frame) }
         }
         close()
     }

@@ -55,7 +55,7 @@ struct MapCommand: ParsableCommand {
     }
 
     func run() throws {
-        try TraceCommand.reporting {
+        try ExitCode.reporting {
             let picture = try ofTrace() ?? OwnershipPicture(SnapshotFile.read(file))
             guard !svg else { return print(OwnershipDrawing(picture).text) }
             let isTerminal = isatty(STDOUT_FILENO) != 0

@@ -30,21 +30,10 @@ struct ReplayCommand: ParsableCommand {
     var rules: String?
 
     func run() throws {
-        try TraceCommand.reporting {
-            do {
-                let (traces, torn) = try Trace.read(file)
-                TraceCommand.reportTorn(torn)
-                for trace in traces { try replay(trace) }
-            } catch let error as ConfigurationError {
-                report("\(error)")
-                throw ExitCode.configuration
-            } catch BackendCreationError.configuration(let error) {
-                report("\(error)")
-                throw ExitCode.configuration
-            } catch BackendCreationError.backend(let error) {
-                report("custody: \(error)")
-                throw ExitCode.unavailable
-            }
+        try ExitCode.reporting {
+            let (traces, torn) = try Trace.read(file)
+            TraceCommand.reportTorn(torn)
+            for trace in traces { try replay(trace) }
         }
     }
 

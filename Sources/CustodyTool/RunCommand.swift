@@ -58,24 +58,9 @@ struct RunCommand: ParsableCommand {
     }
 
     func run() throws {
-        do {
+        try ExitCode.reporting {
             let isAsExpected = try play()
             if !isAsExpected { throw ExitCode.failure }
-        } catch let error as ConfigurationError {
-            report("\(error)")
-            throw ExitCode.configuration
-        } catch let error as TraceError {
-            report("\(error)")
-            throw ExitCode.dataError
-        } catch BackendCreationError.configuration(let error) {
-            report("\(error)")
-            throw ExitCode.configuration
-        } catch BackendCreationError.backend(let error) {
-            report("custody: \(error)")
-            throw ExitCode.unavailable
-        } catch let error as BackendError {
-            report("custody: \(error)")
-            throw ExitCode.unavailable
         }
     }
 

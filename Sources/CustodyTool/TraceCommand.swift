@@ -15,16 +15,6 @@ struct TraceCommand: ParsableCommand {
         subcommands: [TraceShowCommand.self, TraceStatsCommand.self, TraceVerifyCommand.self]
     )
 
-    /// Runs `body`, and says what is wrong with a trace.
-    static func reporting(_ body: () throws -> Void) throws {
-        do {
-            try body()
-        } catch let error as TraceError {
-            report("\(error)")
-            throw ExitCode.dataError
-        }
-    }
-
     /// Says that a torn line was skipped, where one was.
     static func reportTorn(_ torn: TraceError?) {
         if let torn { report("\(torn.file):\(torn.line ?? 1): note: \(torn.message)") }

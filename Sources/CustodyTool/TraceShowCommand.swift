@@ -30,7 +30,7 @@ struct TraceShowCommand: ParsableCommand {
     func validate() throws { _ = try filter() }
 
     func run() throws {
-        try TraceCommand.reporting {
+        try ExitCode.reporting {
             let filter = try filter()
             var reader = try TraceReader(file)
             while let line = try reader.next() {

@@ -13,7 +13,7 @@ struct TraceStatsCommand: ParsableCommand {
     var file: String
 
     func run() throws {
-        try TraceCommand.reporting {
+        try ExitCode.reporting {
             var reader = try TraceReader(file)
             var statistics = TraceStatistics()
             while let line = try reader.next() { statistics.add(line) }

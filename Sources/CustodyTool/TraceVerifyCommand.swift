@@ -19,7 +19,7 @@ struct TraceVerifyCommand: ParsableCommand {
     var open = false
 
     func run() throws {
-        try TraceCommand.reporting {
+        try ExitCode.reporting {
             let result = try TraceVerifier(file, acceptsOpenEnd: open).verify()
             result.notes.forEach { TraceCommand.reportTorn($0) }
             if let error = result.error {

@@ -186,8 +186,8 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
     ],
     "SimulationBackendTests": ["Custody", "CustodyTestSupport", "SimulationBackend"],
     "LibvirtBackendTests": [
-        "Custody", "CustodyPolicy", "GuestChannel", .target(name: "LibvirtBackend", condition: libvirt),
-        .target(name: "CLibvirt", condition: libvirt),
+        "Custody", "CustodyPolicy", "CustodyTestSupport", "GuestChannel",
+        .target(name: "LibvirtBackend", condition: libvirt), .target(name: "CLibvirt", condition: libvirt),
     ],
     "KVMBackendTests": ["CKVM", "Custody", "CustodyPolicy", "KVMBackend", system],
     "GuestChannelTests": [

@@ -1,4 +1,5 @@
 import Custody
+import CustodyTestSupport
 import Foundation
 import GuestChannel
 
@@ -9,24 +10,6 @@ final class AgentProcess {
     /// The host's end of its port.
     let connection: ChannelConnection
 
-    /// The folder of the Linux guest, which is made where it is not there.
-    static func folder() throws -> String {
-        let script = Process()
-        let output = Pipe()
-        var package = URL(filePath: #filePath)
-        for _ in 0..<3 { package.deleteLastPathComponent() }
-        script.executableURL = package.appending(path: "Scripts/linux-guest")
-        script.standardOutput = output
-        try script.run()
-        let text = try output.fileHandleForReading.readToEnd() ?? Data()
-        script.waitUntilExit()
-        let lines = String(decoding: text, as: UTF8.self).split(separator: "\n")
-        guard script.terminationStatus == 0, let path = lines.last else {
-            throw BackendError(.unavailable, "the Linux guest was not made (exit code \(script.terminationStatus))")
-        }
-        return String(path)
-    }
-
     init(_ arguments: [String]) throws {
         var ends: [Int32] = [0, 0]
         guard unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &ends) == 0
@@ -35,7 +18,7 @@ final class AgentProcess {
         }
         let port = FileHandle(fileDescriptor: ends[0], closeOnDealloc: true)
         connection = try ChannelConnection(descriptor: ends[1], granularity: .base)
-        process.executableURL = URL(filePath: try AgentProcess.folder() + "/custody-agent")
+        process.executableURL = URL(filePath: try LinuxGuest().agent)
         process.arguments = ["-p", "-"] + arguments
         process.standardInput = port
         process.standardOutput = output

@@ -1,5 +1,6 @@
 #if Libvirt
 import Custody
+import CustodyTestSupport
 import Foundation
 import Glibc
 import GuestChannel

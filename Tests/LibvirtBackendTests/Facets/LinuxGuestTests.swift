@@ -1,6 +1,7 @@
 #if Libvirt
 import Custody
 import CustodyPolicy
+import CustodyTestSupport
 import Foundation
 import Glibc
 import GuestChannel

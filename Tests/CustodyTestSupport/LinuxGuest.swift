@@ -1,24 +1,28 @@
-#if Libvirt
 import Custody
 import Foundation
 
-/// The Linux guest of `Scripts/linux-guest`: where its kernel and its initial file system are.
-struct LinuxGuest {
-    let kernel: String
-    let initialFileSystem: String
+/// The Linux guest of `Scripts/linux-guest`: where its kernel, its initial file system and its agent are.
+package struct LinuxGuest {
+    /// Linux.
+    package let kernel: String
+    /// What it boots into.
+    package let initialFileSystem: String
+    /// The guest agent, a program of this machine, too.
+    package let agent: String
 
     /// Makes it where it is not there; `CUSTODY_LINUX_GUEST` names a folder that has it.
-    init() throws {
+    package init() throws {
         let folder = try ProcessInfo.processInfo.environment["CUSTODY_LINUX_GUEST"] ?? LinuxGuest.build()
         kernel = folder + "/vmlinuz"
         initialFileSystem = folder + "/initramfs"
+        agent = folder + "/custody-agent"
     }
 
     private static func build() throws -> String {
         let script = Process()
         let output = Pipe()
         var package = URL(filePath: #filePath)
-        for _ in 0..<4 { package.deleteLastPathComponent() }
+        for _ in 0..<3 { package.deleteLastPathComponent() }
         script.executableURL = package.appending(path: "Scripts/linux-guest")
         script.standardOutput = output
         try script.run()
@@ -31,5 +35,3 @@ struct LinuxGuest {
         return String(path)
     }
 }
-
-#endif

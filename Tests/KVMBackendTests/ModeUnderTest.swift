@@ -33,7 +33,7 @@ struct ModeUnderTest: Sendable, CustomTestStringConvertible {
 
     /// The modes of this machine's kernel.
     static let real: [ModeUnderTest] =
-        KVMDeviceCondition.isPresent
+        KVMDeviceCondition.isUsable
         ? [ModeUnderTest(mode: .dual, isFake: false), ModeUnderTest(mode: .revoked, isFake: false)] : []
 
     /// A new kernel.

@@ -10,7 +10,7 @@ enum TestKernel: String, Sendable, CustomTestStringConvertible {
     var testDescription: String { "the \(rawValue) kernel" }
 
     /// Both, or the fake alone where this machine has no KVM.
-    static let both: [TestKernel] = KVMDeviceCondition.isPresent ? [.real, .fake] : [.fake]
+    static let both: [TestKernel] = KVMDeviceCondition.isUsable ? [.real, .fake] : [.fake]
 
     /// A new one: as this machine's.
     func make() throws -> any Kernel { self == .real ? LinuxKernel() : try FakeKernel(.plain) }

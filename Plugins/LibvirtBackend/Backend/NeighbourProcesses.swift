@@ -85,7 +85,7 @@ final class NeighbourProcesses: Sendable {
         length: UInt64 = 0,
         _ data: [UInt8] = []
     ) throws(BackendError) -> [UInt8] {
-        guard count <= Int(CLIBVIRT_DATA), data.count < Int(CLIBVIRT_DATA) else {
+        guard (0...Int(CLIBVIRT_DATA)).contains(count), data.count < Int(CLIBVIRT_DATA) else {
             throw BackendError(.invalidArgument, "\(CLIBVIRT_DATA) bytes at a time")
         }
         var order = clibvirt_order()

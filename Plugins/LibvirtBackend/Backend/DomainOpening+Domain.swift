@@ -1,0 +1,92 @@
+#if Libvirt
+import Custody
+import Glibc
+import GuestChannel
+
+// The domain: one that runs is found, any other is made.
+extension DomainOpening {
+    /// The domain of this name or UUID, where one runs: what does not run is no guest, and a definition of it may stay.
+    static func find(
+        _ name: String,
+        _ connection: borrowing Connection,
+        _ events: EventBuffer
+    ) throws(VirError) -> ManagedDomain? {
+        if let domain = try connection.domain(named: name) {
+            return try domain.isActive() ? ManagedDomain(connection.share(), domain, events: events) : nil
+        }
+        guard name.utf8.count == 36, let domain = try connection.domain(uuid: name) else { return nil }
+        return try domain.isActive() ? ManagedDomain(connection.share(), domain, events: events) : nil
+    }
+
+    /// Makes the domain. A name whose QEMU has ended a moment ago is not free at once.
+    static func make(
+        _ description: XMLElement,
+        _ connection: borrowing Connection,
+        _ events: EventBuffer
+    ) throws(VirError) -> ManagedDomain {
+        let end = ContinuousClock.now + .seconds(5)
+        while true {
+            do throws(VirError) {
+                let domain = try connection.create(description)
+                do throws(VirError) {
+                    return try ManagedDomain(connection.share(), domain.share(), events: events)
+                } catch {
+                    try? domain.destroy()
+                    throw error
+                }
+            } catch {
+                guard error.code == .operationFailed, ContinuousClock.now < end else { throw error }
+                usleep(50_000)
+            }
+        }
+    }
+
+    /// The element that marks a domain as made here.
+    static let mark = "custody:guest"
+
+    static func description(
+        _ guest: GuestConfiguration,
+        _ options: LibvirtOptions,
+        socket: String,
+        _ gate: any CallGate
+    ) throws(BackendError) -> XMLElement {
+        var configuration = DomainConfiguration(
+            name: options.domain,
+            regionsEnd: guest.layout.bounds.end * PageSize.base.bytes,
+            slots: guest.layout.regions.count
+        )
+        configuration.accelerator = options.usesKVM ? .kvm : .emulated
+        configuration.baseMemory = options.baseMemory.rawValue
+        configuration.processors = guest.processors
+        configuration.metadata = [XMLElement(mark, ["xmlns:custody": "urn:custody"])]
+        switch options.guest {
+        case .micro:
+            let image = "\(options.root)/micro-guest.bin"
+            let bytes = try MicroGuestImage.bytes()
+            do throws(HostError) {
+                try gate.makeDirectory(options.root)
+                try gate.replace(image, with: bytes)
+            } catch {
+                throw BackendError(.unavailable, "the guest's firmware cannot be written", cause: error)
+            }
+            configuration.firmware = image
+            configuration.serialSocket = "\(options.root)/\(options.domain).console"
+            configuration.channelSocket = socket
+        case .linux:
+            configuration.kernel = (options.kernel ?? "", options.initrd, options.commandLine)
+            configuration.devices.append(
+                XMLElement(
+                    "channel",
+                    ["type": "unix"],
+                    [
+                        XMLElement("source", ["mode": "bind", "path": socket]),
+                        XMLElement("target", ["type": "virtio", "name": "org.custody.guest.0"]),
+                    ]
+                )
+            )
+        }
+        return configuration.description
+    }
+}
+
+#endif

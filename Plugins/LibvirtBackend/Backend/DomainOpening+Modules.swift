@@ -1,0 +1,90 @@
+#if Libvirt
+import Custody
+import Glibc
+
+// Its modules: their files, and what the guest has of them.
+extension DomainOpening {
+    /// Opens the files of the modules, and listens to who lets go of them. Where the guest has one, its file is the one of the
+    /// process before; any other begins empty.
+    ///
+    /// A file is watched before it is closed to anybody: without privileges that is to be allowed to open it.
+    func makeModules(
+        _ layout: GuestMemoryLayout,
+        _ folders: MemoryFolders,
+        _ sentry: HostSentry,
+        whenLetGo: @escaping @Sendable (Int) -> Void
+    ) throws(BackendError) -> [MemoryModule] {
+        // Beside what an adopted domain has itself.
+        let others = live.first("devices")?.elements("memory").filter { device in
+            device.first("alias")?["name"]?.hasPrefix("ua-custody-") != true
+        }
+        let taken = others?.compactMap { $0.first("address")?["slot"].flatMap { Int($0) } }.max()
+        let firstSlot = taken.map { $0 + 1 } ?? 0
+        var modules: [MemoryModule] = []
+        for (number, range) in layout.regions.enumerated() {
+            let path = folders.path(of: number)
+            let plugged = live.memoryModule(MemoryModule.alias(number))
+            if let plugged {
+                let base = plugged.first("address")?["base"].flatMap { UInt64($0.dropFirst(2), radix: 16) }
+                guard base == range.address.rawValue, plugged.first("target", "size")?.byteCount == range.byteCount
+                else {
+                    throw BackendError(.invalidArgument, "the guest has another module than the layout", range: range)
+                }
+                guard unsafe access(path, F_OK) == 0 else {
+                    throw BackendError(.lost, "the file of a module that the guest has is gone", range: range)
+                }
+            }
+            do throws(HostError) {
+                if plugged == nil { for name in [path, path + ".record"] { try gate.remove(name) } }
+                let file = try ModuleFile(path: path, size: range.byteCount, gate: gate)
+                try sentry.watch(file) { whenLetGo(number) }
+                let slot = plugged?.first("address")?["slot"].flatMap { Int($0) } ?? firstSlot + number
+                modules.append(MemoryModule(range, number: number, slot: slot, file: file, sentry: sentry))
+            } catch {
+                let code: BackendError.Code = error.errno == ENOSPC ? .resourcesExhausted : .system
+                throw BackendError(code, "the file of a module cannot be made and watched", range: range, cause: error)
+            }
+        }
+        return modules
+    }
+
+    /// Gives the guest a module at the very beginning.
+    func plug(_ module: MemoryModule, _ folders: MemoryFolders, takesMemory: Bool) throws(BackendError) {
+        if takesMemory { try module.takeMemory() }
+        try module.plug(into: domain, folders, gate: gate)
+    }
+
+    /// Finds out who has what. Pages that were private stay so, unless another process has got at them meanwhile.
+    func takeStock(
+        of modules: [MemoryModule],
+        _ layout: GuestMemoryLayout,
+        emulator: Int32
+    ) throws(BackendError) -> (ownership: PageRunMap<Ownership>, presence: [ChangeLedger.Presence]) {
+        var ownership = PageRunMap(bounds: layout.bounds, state: Ownership.host)
+        var presence: [ChangeLedger.Presence] = []
+        let live = try domain.describe()
+        for module in modules {
+            let isPlugged = live.memoryModule(module.alias) != nil
+            presence.append(isPlugged ? .plugged : .absent)
+            guard isPlugged else { continue }
+            ownership.set(module.range, to: .shared)
+            do throws(HostError) {
+                for pages in module.recordedPrivate {
+                    try module.hide(pages)
+                    if try module.holders(of: pages, but: emulator, at: .zero, gate: gate).isEmpty {
+                        ownership.set(pages, to: .private)
+                    } else {
+                        try module.show(pages)
+                        module.record(pages, isPrivate: false)
+                    }
+                }
+            } catch {
+                throw BackendError(.system, "the private pages of before cannot be closed", cause: error)
+            }
+            module.admit()
+        }
+        return (ownership, presence)
+    }
+}
+
+#endif

@@ -1,0 +1,52 @@
+#if Libvirt
+import Custody
+import Glibc
+
+// Where the domain's memory files are, and the process that runs it.
+extension DomainOpening {
+    /// Where its memory files are: QEMU itself says.
+    func findFolders() throws(BackendError) -> MemoryFolders {
+        let answer = try DomainOpening.asking("QEMU does not tell where its memory is") { () throws(VirError) in
+            try domain.use { domain throws(VirError) in
+                try domain.monitor(
+                    #"{"execute":"qom-get","arguments":{"path":"/objects/ram-node0","property":"mem-path"}}"#
+                )
+            }
+        }
+        guard let path = MonitorAnswer.string(answer),
+            let folders = MemoryFolders(baseMemory: path, domain: domain.name)
+        else {
+            throw BackendError(
+                .unsupported,
+                "the domain's memory is not in files: it needs <memoryBacking> with <source type='file'/>, "
+                    + "<access mode='shared'/> and a NUMA cell; \(AdoptedMemory(of: LiveDescription(live)).remark)"
+            )
+        }
+        do throws(HostError) { try gate.makeDirectory(folders.ours) } catch {
+            throw BackendError(.unavailable, "the directory of the memory files cannot be made", cause: error)
+        }
+        return folders
+    }
+
+    /// The process that runs it: the one that has its base memory mapped and its UUID on the command line.
+    func findEmulator(_ folders: MemoryFolders) throws(BackendError) -> Int32 {
+        let end = ContinuousClock.now + .seconds(5)
+        while ContinuousClock.now < end {
+            let found = DomainOpening.processes(of: domain).first { process in
+                ProcessMaps.text("/proc/\(process)/maps").contains(folders.libvirt + "/ram-node0")
+            }
+            if let found { return found }
+            usleep(10_000)
+        }
+        throw BackendError(.unavailable, "the process that runs the domain is not to be seen by this user")
+    }
+
+    /// The processes that have a domain's UUID on their command line.
+    private static func processes(of domain: ManagedDomain) -> [Int32] {
+        ProcessMaps.processes.filter { process in
+            ProcessMaps.text("/proc/\(process)/cmdline").split(separator: "\0").contains { $0 == domain.uuid }
+        }
+    }
+}
+
+#endif

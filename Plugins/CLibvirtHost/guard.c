@@ -1,13 +1,26 @@
 #define _GNU_SOURCE
 #include "clibvirt_host.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/fanotify.h>
 #include <unistd.h>
 
 int clibvirt_guard_open(void)
 {
-    return fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY | O_CLOEXEC | O_LARGEFILE);
+    /* A queue that is full would let everybody in. */
+    int guard = fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE,
+                              O_RDONLY | O_CLOEXEC | O_LARGEFILE);
+    int error;
+
+    /* Whether this kernel asks at all is said with the first mark; opens of a directory are not asked about. */
+    if (guard < 0 || (fanotify_mark(guard, FAN_MARK_ADD, FAN_OPEN_PERM, AT_FDCWD, "/") == 0 &&
+                      fanotify_mark(guard, FAN_MARK_REMOVE, FAN_OPEN_PERM, AT_FDCWD, "/") == 0))
+        return guard;
+    error = errno;
+    close(guard);
+    errno = error;
+    return -1;
 }
 
 int clibvirt_guard_mark(int guard, int file, int marked)

@@ -19,7 +19,10 @@ extension SimulationBackend {
         }
         guard !change.to.allows(.host) || options.modules && change.to == .host else { return blockers }
         for (name, neighbour) in state.neighbours.sorted(by: { $0.key < $1.key }) {
-            guard let held = neighbour.range.intersection(change.range) else { continue }
+            // A mapping can be grown over the rest of its file without an open: each is in the way of a whole region.
+            guard let region = layout.region(containing: neighbour.range.start),
+                let held = region.intersection(change.range)
+            else { continue }
             let holder = Holder(device: name, process: neighbour.process)
             blockers.append(Blocker(holder: holder, range: held, kind: .mapping, since: clock.now))
         }

@@ -58,14 +58,14 @@ import Testing
         )
     }
 
-    /// Another process holds a private page up by the pages that it has mapped, and a module by any of them.
+    /// Another process holds any page of a module up by any of them that it has mapped: it can grow its mapping.
     @Test func anotherProcessIsWaitedFor() throws {
         expectAsExpected(
             try play(
                 """
                 - {neighbour: backup, does: map, at: 4GiB, size: 4MiB}
                 - {neighbour: backup, does: map, at: 5GiB, size: 4MiB, expect: failed}
-                - {host: convert, target: private, at: 4104MiB, size: 4MiB}
+                - {host: convert, target: private, at: 4104MiB, size: 4MiB, expect: pending, held-by: backup}
                 - {neighbour: other, does: map, at: 4GiB, size: 4MiB, expect: refused}
                 - {host: convert, target: shared, at: 4104MiB, size: 4MiB}
                 - {host: convert, target: host, at: 4GiB, size: 16MiB, expect: pending, held-by: backup}

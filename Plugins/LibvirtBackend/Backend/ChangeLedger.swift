@@ -72,6 +72,12 @@ struct ChangeLedger: Sendable {
         return handover
     }
 
+    /// Whether the host has pages, and nothing is about to change that.
+    func isAtRest(_ range: PageRange) -> Bool {
+        !isEnded && ownership.runs(in: range).allSatisfy { $0.state.allows(.host) }
+            && !plans.values.contains { $0.change.range.overlaps(range) }
+    }
+
     /// The hand-over of a module to the host.
     func removal(of module: Int) -> BackendHandover? {
         waiting.first { $0.value.plan.module == module && $0.value.plan.change.to == .host }?.key

@@ -37,7 +37,8 @@ extension LibvirtBackend {
     /// Gives back what ``prepare(_:)`` took.
     public func releaseReservation(_ reservation: Reservation, of change: OwnershipChange) { drop(reservation) }
 
-    private func drop(_ reservation: Reservation) {
+    /// Forgets a change that is not to be.
+    func drop(_ reservation: Reservation) {
         let plan = ledger.withLock { $0.plans.removeValue(forKey: reservation) }
         // Where it cannot be given back now, it is with the next change of the module.
         if let plan, plan.tookMemory { try? modules[plan.module].returnMemory() }

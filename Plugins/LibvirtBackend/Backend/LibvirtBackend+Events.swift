@@ -26,7 +26,9 @@ extension LibvirtBackend {
 
     /// Sees what the guest has, where events may have been missed: the live description is the truth.
     func reconcile() {
-        guard ledger.withLock({ $0.lost == nil }) else { return }
+        // First, so that a module which is plugged in by another thread meanwhile is none that has gone.
+        let (before, isLost) = ledger.withLock { ($0.presence, $0.lost != nil) }
+        guard !isLost else { return }
         let live: XMLElement
         do throws(BackendError) { live = try domain.describe() } catch {
             _ = examine(error)
@@ -34,7 +36,9 @@ extension LibvirtBackend {
         }
         for (number, module) in modules.enumerated() {
             let isPlugged = live.memoryModule(module.alias) != nil
-            switch ledger.withLock({ $0.presence[number] }) {
+            let now = ledger.withLock { $0.presence[number] }
+            switch now {
+            case _ where now != before[number]: break
             case .plugged where !isPlugged: released(number)
             case .absent where isPlugged && isNobodys(number):
                 // It came in while nobody could tell: nobody wants it there.

@@ -12,23 +12,35 @@ extension LibvirtBackend {
         let range = plan.change.range
         try hide(range, in: module)
         do throws(BackendError) {
-            let blockers = try holders(of: range, in: module)
+            let blockers: [Blocker]
+            do throws(HostError) { blockers = try holders(plan, isPlugged: false) } catch {
+                throw BackendError(.system, "who holds the pages cannot be found out", range: range, cause: error)
+            }
             guard blockers.isEmpty else { return wait(plan, reservation, blockers) }
             if plan.change.from == .host {
                 try plug(plan)
                 // Where QEMU could not be told from others, somebody may have come in with it. The guest has the module by
                 // now: what cannot be seen, or cannot be closed again, is waited for, too.
                 if sentry.means == .mode {
-                    let isKeptOut = (try? module.keepOut()) != nil
-                    let late = isKeptOut ? try? holders(of: range, in: module) : nil
-                    guard let late, late.isEmpty else { return wait(plan, reservation, late ?? [], isPlugged: true) }
+                    let late = lookAgain(plan, isPlugged: true)
+                    guard late.isEmpty else { return wait(plan, reservation, late, isPlugged: true) }
                 }
             }
             return .completed(settle(plan, reservation))
         } catch {
-            try? module.show(range)
-            module.admit()
+            reopen(range, in: module)
             throw error
+        }
+    }
+
+    /// Who stands in the way of a change that waits. What cannot be seen, or closed, does.
+    private func lookAgain(_ plan: ChangeLedger.Plan, isPlugged: Bool) -> [Blocker] {
+        let module = modules[plan.module]
+        do throws(HostError) {
+            try module.keepOut()
+            return try holders(plan, isPlugged: isPlugged)
+        } catch {
+            return [unseen(in: plan.change.range, "\(error)")]
         }
     }
 
@@ -45,11 +57,40 @@ extension LibvirtBackend {
         return .pending(handover, blockers: blockers)
     }
 
-    private func holders(of range: PageRange, in module: MemoryModule) throws(BackendError) -> [Blocker] {
-        do throws(HostError) {
+    /// Who of the host stands in the way of pages that are to be private.
+    private func holders(_ plan: ChangeLedger.Plan, isPlugged: Bool) throws(HostError) -> [Blocker] {
+        let module = modules[plan.module]
+        let range = plan.change.range
+        guard plan.change.from == .host, !isPlugged else {
             return try module.holders(of: range, but: emulator, at: executor.now, gate: gate)
+        }
+        // Not even QEMU has the file: the kernel knows of descriptors, too, that no process shows.
+        return try everybody(at: module, else: unseen(in: range, "a descriptor that no process shows"))
+    }
+
+    /// Who has a module that nobody of the host is to have; `other` where there is somebody whom no process shows.
+    private func everybody(at module: MemoryModule, else other: Blocker) throws(HostError) -> [Blocker] {
+        let isOurs = try module.file.isOurs()
+        let others = try module.holders(of: module.range, but: 0, at: executor.now, gate: gate)
+        return others.isEmpty && !isOurs ? [other] : others
+    }
+
+    /// Somebody who is taken to be there.
+    private func unseen(in range: PageRange, _ why: String) -> Blocker {
+        Blocker(holder: Holder(device: "unknown", purpose: why), range: range, kind: .pin, since: executor.now)
+    }
+
+    /// Opens pages again that were closed for a change that is not to be, and lets others in: as often as it takes.
+    private func reopen(_ range: PageRange, in module: MemoryModule, after delay: Duration = .zero) {
+        do throws(HostError) {
+            // A change that has come in between has its plan in the ledger before it closes anything.
+            try module.show(range) { delay == .zero || ledger.withLock { $0.isAtRest(range) } }
+            module.admit()
         } catch {
-            throw BackendError(.system, "who holds the pages cannot be found out", range: range, cause: error)
+            let next = min(max(delay * 2, .milliseconds(10)), .seconds(1))
+            executor.submit(at: executor.now.advanced(by: next)) { [weak self] in
+                self?.reopen(range, in: module, after: next)
+            }
         }
     }
 
@@ -110,16 +151,17 @@ extension LibvirtBackend {
 
     /// Who of the host has a module that the guest has given up: QEMU, for a moment; other processes.
     private func hostHalf(of module: MemoryModule) throws(HostError) -> [Blocker] {
-        let isOurs = try module.file.isOurs()
-        let others = try module.holders(of: module.range, but: 0, at: executor.now, gate: gate)
-        guard others.isEmpty, !isOurs else { return others }
-        // Nobody shows it, and somebody has it: QEMU frees memory a while after it has taken it off the list (by RCU).
+        try everybody(at: module, else: freeing(module))
+    }
+
+    /// QEMU, which frees memory a while after it has taken it off the list (by RCU).
+    private func freeing(_ module: MemoryModule) -> Blocker {
         let holder = Holder(
             device: FileHolder.command(of: emulator),
             process: emulator,
             purpose: "module \(module.alias) is being freed"
         )
-        return [Blocker(holder: holder, range: module.range, kind: .mapping, since: executor.now)]
+        return Blocker(holder: holder, range: module.range, kind: .mapping, since: executor.now)
     }
 
     /// The guest has let a module go.
@@ -137,7 +179,9 @@ extension LibvirtBackend {
             observer?.guestOffers(module.range)
             return
         }
-        let blockers = (try? hostHalf(of: module)) ?? []
+        let blockers: [Blocker]
+        do throws(HostError) { blockers = try hostHalf(of: module) } catch { blockers = [freeing(module)] }
+        _ = held(handover, by: blockers)
         observer?.handoverAdvanced(handover, stillHeldBy: blockers)
         recheck(handover)
         look(after: handover, LibvirtBackend.firstLook)
@@ -151,7 +195,7 @@ extension LibvirtBackend {
             return (handover, handover.flatMap { ledger.waiting.removeValue(forKey: $0) }, ledger.observer)
         }
         guard let handover, let waiting else { return }
-        _ = ledger.withLock { $0.plans.removeValue(forKey: waiting.reservation) }
+        drop(waiting.reservation)
         let error = BackendError(.refusedByGuest, "the guest keeps the module", range: modules[number].range)
         observer?.handoverFailed(handover, error)
     }
@@ -195,8 +239,8 @@ extension LibvirtBackend {
         case .over(let waiting):
             observer?.handoverCompleted(handover, settle(waiting.plan, waiting.reservation))
         case .failed(let waiting, let error):
-            try? modules[waiting.plan.module].show(waiting.plan.change.range)
-            modules[waiting.plan.module].admit()
+            reopen(waiting.plan.change.range, in: modules[waiting.plan.module])
+            drop(waiting.reservation)
             observer?.handoverFailed(handover, error)
         case .held(let blockers, isNews: true): observer?.handoverAdvanced(handover, stillHeldBy: blockers)
         case .held, .unknown: break
@@ -213,33 +257,25 @@ extension LibvirtBackend {
         guard let waiting = found else { return .unknown }
         let plan = waiting.plan
         let module = modules[plan.module]
-        do {
-            if plan.change.to == .host {
-                // The guest's half comes by an event.
-                guard presence != .plugged else { return .unknown }
+        let blockers: [Blocker]
+        if plan.change.to == .host {
+            // The guest's half comes by an event.
+            guard presence != .plugged else { return .unknown }
+            do throws(HostError) {
                 // The lease is one call, and who has the file a look at every process: that comes when the lease is had.
                 guard try module.file.isOurs() else { return .held([], isNews: false) }
-                let blockers = try hostHalf(of: module)
-                guard blockers.isEmpty else { return .held(blockers, isNews: false) }
-                try module.show(module.range)
-            } else {
-                try module.keepOut()
-                let blockers = try holders(of: plan.change.range, in: module)
-                let holders = blockers.map(\.holder)
-                guard blockers.isEmpty else {
-                    ledger.withLock { $0.waiting[handover]?.holders = holders }
-                    return .held(blockers, isNews: holders != waiting.holders)
-                }
+                blockers = try hostHalf(of: module)
+                if blockers.isEmpty { try module.show(module.range) }
+            } catch {
+                return held(handover, by: [unseen(in: module.range, "\(error)")])
             }
-        } catch {
-            return .unknown
+        } else {
+            blockers = lookAgain(plan, isPlugged: waiting.isPlugged)
         }
+        guard blockers.isEmpty else { return held(handover, by: blockers) }
         if plan.change.from == .host, !waiting.isPlugged {
             do throws(BackendError) { try plug(plan) } catch {
-                ledger.withLock { ledger in
-                    ledger.waiting.removeValue(forKey: handover)
-                    ledger.plans.removeValue(forKey: waiting.reservation)
-                }
+                _ = ledger.withLock { $0.waiting.removeValue(forKey: handover) }
                 return .failed(waiting, error)
             }
             // Where QEMU could not be told from others, somebody may have come in with it: that is for the next look.
@@ -252,6 +288,16 @@ extension LibvirtBackend {
         return .over(waiting)
     }
 
+    /// Notes who holds a hand-over up.
+    private func held(_ handover: BackendHandover, by blockers: [Blocker]) -> Look {
+        let holders = blockers.map(\.holder)
+        let isNews = ledger.withLock { ledger in
+            defer { ledger.waiting[handover]?.holders = holders }
+            return ledger.waiting[handover].map { $0.holders != holders } ?? false
+        }
+        return .held(blockers, isNews: isNews)
+    }
+
     /// Takes back a hand-over that waits. Where the guest has let go already it is too late, and it completes by itself.
     /// Where the guest has not answered it may do so later: it cannot be told.
     public func withdraw(_ handover: BackendHandover) -> Bool {
@@ -259,17 +305,13 @@ extension LibvirtBackend {
             ledger.withLock { ledger in
                 guard let waiting = ledger.waiting[handover], !waiting.isPlugged else { return nil }
                 if waiting.plan.change.to == .host, ledger.presence[waiting.plan.module] != .plugged { return nil }
-                ledger.plans.removeValue(forKey: waiting.reservation)
                 return ledger.waiting.removeValue(forKey: handover)
             }
         }
         guard let taken else { return false }
         let module = modules[taken.plan.module]
-        if taken.plan.change.to == .private {
-            try? module.show(taken.plan.change.range)
-            module.admit()
-            if taken.plan.tookMemory { try? module.returnMemory() }
-        }
+        if taken.plan.change.to == .private { reopen(taken.plan.change.range, in: module) }
+        drop(taken.reservation)
         return true
     }
 }

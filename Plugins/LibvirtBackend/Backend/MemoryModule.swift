@@ -85,9 +85,11 @@ final class MemoryModule: Sendable {
 
     /// Opens this process's window on pages again. Other processes are kept out until ``admit()``.
     ///
+    /// - Parameter isWanted: asked while nobody else opens or closes anything; where it says no, nothing is done.
     /// - Throws: `HostError`; the window is as it was then.
-    func show(_ pages: PageRange) throws(HostError) {
+    func show(_ pages: PageRange, where isWanted: () -> Bool = { true }) throws(HostError) {
         try access.withLock { access throws(HostError) in
+            guard isWanted() else { return }
             do throws(HostError) {
                 try protect(pages, isOpen: true)
             } catch {
@@ -178,39 +180,23 @@ final class MemoryModule: Sendable {
 
     // MARK: Who holds it
 
-    /// The processes of the host, but the one that runs the guest, that reach some of these pages.
+    /// The processes of the host, but the one that runs the guest, that have the file: each reaches all of it.
+    ///
+    /// - Parameter pages: what they stand in the way of.
     func holders(
         of pages: PageRange,
         but guest: Int32,
         at now: Timestamp,
         gate: any CallGate
     ) throws(HostError) -> [Blocker] {
-        let start = offset(of: pages)
-        var blockers: [Blocker] = []
-        for holder in try FileHolder.all(of: file, gate: gate) where holder.process != guest {
-            let parts = holder.mappings.map { $0.clamped(to: start..<start + pages.byteCount) }.filter { !$0.isEmpty }
-            guard let low = parts.map(\.lowerBound).min(), let high = parts.map(\.upperBound).max() else {
-                // Without a mapping of these pages an open file is one to come.
-                if holder.isOpen { blockers.append(blocker(holder, pages, .pin, now)) }
-                continue
-            }
-            let first = low / PageSize.base.bytes
-            let part = PageRange(
-                uncheckedStart: range.start.rawValue + first,
-                count: (high - 1) / PageSize.base.bytes + 1 - first
+        try FileHolder.all(of: file, gate: gate).filter { $0.process != guest }.map { holder in
+            Blocker(
+                holder: Holder(device: holder.command, process: holder.process),
+                range: pages,
+                kind: holder.isMapped ? .mapping : .pin,
+                since: now
             )
-            blockers.append(blocker(holder, holder.isOpen ? pages : part, .mapping, now))
         }
-        return blockers
-    }
-
-    private func blocker(_ holder: FileHolder, _ pages: PageRange, _ kind: LeaseKind, _ now: Timestamp) -> Blocker {
-        Blocker(
-            holder: Holder(device: holder.command, process: holder.process),
-            range: pages,
-            kind: kind,
-            since: now
-        )
     }
 }
 

@@ -11,6 +11,7 @@ package enum HostCall: String, Sendable, Hashable, CaseIterable {
     case unlink
     case map = "mmap"
     case protect = "mprotect"
+    case advise = "madvise"
     case copy = "process_vm_readv"
     case status = "fstat"
     case seek = "lseek"
@@ -22,6 +23,7 @@ package enum HostCall: String, Sendable, Hashable, CaseIterable {
     case symlink
     case read = "pread"
     case watch = "inotify_add_watch"
+    case bell = "eventfd"
     case sentry = "fanotify_init"
     case deny = "fanotify_mark"
     case neighbour = "fork"

@@ -8,14 +8,18 @@ struct FileHolder: Sendable, Hashable {
     let process: Int32
     /// What it calls itself: `/proc/PID/comm`.
     let command: String
-    /// The parts of the file that it has mapped, in bytes.
-    let mappings: [Range<UInt64>]
-    /// Whether it has the file open: then it reaches all of it, now or by a mapping to come.
-    let isOpen: Bool
+    /// Whether it has part of the file mapped. A mapping can be grown over the rest (mremap(2)) without an open: whoever has
+    /// one reaches all of the file.
+    let isMapped: Bool
 
     /// The processes beside this one that have the file of a window open or mapped.
     ///
-    /// A process that this user may not look into is not seen; as root all are. About 3 ms for 70 processes.
+    /// Processes that come while others are looked at are looked at, too, until there are no new ones: what was forked off
+    /// by one that has ended since is seen. A process that this user may not look into is not; as root all are. A descriptor
+    /// on its way through a socket belongs to no process.
+    ///
+    /// - Throws: `HostError`, with `EAGAIN` where processes come faster than they can be looked at.
+    /// - Complexity: O(*n*) in the processes of the machine, and their mappings and descriptors.
     static func all(of file: ModuleFile, gate: any CallGate) throws(HostError) -> [FileHolder] {
         let own = getpid()
         guard let identity = ProcessMaps.identity(at: file.windowAddress, of: own) else {
@@ -24,16 +28,21 @@ struct FileHolder: Sendable, Hashable {
         var status = stat()
         try gate.host(.status, file.path) { unsafe Int(fstat(file.descriptor.rawValue, &status)) }
         var holders: [FileHolder] = []
-        for process in try processes(gate) where process != own {
-            let mappings = ProcessMaps.mappings(of: identity, in: process)
-            let isOpen = hasOpen(status, process)
-            guard isOpen || !mappings.isEmpty else { continue }
-            holders.append(
-                FileHolder(process: process, command: command(of: process), mappings: mappings, isOpen: isOpen)
-            )
+        var seen: Set<Int32> = [own]
+        for _ in 0..<longestChase {
+            let new = try processes(gate).filter { seen.insert($0).inserted }
+            if new.isEmpty { return holders }
+            for process in new {
+                let isMapped = ProcessMaps.isMapped(identity, in: process)
+                guard isMapped || hasOpen(status, process) else { continue }
+                holders.append(FileHolder(process: process, command: command(of: process), isMapped: isMapped))
+            }
         }
-        return holders
+        throw HostError(call: HostCall.scan.rawValue, subject: "/proc", errno: EAGAIN)
     }
+
+    /// How often new processes are looked for.
+    private static let longestChase = 64
 
     /// The name that a process calls itself.
     static func command(of process: Int32) -> String {

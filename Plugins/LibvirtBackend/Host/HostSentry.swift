@@ -20,87 +20,108 @@ final class HostSentry: Sendable {
     /// What stops others.
     let means: Means
     private let gate: any CallGate
-    private let watch: Int32
-    private let guardian: Int32
-    private let stop: Int32
+    /// `nil` when it is over. The thread has them, too, and they are closed when both are done with them.
+    private let ears: Locked<Ears?>
     private let exempt = Atomic<Int32>(0)
     private let watched = Locked<[Int32: @Sendable () -> Void]>([:])
 
     /// Starts the thread that listens.
     init(gate: any CallGate) throws(BackendError) {
         self.gate = gate
-        do throws(HostError) {
-            watch = Int32(try gate.host(.watch, "inotify") { Int(clibvirt_watch_open()) })
-        } catch {
-            throw BackendError(.resourcesExhausted, "no file can be watched", cause: error)
-        }
-        do throws(HostError) {
-            guardian = Int32(try gate.host(.sentry, "fanotify") { Int(clibvirt_guard_open()) })
-        } catch {
-            guardian = -1
-        }
-        means = guardian >= 0 ? .permission : .mode
-        stop = clibvirt_bell_open()
-        let (watch, guardian, stop) = (watch, self.guardian, stop)
-        do throws(BackendError) {
-            try Thread.start { [weak self] in
-                HostSentry.listen(watch, guardian, stop) { self }
-                for descriptor in [watch, guardian, stop] where descriptor >= 0 { Glibc.close(descriptor) }
-            }
-        } catch {
-            for descriptor in [watch, guardian, stop] where descriptor >= 0 { Glibc.close(descriptor) }
-            throw error
-        }
+        let ears = try Ears(gate: gate)
+        self.ears = Locked(ears)
+        means = ears.guardian < 0 ? .mode : .permission
+        try Thread.start { [weak self] in HostSentry.listen(ears) { self } }
     }
 
     deinit { close() }
 
     /// Stops listening: nobody is kept out any more.
-    func close() { _ = clibvirt_bell_ring(stop) }
+    func close() {
+        let ears = ears.withLock { ears in
+            defer { ears = nil }
+            return ears
+        }
+        if let ears { _ = clibvirt_bell_ring(ears.stop.rawValue) }
+    }
 
     /// Names the process that runs the guest: it is let at every file.
     func exempt(_ process: Int32) { exempt.store(process, ordering: .relaxed) }
 
     /// Calls `body`, on the thread that listens, whenever a process has closed a file for the last time.
     func watch(_ file: ModuleFile, _ body: @escaping @Sendable () -> Void) throws(HostError) {
+        guard let ears = ears.withLock({ $0 }) else { return }
         let number = Int32(
-            try gate.host(.watch, file.path) { Int(clibvirt_watch_add(watch, file.descriptor.rawValue)) }
+            try gate.host(.watch, file.path) { Int(clibvirt_watch_add(ears.watch.rawValue, file.descriptor.rawValue)) }
         )
         watched.withLock { $0[number] = body }
     }
 
     /// Lets nobody open a file from now on.
-    func deny(_ file: ModuleFile) throws(HostError) {
-        switch means {
-        case .permission:
-            try gate.host(.deny, file.path) { Int(clibvirt_guard_mark(guardian, file.descriptor.rawValue, 1)) }
-        case .mode: try file.setMode(isOpen: false)
-        }
-    }
+    func deny(_ file: ModuleFile) throws(HostError) { try set(file, isOpen: false) }
 
     /// Lets a file be opened again.
-    func admit(_ file: ModuleFile) throws(HostError) {
-        switch means {
-        case .permission:
-            try gate.host(.deny, file.path) { Int(clibvirt_guard_mark(guardian, file.descriptor.rawValue, 0)) }
-        case .mode: try file.setMode(isOpen: true)
+    func admit(_ file: ModuleFile) throws(HostError) { try set(file, isOpen: true) }
+
+    private func set(_ file: ModuleFile, isOpen: Bool) throws(HostError) {
+        guard means == .permission else { return try file.setMode(isOpen: isOpen) }
+        // When it is over the kernel has forgotten all marks.
+        guard let ears = ears.withLock({ $0 }) else { return }
+        try gate.host(.deny, file.path) {
+            Int(clibvirt_guard_mark(ears.guardian, file.descriptor.rawValue, isOpen ? 0 : 1))
         }
     }
 
     /// The thread. It opens no file: it would have to answer itself.
-    private static func listen(_ watch: Int32, _ guardian: Int32, _ stop: Int32, _ sentry: () -> HostSentry?) {
+    private static func listen(_ ears: Ears, _ sentry: () -> HostSentry?) {
         var numbers = [Int32](repeating: 0, count: 64)
         while true {
-            var waiting = [watch, guardian, stop].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+            // poll(2) passes a negative descriptor over.
+            var waiting = [ears.stop.rawValue, ears.watch.rawValue, ears.guardian]
+                .map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
             _ = unsafe poll(&waiting, nfds_t(waiting.count), -1)
-            guard waiting[2].revents == 0, let sentry = sentry() else { return }
-            if waiting[1].revents != 0 {
-                _ = clibvirt_guard_answer(guardian, sentry.exempt.load(ordering: .relaxed))
+            guard waiting[0].revents == 0, let sentry = sentry() else { return }
+            if waiting[2].revents != 0 {
+                _ = clibvirt_guard_answer(waiting[2].fd, sentry.exempt.load(ordering: .relaxed))
             }
-            guard waiting[0].revents != 0 else { continue }
-            let count = unsafe clibvirt_watch_next(watch, &numbers, Int32(numbers.count))
+            guard waiting[1].revents != 0 else { continue }
+            let count = unsafe clibvirt_watch_next(waiting[1].fd, &numbers, Int32(numbers.count))
             let called = Set(numbers.prefix(max(0, Int(count))))
             for body in sentry.watched.withLock({ watched in called.compactMap { watched[$0] } }) { body() }
+        }
+    }
+}
+
+extension HostSentry {
+    /// What the kernel tells by.
+    private final class Ears: Sendable {
+        /// An eventfd(2): somebody wants the thread to end.
+        let stop: OwnedFile
+        /// An inotify(7) descriptor.
+        let watch: OwnedFile
+        /// A fanotify(7) group, where this process may have one and the kernel asks; else −1.
+        let guardian: Int32
+
+        init(gate: any CallGate) throws(BackendError) {
+            do throws(HostError) {
+                stop = try OwnedFile(.bell, "eventfd", gate: gate) { clibvirt_bell_open() }
+                watch = try OwnedFile(.watch, "inotify", gate: gate) { clibvirt_watch_open() }
+                guardian = try Ears.guardian(gate)
+            } catch {
+                throw BackendError(.resourcesExhausted, "the memory files cannot be watched", cause: error)
+            }
+        }
+
+        deinit { if guardian >= 0 { Glibc.close(guardian) } }
+
+        private static func guardian(_ gate: any CallGate) throws(HostError) -> Int32 {
+            do throws(HostError) {
+                return Int32(try gate.host(.sentry, "fanotify") { Int(clibvirt_guard_open()) })
+            } catch {
+                // Not for this user, or not by this kernel. Anything else is no reason to make do with less.
+                guard [EPERM, ENOSYS, EINVAL].contains(error.errno) else { throw error }
+                return -1
+            }
         }
     }
 }

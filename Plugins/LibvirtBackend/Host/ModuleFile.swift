@@ -30,6 +30,8 @@ import Glibc
         // One bit a page, after a page of its own for the rest.
         recordSize = Int(PageSize.base.bytes + (size / PageSize.base.bytes + 7) / 8)
         let recordFile = try ModuleFile.open(path + ".record", UInt64(recordSize), gate)
+        // It is written through a mapping: where there were no memory for it, that would be the end of the process.
+        try ModuleFile.allocate(recordFile, offset: 0, length: UInt64(recordSize), gate)
         unsafe window = try ModuleFile.map(descriptor.rawValue, Int(size), path, gate)
         do throws(HostError) {
             unsafe record = try ModuleFile.map(recordFile.rawValue, recordSize, recordFile.path, gate)
@@ -37,8 +39,6 @@ import Glibc
             unsafe munmap(window, Int(size))
             throw error
         }
-        // A process that is forked off in between is no holder of the guest's memory.
-        unsafe madvise(window, Int(size), MADV_DONTFORK)
     }
 
     deinit {
@@ -73,6 +73,13 @@ import Glibc
             return unsafe map == MAP_FAILED ? -1 : 0
         }
         guard let map = unsafe map else { throw HostError(call: HostCall.map.rawValue, subject: path, errno: ENOMEM) }
+        do throws(HostError) {
+            // A process that is forked off is no holder of the guest's memory.
+            try gate.host(.advise, path) { unsafe Int(madvise(map, length, MADV_DONTFORK)) }
+        } catch {
+            unsafe munmap(map, length)
+            throw error
+        }
         return unsafe map
     }
 
@@ -105,7 +112,17 @@ import Glibc
 
     /// Takes the memory of part of the file from the system now, rather than at the first touch; contents stay.
     func allocate(offset: UInt64, length: UInt64) throws(HostError) {
-        try gate.host(.allocate, path) { Int(clibvirt_allocate(descriptor.rawValue, Int(offset), Int(length))) }
+        try ModuleFile.allocate(descriptor, offset: offset, length: length, gate)
+    }
+
+    private static func allocate(
+        _ file: borrowing OwnedFile,
+        offset: UInt64,
+        length: UInt64,
+        _ gate: any CallGate
+    ) throws(HostError) {
+        let descriptor = file.rawValue
+        try gate.host(.allocate, file.path) { Int(clibvirt_allocate(descriptor, Int(offset), Int(length))) }
     }
 
     /// Gives the memory of part of the file back to the system; whoever touches it next finds zeroes.

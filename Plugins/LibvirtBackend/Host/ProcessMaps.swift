@@ -19,20 +19,14 @@ enum ProcessMaps {
         return nil
     }
 
-    /// The parts of a file that a process has mapped, in bytes of the file.
-    static func mappings(of identity: Identity, in process: Int32) -> [Range<UInt64>] {
+    /// Whether a process has part of a file mapped.
+    static func isMapped(_ identity: Identity, in process: Int32) -> Bool {
         let bytes = contents("/proc/\(process)/maps")
         // Most processes have nothing to do with it: that is seen without taking the list apart.
         let isMentioned = unsafe bytes.withUnsafeBytes { all in
             unsafe clibvirt_mentions(all.baseAddress, all.count, " \(identity.inode)") != 0
         }
-        guard isMentioned else { return [] }
-        return lines(of: bytes).compactMap { line in
-            guard line.identity == identity, let range = numbers(line.fields[0]),
-                let offset = UInt64(line.fields[2], radix: 16)
-            else { return nil }
-            return offset..<offset + UInt64(range.count)
-        }
+        return isMentioned && lines(of: bytes).contains { $0.identity == identity }
     }
 
     /// All of a file under `/proc`; empty where it cannot be read, or its process is gone.

@@ -98,6 +98,49 @@ import Testing
         #expect(live.ownership == [.private])
     }
 
+    /// A mapping of other pages can be grown over these (mremap), and nobody would be asked.
+    @Test func aMappingOfOtherPagesIsWaitedFor() throws {
+        let live = try LiveGuest("beside", initial: .shared)
+        let (first, last) = (try PageRange(live.module().start), try PageRange(live.module().last))
+        try live.backend.map(first, as: "beside")
+        let (ticket, blockers) = try live.begin(last, to: .private)
+        #expect(blockers.map(\.holder.device) == ["beside"])
+        #expect(blockers.map(\.range) == [last])
+        #expect(blockers.map(\.kind) == [.mapping])
+        try live.backend.release(as: "beside")
+        #expect("\(ticket.wait(for: .seconds(20)) ?? .cancelled)" == "completed, contents preserved")
+    }
+
+    /// A descriptor in the queue of a socket is no process's; before QEMU has the file the kernel knows of it all the same.
+    @Test func aDescriptorOnItsWayIsWaitedFor() throws {
+        let live = try LiveGuest("queued")
+        let program = """
+            import os, socket, sys
+            ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+            file = os.open(sys.argv[1], os.O_RDWR)
+            socket.send_fds(ends[0], [b"x"], [file])
+            os.close(file)
+            print(flush=True)
+            sys.stdin.read()
+            """
+        let holder = Process()
+        holder.executableURL = URL(filePath: "/usr/bin/python3")
+        holder.arguments = ["-c", program, live.backend.modules[0].file.path]
+        let (input, output) = (Pipe(), Pipe())
+        holder.standardInput = input
+        holder.standardOutput = output
+        try holder.run()
+        #expect(output.fileHandleForReading.readData(ofLength: 1).count == 1)
+        let (ticket, blockers) = try live.begin(live.module(), to: .private)
+        #expect(blockers.map(\.holder.device) == ["unknown"])
+        #expect(try live.plugged() == [])
+        #expect(ticket.result == nil)
+        try input.fileHandleForWriting.close()
+        holder.waitUntilExit()
+        #expect("\(ticket.wait(for: .seconds(20)) ?? .cancelled)" == "completed, contents preserved")
+        #expect(try live.plugged() == [0])
+    }
+
     @Test func aWithdrawnHandOverLeavesEverythingOpen() throws {
         let live = try LiveGuest("withdrawn", initial: .shared)
         try live.backend.map(live.module(), as: "backup")

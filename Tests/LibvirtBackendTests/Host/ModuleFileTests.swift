@@ -1,0 +1,53 @@
+#if Libvirt
+import Foundation
+import Glibc
+import Synchronization
+import Testing
+
+@testable import LibvirtBackend
+
+/// The file that a module is made of.
+@Suite(.timeLimit(.minutes(5))) struct ModuleFileTests {
+    private let path = FileManager.default.temporaryDirectory.appending(component: "custody-\(UUID())")
+        .path(percentEncoded: false)
+
+    private func makeFile(size: UInt64 = 1 << 20) throws -> ModuleFile {
+        try ModuleFile(path: path, size: size, gate: OpenGate())
+    }
+
+    /// Whoever opens the file while it is asked for breaks the lease, and the kernel has a signal for that which ends a process.
+    @Test func whoOpensTheFileEndsNobody() throws {
+        let file = try makeFile()
+        defer { file.remove() }
+        let isOver = Atomic(false)
+        let path = path
+        let (begun, done) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        Foundation.Thread.detachNewThread {
+            begun.signal()
+            while !isOver.load(ordering: .relaxed) {
+                let other = unsafe open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC)
+                if other >= 0 { close(other) }
+            }
+            done.signal()
+        }
+        begun.wait()
+        var answers: [Bool: Int] = [:]
+        for _ in 0..<200_000 { answers[try file.isOurs(), default: 0] += 1 }
+        isOver.store(true, ordering: .relaxed)
+        done.wait()
+        #expect(answers.values.reduce(0, +) == 200_000)
+        #expect(try file.isOurs())
+    }
+
+    /// The record is written through a mapping: a store that finds no memory would be the end of the process.
+    @Test func theRecordHasItsMemoryFromTheBeginning() throws {
+        let file = try makeFile(size: 1 << 30)
+        defer { file.remove() }
+        #expect(try file.backedBytes() == 0)
+        var status = stat()
+        #expect(unsafe stat(path + ".record", &status) == 0)
+        #expect(status.st_size == 4096 + (1 << 18) / 8)
+        #expect(status.st_blocks * 512 >= status.st_size)
+    }
+}
+#endif

@@ -120,8 +120,12 @@ extension MemoryController {
                 let run = state.withLock { $0.ownership.run(containing: page) }
                 var part = run?.range.intersection(rest) ?? rest
                 if run?.state != request.target {
-                    part = part.leading(atMost: pagesLeft)
-                    pagesLeft -= part.count
+                    // A region that comes or goes as one is not cut: the request ends with it.
+                    let isMove = request.target == .host || run?.state == .host
+                    let isWhole =
+                        isMove && capabilities.hostUnit == .region && layout.region(containing: part.start) == part
+                    if !isWhole { part = part.leading(atMost: pagesLeft) }
+                    pagesLeft -= min(part.count, pagesLeft)
                 }
                 page = PageNumber(part.end)
                 guard run?.state != request.target else { continue }

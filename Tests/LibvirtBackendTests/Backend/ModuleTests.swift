@@ -76,6 +76,30 @@ import Testing
         #expect(try live.plugged() == [])
     }
 
+    /// What bounds a request by its pages does not cut a module, which goes in one step.
+    @Test func aGuestGivesALargeModuleBack() throws {
+        let live = try LiveGuest("large", modules: [3 << 10], initial: .shared) { $0.overcommits = true }
+        let channel = try #require(live.backend.channel)
+        try channel.greet(within: .seconds(20))
+        try live.answerRemovals(.accept)
+        let (address, size) = (live.module().address.rawValue, live.module().byteCount)
+        #expect(live.module().count > ControllerLimits().pagesPerGuestRequest)
+        func give(_ byteCount: UInt64) throws -> ChannelReply {
+            let request = ChannelRequest.convert(address: address, byteCount: byteCount, to: .host)
+            return try ChannelReply(payload: channel.perform(.ask(request), within: .seconds(20)).data)
+        }
+        // Part of it, by the guest's own cut, is none.
+        #expect(try give(1 << 30).status == .refused)
+        #expect(live.ownership == [.shared])
+        let first = try give(size)
+        #expect(first.status == .retry)
+        #expect(first.address == address)
+        #expect(LiveGuest.waits { live.ownership == [.host] })
+        #expect(try give(size).status == .done)
+        #expect(try live.plugged() == [])
+        #expect(try live.backend.backedBytes(of: live.module()) == 0)
+    }
+
     /// A file that another process only has open is as much in the way as one that it has mapped.
     @Test func anOpenFileIsWaitedFor() throws {
         let live = try LiveGuest("open", initial: .shared)

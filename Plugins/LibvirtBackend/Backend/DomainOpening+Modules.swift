@@ -28,7 +28,8 @@ extension DomainOpening {
                 let base = plugged.first("address")?["base"].flatMap { UInt64($0.dropFirst(2), radix: 16) }
                 guard base == range.address.rawValue, plugged.first("target", "size")?.byteCount == range.byteCount
                 else {
-                    throw BackendError(.invalidArgument, "the guest has another module than the layout", range: range)
+                    let text = "the guest has another module there than is configured"
+                    throw BackendError(.invalidArgument, text, range: range)
                 }
                 guard unsafe access(path, F_OK) == 0 else {
                     throw BackendError(.lost, "the file of a module that the guest has is gone", range: range)
@@ -42,7 +43,7 @@ extension DomainOpening {
                 modules.append(MemoryModule(range, number: number, slot: slot, file: file, sentry: sentry))
             } catch {
                 let code: BackendError.Code = error.errno == ENOSPC ? .resourcesExhausted : .system
-                throw BackendError(code, "the file of a module cannot be made and watched", range: range, cause: error)
+                throw BackendError(code, "the file of the module cannot be made", range: range, cause: error)
             }
         }
         return modules
@@ -79,7 +80,7 @@ extension DomainOpening {
                     }
                 }
             } catch {
-                throw BackendError(.system, "the private pages of before cannot be closed", cause: error)
+                throw BackendError(.system, "pages that were private before cannot be closed again", cause: error)
             }
             module.admit()
         }

@@ -6,16 +6,17 @@ import Glibc
 extension DomainOpening {
     /// Where its memory files are: QEMU itself says.
     func findFolders() throws(BackendError) -> MemoryFolders {
-        let answer = try DomainOpening.asking("QEMU does not tell where its memory is") { () throws(VirError) in
-            try domain.use { domain throws(VirError) in
-                try domain.monitor(
-                    #"{"execute":"qom-get","arguments":{"path":"/objects/ram-node0","property":"mem-path"}}"#
-                )
+        let path: String
+        do throws(BackendError) {
+            path = try domain.ask("qom-get", ["path": "/objects/ram-node0", "property": "mem-path"], for: String.self)
+        } catch {
+            // What QEMU says no to it does not have.
+            guard error.cause == nil else {
+                throw BackendError(.unavailable, "QEMU does not tell where its memory is", cause: error)
             }
+            path = ""
         }
-        guard let path = MonitorAnswer.string(answer),
-            let folders = MemoryFolders(baseMemory: path, domain: domain.name)
-        else {
+        guard let folders = MemoryFolders(baseMemory: path, domain: domain.name) else {
             throw BackendError(
                 .unsupported,
                 "the domain's memory is not in files: it needs <memoryBacking> with <source type='file'/>, "
@@ -38,7 +39,10 @@ extension DomainOpening {
             if let found { return found }
             usleep(10_000)
         }
-        throw BackendError(.unavailable, "the process that runs the domain is not to be seen by this user")
+        throw BackendError(
+            .unavailable,
+            "this user may not look into the process that runs the domain: only root and the user who owns it may"
+        )
     }
 
     /// The processes that have a domain's UUID on their command line.

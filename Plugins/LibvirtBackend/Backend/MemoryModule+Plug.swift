@@ -19,7 +19,9 @@ extension MemoryModule {
             // A part that was allocated all the same is no use to anybody.
             if wasEmpty { try? returnMemory() }
             let code: BackendError.Code = error.errno == ENOSPC ? .resourcesExhausted : .system
-            throw BackendError(code, "the memory of the module cannot be had", range: range, cause: error)
+            let isShort = code == .resourcesExhausted
+            let text = isShort ? "there is not enough memory for the module" : "the module's memory cannot be had"
+            throw BackendError(code, text, range: range, cause: error)
         }
     }
 

@@ -189,7 +189,7 @@ final class MemoryModule: Sendable {
         at now: Timestamp,
         gate: any CallGate
     ) throws(HostError) -> [Blocker] {
-        try FileHolder.all(of: file, gate: gate).filter { $0.process != guest }.map { holder in
+        try file.holders().filter { $0.process != guest }.map { holder in
             Blocker(
                 holder: Holder(device: holder.command, process: holder.process),
                 range: pages,

@@ -7,6 +7,9 @@ import Glibc
 final class NeighbourProcesses: Sendable {
     private struct Process {
         let identity: pid_t
+        let name: String
+        /// The memory file.
+        let path: String
         let connection: Int32
         let range: PageRange
     }
@@ -18,13 +21,20 @@ final class NeighbourProcesses: Sendable {
 
     func map(_ range: PageRange, path: String, offset: UInt64, as name: String) throws(BackendError) {
         try processes.withLock { processes throws(BackendError) in
-            guard processes[name] == nil, name.utf8.count <= NeighbourProcesses.longestName else {
-                throw BackendError(.invalidArgument, "\(name) has a mapping, or a name of more than 15 bytes")
+            guard processes[name] == nil else {
+                throw BackendError(.invalidArgument, "the process ‘\(name)’ has a mapping already")
+            }
+            guard name.utf8.count <= NeighbourProcesses.longestName else {
+                let text = "‘\(name)’ is too long for a process's name: at most \(NeighbourProcesses.longestName) bytes"
+                throw BackendError(.invalidArgument, text)
             }
             var connection: Int32 = -1
             let identity = unsafe clibvirt_neighbour_start(name, &connection)
-            guard identity > 0 else { throw NeighbourProcesses.failed("fork", errno) }
-            let process = Process(identity: identity, connection: connection, range: range)
+            guard identity > 0 else {
+                let cause = HostError(call: HostCall.neighbour.rawValue, subject: name, errno: errno)
+                throw BackendError(.system, "the process ‘\(name)’ cannot be started", cause: cause)
+            }
+            let process = Process(identity: identity, name: name, path: path, connection: connection, range: range)
             do throws(BackendError) {
                 _ = try NeighbourProcesses.tell(
                     process,
@@ -53,7 +63,7 @@ final class NeighbourProcesses: Sendable {
 
     func release(as name: String) throws(BackendError) {
         guard let process = processes.withLock({ $0.removeValue(forKey: name) }) else {
-            throw BackendError(.invalidArgument, "\(name) has no mapping")
+            throw BackendError(.invalidArgument, "the process ‘\(name)’ has no mapping")
         }
         NeighbourProcesses.end(process)
     }
@@ -72,7 +82,7 @@ final class NeighbourProcesses: Sendable {
     ) throws(BackendError) -> (Process, UInt64) {
         let process = processes.withLock { $0[name] }
         guard let process, address >= process.range.address else {
-            throw BackendError(.invalidArgument, "\(name) has no mapping of \(address)")
+            throw BackendError(.invalidArgument, "the process ‘\(name)’ has no mapping of \(address)")
         }
         return (process, address.rawValue - process.range.address.rawValue)
     }
@@ -86,7 +96,7 @@ final class NeighbourProcesses: Sendable {
         _ data: [UInt8] = []
     ) throws(BackendError) -> [UInt8] {
         guard (0...Int(CLIBVIRT_DATA)).contains(count), data.count < Int(CLIBVIRT_DATA) else {
-            throw BackendError(.invalidArgument, "\(CLIBVIRT_DATA) bytes at a time")
+            throw BackendError(.invalidArgument, "another process copies at most \(CLIBVIRT_DATA) bytes at a time")
         }
         var order = clibvirt_order()
         order.verb = UInt32(verb)
@@ -96,18 +106,27 @@ final class NeighbourProcesses: Sendable {
         unsafe withUnsafeMutableBytes(of: &order.data) { unsafe $0.copyBytes(from: data) }
         var answer = clibvirt_answer()
         guard unsafe clibvirt_neighbour_order(process.connection, &order, &answer) == 0 else {
-            throw failed("the other process", errno)
+            let text = "the process ‘\(process.name)’ (pid \(process.identity)) has ended"
+            throw BackendError(.system, text)
         }
-        guard answer.error == 0 else { throw failed("the other process", answer.error) }
+        guard answer.error == 0 else { throw refused(process, verb, answer.error) }
         return unsafe withUnsafeBytes(of: &answer.data) { unsafe Array($0.prefix(Int(answer.count))) }
     }
 
-    private static func failed(_ call: String, _ number: Int32) -> BackendError {
+    /// What the kernel said to a process, in the words of who asked it to try.
+    private static func refused(_ process: Process, _ verb: Int32, _ number: Int32) -> BackendError {
+        guard verb == CLIBVIRT_MAP else {
+            let text = "the process ‘\(process.name)’ has not mapped all of these bytes"
+            return BackendError(.invalidArgument, text, range: process.range)
+        }
         let isDenied = number == EACCES || number == EPERM
         return BackendError(
-            isDenied ? .accessDenied : number == EINVAL ? .invalidArgument : .system,
-            isDenied ? "another process may not open the memory" : "another process cannot do it",
-            cause: HostError(call: call, subject: "memory file", errno: number)
+            isDenied ? .accessDenied : .system,
+            isDenied
+                ? "the process ‘\(process.name)’ may not open the memory"
+                : "the process ‘\(process.name)’ cannot map the memory",
+            range: process.range,
+            cause: HostError(call: isDenied ? "open" : "open or mmap", subject: process.path, errno: number)
         )
     }
 

@@ -51,7 +51,8 @@ package struct GuestMemoryMap: Sendable, Hashable {
         let machine = description.machine
         let lowest: UInt64
         guard description.architecture == "x86_64" || description.architecture == "i686" else {
-            throw BackendError(.unsupported, "where a guest of architecture ‘\(description.architecture)’ has RAM")
+            let text = "where a guest of architecture ‘\(description.architecture)’ has RAM is not known here"
+            throw BackendError(.unsupported, text)
         }
         if machine == "pc" || machine.hasPrefix("pc-i440fx") {
             lowest = size >= 0xe000_0000 ? 0xc000_0000 : size

@@ -24,8 +24,8 @@ public final class SharedWindow: Sendable {
     public enum Ending: Sendable, Hashable {
         /// The host alone has it.
         case completed
-        /// It is where it was, or on its way: who holds it up.
-        case pending(Holder)
+        /// It is where it was, or on its way: who holds it up, the guest or processes of the host.
+        case pending([Holder])
     }
 
     /// What a window can do.
@@ -150,8 +150,17 @@ public final class SharedWindow: Sendable {
             return place == .host ? true : nil
         }
         guard isBack == nil else { return .completed }
-        if place == .shared { return .pending(Holder(device: "guest", queue: alias, purpose: "has the window mapped")) }
-        return .pending(Holder(device: "host", queue: name, purpose: "a process has the file open or mapped"))
+        return .pending(try turn.update { _ throws(BackendError) in try holders(at: place) })
+    }
+
+    /// Who holds a window up that is at `place`.
+    private func holders(at place: Place) throws(BackendError) -> [Holder] {
+        guard place != .shared else {
+            return [Holder(device: "guest", queue: alias, purpose: "has the window mapped")]
+        }
+        let processes = try backing.holders()
+        guard processes.isEmpty else { return processes }
+        return [Holder(device: "host", queue: name, purpose: "has the file in a process that is not to be seen")]
     }
 
     /// Where the window is, by libvirt's and the kernel's word.

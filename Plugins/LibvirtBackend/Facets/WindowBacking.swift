@@ -161,6 +161,33 @@ struct WindowBacking: ~Copyable, Sendable {
         return true
     }
 
+    /// The processes that have the file, as far as this user may see, by the name that each calls itself. This one has it
+    /// mapped where somebody in it has done so.
+    func holders() throws(BackendError) -> [Holder] {
+        do throws(HostError) {
+            let identity = try identity()
+            let all = try FileHolder.all(of: descriptor, identity, path: path, exceptsOwn: false, gate: gate)
+            return all.map { holder in
+                let purpose = holder.isMapped ? "has the window mapped" : "has the window's file open"
+                return Holder(device: holder.command, process: holder.process, purpose: purpose)
+            }
+        } catch {
+            throw BackendError(.system, "who has ‘\(path)’ cannot be seen", cause: error)
+        }
+    }
+
+    /// What the kernel calls the file where it is mapped, which can be seen only there: a page is, for this moment.
+    private func identity() throws(HostError) -> ProcessMaps.Identity? {
+        let length = Int(PageSize.base.bytes)
+        var map: UnsafeMutableRawPointer?
+        try gate.host(.map, path) {
+            unsafe map = mmap(nil, length, PROT_NONE, MAP_SHARED, descriptor, 0)
+            return unsafe map == MAP_FAILED ? -1 : 0
+        }
+        defer { unsafe _ = munmap(map, length) }
+        return ProcessMaps.identity(at: UInt(bitPattern: map), of: getpid())
+    }
+
     /// Fixes the contents for good.
     ///
     /// - Returns: `false` where somebody has the file mapped and may write.

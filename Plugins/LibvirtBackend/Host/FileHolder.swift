@@ -12,29 +12,39 @@ struct FileHolder: Sendable, Hashable {
     /// one reaches all of the file.
     let isMapped: Bool
 
-    /// The processes beside this one that have the file of a window open or mapped.
+    /// The processes that have a file open or mapped. This one has it open, and is among them where it has it mapped, too,
+    /// and is not excepted.
     ///
     /// Processes that come while others are looked at are looked at, too, until there are no new ones: what was forked off
     /// by one that has ended since is seen. A process that this user may not look into is not; as root all are. A descriptor
     /// on its way through a socket belongs to no process.
     ///
+    /// - Parameters:
+    ///   - descriptor: The file, open in this process.
+    ///   - identity: What the kernel calls it where it is mapped.
     /// - Throws: `HostError`, with `EAGAIN` where processes come faster than they can be looked at.
     /// - Complexity: O(*n*) in the processes of the machine, and their mappings and descriptors.
-    static func all(of file: ModuleFile, gate: any CallGate) throws(HostError) -> [FileHolder] {
-        let own = getpid()
-        guard let identity = ProcessMaps.identity(at: file.windowAddress, of: own) else {
+    static func all(
+        of descriptor: Int32,
+        _ identity: ProcessMaps.Identity?,
+        path: String,
+        exceptsOwn: Bool,
+        gate: any CallGate
+    ) throws(HostError) -> [FileHolder] {
+        guard let identity else {
             throw HostError(call: HostCall.scan.rawValue, subject: "/proc/self/maps", errno: ENOENT)
         }
+        let own = getpid()
         var status = stat()
-        try gate.host(.status, file.path) { unsafe Int(fstat(file.descriptor.rawValue, &status)) }
+        try gate.host(.status, path) { unsafe Int(fstat(descriptor, &status)) }
         var holders: [FileHolder] = []
-        var seen: Set<Int32> = [own]
+        var seen: Set<Int32> = exceptsOwn ? [own] : []
         for _ in 0..<longestChase {
             let new = try processes(gate).filter { seen.insert($0).inserted }
             if new.isEmpty { return holders }
             for process in new {
                 let isMapped = ProcessMaps.isMapped(identity, in: process)
-                guard isMapped || hasOpen(status, process) else { continue }
+                guard isMapped || process != own && hasOpen(status, process) else { continue }
                 holders.append(FileHolder(process: process, command: command(of: process), isMapped: isMapped))
             }
         }

@@ -106,7 +106,7 @@ import Glibc
     }
 
     /// Where the window is, as `/proc/self/maps` has it.
-    var windowAddress: UInt { unsafe UInt(bitPattern: window) }
+    private var windowAddress: UInt { unsafe UInt(bitPattern: window) }
 
     // MARK: The memory behind it
 
@@ -172,6 +172,12 @@ import Glibc
             guard error.errno == EAGAIN else { throw error }
             return false
         }
+    }
+
+    /// The processes beside this one that have the file open or mapped.
+    func holders() throws(HostError) -> [FileHolder] {
+        let identity = ProcessMaps.identity(at: windowAddress, of: getpid())
+        return try FileHolder.all(of: descriptor.rawValue, identity, path: path, exceptsOwn: true, gate: gate)
     }
 
     /// Lets others open the file, as far as their users may, or nobody but root.

@@ -33,11 +33,11 @@ import Testing
 
         // A guest that says nothing leaves it pending; it can still do it later.
         try window.requestReturn()
-        guard case .pending(let holder) = try window.waitForReturn(within: .milliseconds(300)) else {
+        guard case .pending(let holders) = try window.waitForReturn(within: .milliseconds(300)) else {
             Issue.record("the guest did not answer, and the window is back")
             return
         }
-        #expect(holder.device == "guest")
+        #expect(holders.map(\.device) == ["guest"])
         #expect(try window.place() == .shared)
         #expect(throws: BackendError.self) { try window.share() }
         #expect(throws: BackendError.self) { try window.remove() }
@@ -119,14 +119,27 @@ import Testing
         let memory = unsafe mmap(nil, Int(Self.size), PROT_READ, MAP_SHARED, descriptor, 0)
         close(descriptor)
         try window.requestReturn()
-        guard case .pending(let holder) = try window.waitForReturn(within: .seconds(2)) else {
+        guard case .pending(let holders) = try window.waitForReturn(within: .seconds(2)) else {
             Issue.record("it is mapped, and back")
             return
         }
-        #expect(holder.device == "host")
+        #expect(holders.map(\.process) == [getpid()])
+        #expect(holders.map(\.purpose) == ["has the window mapped"])
         #expect(try window.place() == .inTransit)
         #expect(throws: BackendError.self) { try window.share() }
+        // Another process has it, too, and is named by what it calls itself.
+        let processes = NeighbourProcesses()
+        let range = try PageRange(address: GuestPhysicalAddress(0), byteCount: Self.size)
+        try processes.map(range, path: "/dev/shm/" + name, offset: 0, as: "viewer")
         unsafe munmap(memory, Int(Self.size))
+        guard case .pending(let others) = try window.waitForReturn(within: .milliseconds(300)) else {
+            Issue.record("another process has it mapped, and it is back")
+            return
+        }
+        #expect(others.map(\.device) == ["viewer"])
+        let viewer = try #require(others.first?.process)
+        #expect(FileHolder.command(of: viewer) == "viewer")
+        try processes.release(as: "viewer")
         #expect(try window.waitForReturn(within: .seconds(10)) == .completed)
         try window.remove()
         #expect(!FacetDomain.hasFile(name))

@@ -1,5 +1,6 @@
 import Custody
 import CustodyPolicy
+import CustodyTestSupport
 import CustodyTrace
 import SimulationBackend
 import Testing
@@ -48,6 +49,37 @@ import Testing
             try fixture.write(changed)
             #expect(try replay(policy).difference?.line == index + 1, "\(name)")
         }
+    }
+
+    /// A guest keeps what a change had given it that is taken back because a later one fails: that is what the controller
+    /// shows, the trace says and the replay finds.
+    @Test func whatAGuestKeptIsSoInTheTraceAndAgain() throws {
+        let backend = FakeBackend(inFrontOf: try TraceFixture.backend())
+        let writer = try TraceWriter(appendingTo: fixture.path(), header: TraceHeader(of: backend, named: "simulation"))
+        let controller = MemoryController(backend: backend, policy: AllowAll(), observer: writer)
+        func convert(_ first: UInt64, _ count: UInt64, _ target: Ownership) throws {
+            let range = try TraceFixture.range(first, count)
+            _ = try controller.convert(ConversionRequest(range, to: target, by: .guest(processor: 0)))
+        }
+        try convert(0, 2, .host)
+        try convert(4, 2, .private)
+        let commits = backend.counts.commits
+        backend.plan {
+            $0.commit[commits + 2] = .fail(BackendError(.system, "EIO"))
+            $0.undo[1] = BackendError(.refusedByGuest, "the guest keeps it")
+        }
+        #expect(throws: ConversionError.self) { try convert(0, 6, .shared) }
+        let runs = controller.runs(in: try TraceFixture.range(0, 6))
+        #expect(runs.map(\.state) == [.shared, .private])
+        #expect(runs.map(\.range) == [try TraceFixture.range(0, 4), try TraceFixture.range(4, 2)])
+        #expect(runs.allSatisfy { backend.ownership.isUniform($0.range, $0.state) })
+        // And on from there.
+        try convert(0, 2, .private)
+        try writer.close(ownership: controller.runs(in: controller.layout.bounds))
+        let names = try TraceFixture.records(fixture.path()).map(\.event.name)
+        #expect(names.count { $0 == "reconnected" } == 1)
+        #expect(try TraceFixture.verify(fixture.path()).error?.description == nil)
+        #expect(try replay(AllowAll()).difference?.description == nil)
     }
 
     @Test func whatABackendFoundWhenItCameBackIsFoundAgain() throws {

@@ -78,6 +78,14 @@ struct ChangeLedger: Sendable {
             && !plans.values.contains { $0.change.range.overlaps(range) }
     }
 
+    /// Whether a module is being plugged in, or taken from the guest other than by waiting for it.
+    func isMoving(_ module: Int) -> Bool {
+        plans.contains { reservation, plan in
+            plan.module == module && (plan.change.from == .host || plan.change.to == .host)
+                && !waiting.values.contains { $0.reservation == reservation }
+        }
+    }
+
     /// The hand-over of a module to the host.
     func removal(of module: Int) -> BackendHandover? {
         waiting.first { $0.value.plan.module == module && $0.value.plan.change.to == .host }?.key

@@ -72,7 +72,7 @@ extension DomainOpening {
             do throws(HostError) {
                 for pages in module.recordedPrivate {
                     try module.hide(pages)
-                    if try module.holders(of: pages, but: emulator, at: .zero, gate: gate).isEmpty {
+                    if try module.holders(of: pages, but: emulator, at: .zero).isEmpty {
                         ownership.set(pages, to: .private)
                     } else {
                         try module.show(pages)

@@ -10,7 +10,7 @@ extension LibvirtBackend {
     public func prepare(_ change: OwnershipChange) throws(BackendError) -> PreparedChange {
         let range = change.range
         guard let number = modules.firstIndex(where: { $0.range.contains(range) }) else {
-            throw BackendError(.invalidArgument, "the pages are not in one module", range: range)
+            throw BackendError(.invalidArgument, "the pages are not in one module of memory", range: range)
         }
         guard range.isAligned(to: layout.granularity) else {
             throw BackendError(
@@ -100,17 +100,17 @@ extension LibvirtBackend {
 
     /// Takes a change back: a module that the guest gave up is plugged in again with the bytes that it had.
     ///
-    /// A module that was given to the guest can be had back only where the guest lets it go at once; else the back end is
-    /// lost.
+    /// A module that was given to the guest can be had back only where the guest lets it go. Where it does not do so within
+    /// ``patience`` it is shared, and is offered when the guest has let it go after all.
     public func undo(_ committed: consuming CommittedChange) throws(BackendError) {
         let change = committed.change
         guard let reservation = committed.take(for: self),
             let plan = ledger.withLock({ $0.plans[reservation] })
         else { throw BackendError(.invalidArgument, "the change was not made here", range: change.range) }
         let module = modules[plan.module]
+        let isKept = change.from == .host && !takeBack(plan.module)
         do throws(BackendError) {
             if change.to == .host { try plug(plan) }
-            if change.from == .host { try takeBack(plan.module) }
             if change.from == .private {
                 try hide(change.range, in: module)
             } else {
@@ -120,9 +120,16 @@ extension LibvirtBackend {
             throw lose(BackendError(.lost, "a change cannot be taken back", range: change.range, cause: error))
         }
         module.record(change.range, isPrivate: change.from == .private)
-        ledger.withLock { $0.ownership.set(change.range, to: change.from) }
+        ledger.withLock { ledger in
+            ledger.ownership.set(change.range, to: isKept ? .shared : change.from)
+            // The guest has what is in it.
+            if isKept { ledger.plans.removeValue(forKey: reservation) }
+        }
         module.admit()
-        drop(reservation)
+        guard isKept else { return drop(reservation) }
+        // It may have gone since it was looked at last, and the event of that was nobody's.
+        executor.submit { [weak self] in self?.catchUp() }
+        throw BackendError(.refusedByGuest, "the guest keeps the module that it was given", range: change.range)
     }
 
     // MARK: Steps
@@ -162,26 +169,50 @@ extension LibvirtBackend {
         }
     }
 
-    /// Has the guest give a module back that it was given a moment ago. The events of it are not waited for: this may be the
-    /// thread that they come to.
-    private func takeBack(_ number: Int) throws(BackendError) {
+    /// How long a guest is waited for that is to give back at once what it was given a moment ago.
+    static let patience = Duration.seconds(2)
+
+    /// Has the guest give a module back that it was given a moment ago, and waits for that. What happens meanwhile comes to a
+    /// listener of its own: this may be the thread that the other one's events come to.
+    ///
+    /// - Returns: whether it has. Where it has not, it is still asked, unless it has refused.
+    private func takeBack(_ number: Int) -> Bool {
         let module = modules[number]
         // What becomes of it is seen here; the event is nobody's.
         ledger.withLock { $0.presence[number] = .absent }
-        let end = ContinuousClock.now + .seconds(5)
-        while ContinuousClock.now < end {
-            try? domain.use { domain throws(VirError) in try domain.requestDetach(alias: module.alias) }
-            for _ in 0..<20 {
-                let isPlugged = module.isPlugged(into: domain)
-                if isPlugged == false, (try? module.file.isOurs()) == true { return }
-                pause()
+        module.isAsked = true
+        var isAsked = false
+        let isBack: Bool?
+        do throws(BackendError) {
+            isBack = try domain.watch().wait(for: LibvirtBackend.patience) { events -> Bool? in
+                if events.contains(.deviceRemovalFailed(module.alias)) { return false }
+                // What QEMU does not take is asked again.
+                if !isAsked {
+                    let asked: Void? = try? domain.use { domain throws(VirError) in
+                        try domain.requestDetach(alias: module.alias)
+                    }
+                    isAsked = asked != nil
+                }
+                return module.isPlugged(into: domain) == false && isLetGo(module) ? true : nil
             }
+        } catch {
+            // Without a listener the guest cannot be waited for.
+            isBack = nil
         }
-        ledger.withLock { $0.presence[number] = .plugged }
-        throw BackendError(.refusedByGuest, "the guest keeps a module", range: module.range)
+        if isBack != nil { module.isAsked = false }
+        guard isBack == true else {
+            ledger.withLock { $0.presence[number] = .plugged }
+            return false
+        }
+        return true
     }
 
-    private func pause() { _ = Monitor(()).wait(for: .milliseconds(20)) { _ -> Void? in nil } }
+    /// Whether QEMU does not have a module's file any more; another process may have it, as before the guest did.
+    private func isLetGo(_ module: MemoryModule) -> Bool {
+        if (try? module.file.isOurs()) == true { return true }
+        let holders = try? module.holders(of: module.range, but: 0, at: executor.now).map(\.holder.process)
+        return holders.map { !$0.isEmpty && !$0.contains(emulator) } ?? false
+    }
 }
 
 #endif

@@ -11,7 +11,7 @@ extension LibvirtBackend {
             case .deviceRemovalFailed(let alias): if let number = number(of: alias) { refused(number) }
             case .stopped(let stop): ended(stop)
             case .disconnected: reconnect(after: .zero)
-            case .reconcile: reconcile()
+            case .reconcile: catchUp()
             default: break
             }
         }
@@ -25,33 +25,72 @@ extension LibvirtBackend {
     }
 
     /// Sees what the guest has, where events may have been missed: the live description is the truth.
-    func reconcile() {
-        // First, so that a module which is plugged in by another thread meanwhile is none that has gone.
-        let (before, isLost) = ledger.withLock { ($0.presence, $0.lost != nil) }
-        guard !isLost else { return }
+    ///
+    /// What it does not tell is that a guest has refused. So a guest that still has what it was asked for is asked again:
+    /// one that has not answered yet is none the wiser, and one that has answers once more.
+    ///
+    /// - Returns: whether the guest has what it was not known to have; it is shared then.
+    @discardableResult
+    func reconcile() -> Bool {
+        // What is being plugged in or taken back this moment is neither there nor not: it is looked at afterwards.
+        let before: [ChangeLedger.Presence?]? = ledger.withLock { ledger in
+            ledger.lost == nil ? modules.indices.map { ledger.isMoving($0) ? nil : ledger.presence[$0] } : nil
+        }
+        guard let before else { return false }
         let live: XMLElement
         do throws(BackendError) { live = try domain.describe() } catch {
-            _ = examine(error)
-            return
+            if examine(error).code != .lost { catchUpLater() }
+            return false
         }
+        guard live["id"] != nil else {
+            _ = lose(BackendError(.lost, "the domain has ended"))
+            return false
+        }
+        var isNews = false
         for (number, module) in modules.enumerated() {
             let isPlugged = live.memoryModule(module.alias) != nil
-            let now = ledger.withLock { $0.presence[number] }
-            switch now {
-            case _ where now != before[number]: break
+            let presence = ledger.withLock { $0.isMoving(number) ? nil : $0.presence[number] }
+            guard let presence, presence == before[number] else { continue }
+            switch presence {
             case .plugged where !isPlugged: released(number)
-            case .absent where isPlugged && isNobodys(number):
-                // It came in while nobody could tell: nobody wants it there.
-                ledger.withLock { $0.presence[number] = .plugged }
-                module.isAsked = true
-                try? domain.use { domain throws(VirError) in try domain.requestDetach(alias: module.alias) }
-            default: break
+            case .plugged: askAgain(number)
+            case .absent where isPlugged:
+                found(number)
+                isNews = true
+            case .absent, .released: break
             }
         }
+        if before.contains(nil) { catchUpLater() }
+        return isNews
     }
 
-    private func isNobodys(_ number: Int) -> Bool {
-        ledger.withLock { ledger in !ledger.plans.values.contains { $0.module == number } }
+    private func catchUpLater() {
+        executor.submit(at: executor.now.advanced(by: .milliseconds(250))) { [weak self] in self?.catchUp() }
+    }
+
+    /// Reconciles, and has whoever keeps the ownership follow.
+    func catchUp() {
+        guard reconcile() else { return }
+        let (ownership, observer) = ledger.withLock { ($0.ownership, $0.observer) }
+        observer?.backendReconnected(finding: ownership)
+    }
+
+    /// Asks for a module whose hand-over waits for the guest's answer, which may have been missed.
+    private func askAgain(_ number: Int) {
+        guard ledger.withLock({ $0.removal(of: number) != nil }) else { return }
+        // Where that fails it is as before.
+        try? ask(for: modules[number])
+    }
+
+    /// The guest has a module that it was not known to have: a call that seemed to have failed, or somebody else's. Nobody
+    /// wants it there.
+    private func found(_ number: Int) {
+        let module = modules[number]
+        ledger.withLock { ledger in
+            ledger.presence[number] = .plugged
+            ledger.ownership.set(module.range, to: .shared)
+        }
+        try? ask(for: module)
     }
 
     // MARK: The connection
@@ -71,8 +110,8 @@ extension LibvirtBackend {
             }
             ledger.withLock { $0.isReconnecting = false }
             reconcile()
-            let (ownership, observer) = ledger.withLock { ($0.ownership, $0.observer) }
-            observer?.backendReconnected(finding: ownership)
+            let (ownership, observer, isLost) = ledger.withLock { ($0.ownership, $0.observer, $0.lost != nil) }
+            if !isLost { observer?.backendReconnected(finding: ownership) }
         } catch {
             let next = min(max(delay * 2, .milliseconds(20)), .seconds(1))
             executor.submit(at: executor.now.advanced(by: next)) { [weak self] in self?.reconnect(after: next) }

@@ -62,7 +62,7 @@ extension LibvirtBackend {
         let module = modules[plan.module]
         let range = plan.change.range
         guard plan.change.from == .host, !isPlugged else {
-            return try module.holders(of: range, but: emulator, at: executor.now, gate: gate)
+            return try module.holders(of: range, but: emulator, at: executor.now)
         }
         // Not even QEMU has the file: the kernel knows of descriptors, too, that no process shows.
         return try everybody(at: module, else: unseen(in: range, "a descriptor that no process shows"))
@@ -71,7 +71,7 @@ extension LibvirtBackend {
     /// Who has a module that nobody of the host is to have; `other` where there is somebody whom no process shows.
     private func everybody(at module: MemoryModule, else other: Blocker) throws(HostError) -> [Blocker] {
         let isOurs = try module.file.isOurs()
-        let others = try module.holders(of: module.range, but: 0, at: executor.now, gate: gate)
+        let others = try module.holders(of: module.range, but: 0, at: executor.now)
         return others.isEmpty && !isOurs ? [other] : others
     }
 
@@ -121,7 +121,7 @@ extension LibvirtBackend {
         return .pending(handover, blockers: blockers)
     }
 
-    private func ask(for module: MemoryModule) throws(BackendError) {
+    func ask(for module: MemoryModule) throws(BackendError) {
         let wasAsked = module.isAsked
         module.isAsked = true
         do throws(VirError) {

@@ -96,7 +96,7 @@ public final class LibvirtBackend: MemoryBackend {
         // What happened between the look at the domain and now is in the live description.
         executor.submit { [weak self] in
             self?.takeEvents()
-            self?.reconcile()
+            self?.catchUp()
         }
     }
 

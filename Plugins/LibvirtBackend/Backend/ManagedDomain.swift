@@ -54,10 +54,26 @@ package final class ManagedDomain: Sendable {
         return try body(link.connection)
     }
 
+    /// Asks QEMU.
+    func ask<Answer: Decodable>(
+        _ command: String,
+        _ arguments: [String: String]? = nil,
+        for answer: Answer.Type
+    ) throws(BackendError) -> Answer {
+        let link = link.withLock { $0 }
+        return try link.domain.ask(command, arguments, for: answer)
+    }
+
     /// What the domain can do beside its modules, as it is now.
     func facets() throws(BackendError) -> DomainFacets {
         let link = link.withLock { $0 }
         return try DomainFacets(of: link.domain, on: link.connection)
+    }
+
+    /// Listens to what happens to it from now on.
+    func watch() throws(BackendError) -> DomainWatch {
+        let link = link.withLock { $0 }
+        return try DomainWatch(link.domain, on: link.connection)
     }
 
     /// Whether the other end of the connection still answers.

@@ -186,8 +186,7 @@ final class MemoryModule: Sendable {
     func holders(
         of pages: PageRange,
         but guest: Int32,
-        at now: Timestamp,
-        gate: any CallGate
+        at now: Timestamp
     ) throws(HostError) -> [Blocker] {
         try file.holders().filter { $0.process != guest }.map { holder in
             Blocker(

@@ -77,7 +77,8 @@ public struct Capabilities: Sendable, Equatable, Codable {
     public var hostUnit: HostUnit
     /// Whether a guest that has been asked for memory can be told that it is not wanted any more. Where it cannot, a
     /// hand-over to the host that is withdrawn, or given up at its deadline, leaves the ownership before, and the guest
-    /// may still give the memory up later: that is reported as ``BackendObserver/guestOffers(_:)``.
+    /// may still give the memory up later: that is reported as ``BackendObserver/guestOffers(_:)``. What it has been given
+    /// by a change that is taken back it is asked for, and where it keeps it the pages are shared.
     public var takesRequestsBack: Bool
     /// The largest number of virtual processors.
     public var maximumProcessors: Int

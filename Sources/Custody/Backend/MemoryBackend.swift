@@ -59,7 +59,9 @@ public protocol MemoryBackend: AnyObject, HostMemory {
 
     /// Takes a committed change back: ownership and contents are as before it was prepared.
     ///
-    /// - Throws: ``BackendError`` with ``BackendError/Code/lost`` where that is not possible any more.
+    /// - Throws: ``BackendError`` with ``BackendError/Code/refusedByGuest`` where a guest that cannot be told was given
+    ///   the pages and keeps them: they are ``Ownership/shared`` then, and may be offered later
+    ///   (``BackendObserver/guestOffers(_:)``); with ``BackendError/Code/lost`` where it is not possible any more.
     func undo(_ committed: consuming CommittedChange) throws(BackendError)
 
     /// Gives back what ``prepare(_:)`` reserved. Called by ``PreparedChange`` itself.

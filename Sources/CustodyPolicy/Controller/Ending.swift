@@ -8,6 +8,8 @@ enum Ending: Sendable {
     case restored
     /// As the back end found them.
     case found(PageRunMap<Ownership>)
+    /// In the ownership before, but for what the guest was given and did not let go again.
+    case kept(PageRunMap<Ownership>)
 
     var isChanged: Bool {
         guard case .changed = self else { return false }
@@ -19,7 +21,7 @@ enum Ending: Sendable {
         switch self {
         case .changed: body(change.range, change.to)
         case .restored: body(change.range, change.from)
-        case .found(let map): for run in map.runs(in: change.range) { body(run.range, run.state) }
+        case .found(let map), .kept(let map): for run in map.runs(in: change.range) { body(run.range, run.state) }
         }
     }
 }

@@ -61,11 +61,11 @@ extension MemoryController {
         do {
             try transaction.undo()
         } catch {
-            conclude(work, .restored)
+            conclude(work, transaction.undone)
             backendLost(error)
             throw ConversionError(.backend, "the back end could not take it back", range: work.range, cause: error)
         }
-        conclude(work, .restored)
+        conclude(work, transaction.undone)
         return nil
     }
 
@@ -125,7 +125,7 @@ extension MemoryController {
         do {
             progress = try advance(&transaction)
         } catch {
-            return postponeOrFail(handover, error)
+            return postponeOrFail(handover, error, transaction.undone)
         }
         switch progress {
         case .done(let contents):
@@ -134,9 +134,13 @@ extension MemoryController {
             let made = transaction.made
             handover.keep(consume transaction)
             expect(reference, of: handover, made)
-        case .blocked(let blockers):
+        case .blocked(let blockers) where !transaction.isKept:
             // References that only the back end sees, and that it will not report the end of: ask again later.
             postpone(handover, blockers, "the pages are still referenced")
+        case .blocked:
+            let text = "the pages are still referenced, and the guest keeps what it was given"
+            let error = BackendError(.refusedByGuest, text, range: handover.ticket.range)
+            fail(handover, .backend(error), transaction.undone)
         }
     }
 
@@ -169,13 +173,15 @@ extension MemoryController {
     }
 
     /// A back end that cannot reach its guest at the moment does not end a hand-over.
-    private func postponeOrFail(_ handover: Handover, _ refusal: Refusal) {
-        guard case .backend(let error) = refusal, error.code == .disconnected else { return fail(handover, refusal) }
+    private func postponeOrFail(_ handover: Handover, _ refusal: Refusal, _ ending: Ending = .restored) {
+        guard case .backend(let error) = refusal, error.code == .disconnected, case .restored = ending else {
+            return fail(handover, refusal, ending)
+        }
         postpone(handover, [], "\(error)")
     }
 
-    func fail(_ handover: Handover, _ refusal: Refusal) {
-        settle(handover, refusal.result, .restored)
+    func fail(_ handover: Handover, _ refusal: Refusal, _ ending: Ending = .restored) {
+        settle(handover, refusal.result, ending)
         refused(refusal)
     }
 
@@ -184,9 +190,9 @@ extension MemoryController {
         guard var transaction = handover.takeTransaction() else { return fail(handover, refusal) }
         do {
             try transaction.undo()
-            postponeOrFail(handover, refusal)
+            postponeOrFail(handover, refusal, transaction.undone)
         } catch {
-            fail(handover, .backend(error))
+            fail(handover, .backend(error), transaction.undone)
         }
     }
 
@@ -224,15 +230,17 @@ extension MemoryController {
             expect(reference, of: handover)
             return false
         }
+        var ending = Ending.restored
         if var transaction = handover.takeTransaction() {
             do {
                 try transaction.undo()
             } catch {
-                fail(handover, .backend(error))
+                fail(handover, .backend(error), transaction.undone)
                 return false
             }
+            ending = transaction.undone
         }
-        settle(handover, result, .restored)
+        settle(handover, result, ending)
         return true
     }
 

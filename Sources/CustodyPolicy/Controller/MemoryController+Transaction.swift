@@ -21,13 +21,13 @@ extension MemoryController {
     ) throws(ConversionError) -> ConversionOutcome {
         var transaction = consume transaction
         let progress: Progress
-        do { progress = try advance(&transaction) } catch { throw refuse(work, error) }
+        do { progress = try advance(&transaction) } catch { throw refuse(work, error, transaction.undone) }
         switch progress {
         case .done(let contents):
             conclude(work, .changed)
             return outcome(.completed, work.range, work.changes.pageCount, contents)
         case .blocked(let blockers):
-            conclude(work, .restored)
+            conclude(work, transaction.undone)
             return outcome(.blocked(by: blockers), work.range, stoppedAt: work.changes[0].range.start)
         case .pending(let reference, let blockers):
             return try register(work, consume transaction, reference, blockers)
@@ -65,7 +65,20 @@ extension MemoryController {
             if let period, let due { box = state.timeBoxes.open(work.changes, TimeBox(due: due, period: period)) }
         }
         if let pool { work.changes.forEach { settle($0, ending, with: pool) } }
+        if case .kept = ending { tellKept(work, ending) }
         if let box, let due { watch(box, until: due) }
+    }
+
+    /// Reports pages that are in another ownership than before, although their change was taken back.
+    private func tellKept(_ work: Work, _ ending: Ending) {
+        var differences: [OwnershipDifference] = []
+        work.changes.forEach { change in
+            ending.forEachRun(of: change) { range, found in
+                guard found != change.from else { return }
+                differences.append(OwnershipDifference(range: range, before: change.from, after: found))
+            }
+        }
+        emit(.reconnected(Reconciliation(ownership: differences, completed: [], failed: [])))
     }
 
     /// A pool was charged with what is shared, and with what was going to be.
@@ -105,8 +118,8 @@ extension MemoryController {
         }
     }
 
-    private func refuse(_ work: Work, _ refusal: Refusal) -> ConversionError {
-        conclude(work, .restored)
+    private func refuse(_ work: Work, _ refusal: Refusal, _ ending: Ending = .restored) -> ConversionError {
+        conclude(work, ending)
         refused(refusal)
         return refusal.error(for: work.range)
     }

@@ -1,6 +1,7 @@
 public import Custody
 
-/// What a controller made of what its back end found when it had reached its guest again.
+/// What a controller made of what its back end found: when it had reached its guest again, or a guest kept what it was to
+/// give back.
 public struct Reconciliation: Sendable, Hashable, Codable {
     /// Pages that had changed hands without the controller: it follows. Holders of pages that the host lost are asked
     /// to let go.

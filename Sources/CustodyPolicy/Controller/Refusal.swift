@@ -1,6 +1,7 @@
 import Custody
 
-/// Why changes that were claimed could not be carried out. Everything is as it was, unless the back end is lost.
+/// Why changes that were claimed could not be carried out. Everything is as it was, unless the back end is lost
+/// or the guest kept what it had been given.
 enum Refusal: Error {
     case backend(BackendError)
     case vetoed(by: String, ListenerVeto)

@@ -24,6 +24,8 @@ struct Transaction: ~Copyable, Sendable {
     private var committed = UniqueStack<CommittedChange>()
     /// How many changes have been made and can still be taken back.
     private(set) var made = 0
+    /// What the guest had been given and kept when everything else was taken back: it is shared.
+    private var kept: [PageRange] = []
     /// What listeners have prepared for, in their order: before the back end where the host loses pages, else after it.
     private var told: [(port: ListenerPort, changes: [HostAccessChange])] = []
 
@@ -99,7 +101,7 @@ struct Transaction: ~Copyable, Sendable {
     }
 
     /// Takes everything back, in the opposite order: the listeners where the host gained pages, what is committed, what
-    /// is prepared, the listeners where the host lost pages.
+    /// is prepared, the listeners where the host lost pages. ``undone`` says how the pages are then.
     ///
     /// - Throws: `BackendError` with the code `lost` where a change could not be taken back; everything else has been
     ///   nevertheless.
@@ -108,13 +110,35 @@ struct Transaction: ~Copyable, Sendable {
         var failure: BackendError?
         made = 0
         while let next = committed.pop() {
-            do { try backend.undo(next) } catch { failure = failure ?? error }
+            let range = next.change.range
+            do {
+                try backend.undo(next)
+            } catch {
+                if error.code == .refusedByGuest { kept.append(range) } else { failure = failure ?? error }
+            }
         }
         while let next = prepared.pop() { next.cancel() }
         takeBackWord()
         guard let failure else { return }
         if failure.code == .lost { throw failure }
         throw BackendError(.lost, "a change could not be taken back", range: failure.range, cause: failure)
+    }
+
+    /// Whether the guest kept some of what it had been given: the same changes cannot be made again.
+    var isKept: Bool { !kept.isEmpty }
+
+    /// How the pages are when everything has been taken back.
+    var undone: Ending {
+        guard isKept else { return .restored }
+        var (first, end) = (UInt64.max, UInt64(0))
+        changes.forEach { change in
+            first = min(first, change.range.start.rawValue)
+            end = max(end, change.range.end)
+        }
+        var map = PageRunMap(bounds: PageRange(uncheckedStart: first, count: end - first), state: Ownership.host)
+        changes.forEach { map.set($0.range, to: $0.from) }
+        for range in kept { map.set(range, to: .shared) }
+        return .kept(map)
     }
 
     /// Has the listeners prepare; a veto takes back what those before it did.

@@ -41,7 +41,8 @@ public struct ControllerEvent: Sendable {
         case discarded(PageRange, BackendError?)
         /// The host has set a mark for the policy.
         case marked(String)
-        /// The back end has reached its guest again.
+        /// The back end has reached its guest again, or has found its pages in another ownership than they were to be in:
+        /// a guest kept what a change that was taken back had given it.
         case reconnected(Reconciliation)
         /// The back end is gone.
         case lost(BackendError)

@@ -46,8 +46,16 @@ final class ReplayBackend: MemoryBackend {
     func report(to observer: any BackendObserver) { state.withLock { $0.observer = observer } }
 
     /// What the trace says went wrong next, where that is the back end's doing.
-    private var scriptedFailure: BackendError? {
-        switch script.next?.event {
+    private var scriptedFailure: BackendError? { failure(in: script.next?.event) }
+
+    /// The same of a change, before which others have been made: what of them cannot be taken back is said first.
+    private var scriptedFailureOfChange: BackendError? {
+        guard case .reconnected = script.next?.event else { return scriptedFailure }
+        return failure(in: script.next(2).last?.event)
+    }
+
+    private func failure(in event: TraceEvent?) -> BackendError? {
+        switch event {
         case .failed(_, let error): error.cause?.error
         case .answered(_, let outcome): outcome.error?.cause?.error
         case .settled(_, .failed(let error)): error.error
@@ -88,7 +96,7 @@ final class ReplayBackend: MemoryBackend {
         case .answered(_, let outcome) where outcome.status == .blocked: return .blocked(by: outcome.blockers ?? [])
         default: break
         }
-        if let scriptedFailure { throw scriptedFailure }
+        if let scriptedFailureOfChange { throw scriptedFailureOfChange }
         // Nothing came of it at once: the back end was to complete it by itself.
         var blockers: [Blocker] = []
         if case .answered(_, let outcome) = script.next?.event { blockers = outcome.blockers ?? [] }
@@ -145,9 +153,16 @@ final class ReplayBackend: MemoryBackend {
 
     func undo(_ committed: consuming CommittedChange) throws(BackendError) {
         let range = committed.change.range
+        let from = committed.change.from
         guard let reservation = committed.take(for: self),
             let held = state.withLock({ $0.committed.removeValue(forKey: reservation) })?.take()
         else { throw BackendError(.invalidArgument, "the change was made by another back end", range: range) }
+        if from == .host, case .reconnected(let found) = script.next?.event,
+            found.ownership.contains(where: { $0.range.contains(range) })
+        {
+            _ = inner.finish(held)
+            throw BackendError(.refusedByGuest, "the guest kept it in the trace", range: range)
+        }
         try inner.undo(held)
         if case .lost(let error) = script.next?.event { throw error.error }
     }

@@ -492,6 +492,8 @@ public struct TraceModel: Sendable {
 
     private mutating func reconnect(_ found: Reconciliation) throws(TraceContradiction) {
         try require(foundComplete == Set(found.completed), "other hand-overs were found complete than ended")
+        // What was made, could not be taken back and stays.
+        for difference in found.ownership { leave(difference.range) }
         for difference in found.ownership {
             guard let after = difference.after, layout.firstHole(in: difference.range) == nil else {
                 throw TraceContradiction("\(difference.range) is not all RAM")
@@ -505,6 +507,29 @@ public struct TraceModel: Sendable {
             if let after = difference.after { set(difference.range, to: after) }
         }
         foundComplete = []
+    }
+
+    /// Leaves pages out of what is to be put back as it was before.
+    private mutating func leave(_ range: PageRange) {
+        var made: [OwnershipChange] = []
+        func take(from work: inout Work) {
+            made += work.committed.filter { range.contains($0.range) }
+            work.committed.removeAll { range.contains($0.range) }
+        }
+        for (thread, requests) in open {
+            var requests = requests
+            for index in requests.indices { take(from: &requests[index].work) }
+            open[thread] = requests
+        }
+        for id in Array(pending.keys) {
+            guard var waiting = pending[id] else { continue }
+            let count = made.count
+            take(from: &waiting.work)
+            guard made.count > count else { continue }
+            waiting.before.removeAll { range.contains($0.range) }
+            pending[id] = waiting
+        }
+        for change in made { set(change.range, to: change.from) }
     }
 
     private func close(_ runs: [PageRun<Ownership>]) throws(TraceContradiction) {

@@ -25,6 +25,8 @@ final class LiveGuest {
         initial: Ownership = .host,
         gate: any CallGate = OpenGate(),
         restoring snapshot: ControllerSnapshot? = nil,
+        limits: ControllerLimits = ControllerLimits(),
+        observer: (any ControllerObserver)? = nil,
         isOwner: Bool = true,
         _ adjust: (inout LibvirtOptions) -> Void = { _ in }
     ) throws {
@@ -36,11 +38,17 @@ final class LiveGuest {
         let regions = try modules.enumerated().map { try LiveGuest.module($0.offset, mebibytes: $0.element) }
         let guest = GuestConfiguration(layout: try GuestMemoryLayout(regions: regions))
         backend = try LibvirtBackend(guest, options: options, gate: gate)
-        if let snapshot {
-            controller = MemoryController(backend: backend, policy: AllowAll(), restoring: snapshot)
-        } else {
-            controller = MemoryController(backend: backend, policy: AllowAll())
-        }
+        let backend = backend
+        controller =
+            snapshot.map {
+                MemoryController(
+                    backend: backend,
+                    policy: AllowAll(),
+                    limits: limits,
+                    observer: observer,
+                    restoring: $0
+                )
+            } ?? MemoryController(backend: backend, policy: AllowAll(), limits: limits, observer: observer)
     }
 
     deinit { if isOwner { backend.shutDown() } }

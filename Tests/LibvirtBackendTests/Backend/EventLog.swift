@@ -1,0 +1,27 @@
+#if Libvirt
+import Custody
+import CustodyPolicy
+
+/// What a controller told.
+final class EventLog: ControllerObserver {
+    private let events = Locked<[ControllerEvent]>([])
+    var all: [ControllerEvent] { events.withLock { $0 } }
+
+    func observe(_ event: ControllerEvent) { events.withLock { $0.append(event) } }
+
+    /// How a hand-over ended: once, if all is well.
+    func ends(of ticket: Ticket) -> [TicketResult] {
+        all.compactMap { event in
+            guard case .settled(let ended, let result) = event.kind, ended.id == ticket.id else { return nil }
+            return result
+        }
+    }
+
+    /// The pages that were found in another ownership.
+    var found: [OwnershipDifference] {
+        all.flatMap { event -> [OwnershipDifference] in
+            if case .reconnected(let found) = event.kind { found.ownership } else { [] }
+        }
+    }
+}
+#endif

@@ -186,7 +186,7 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
     ],
     "SimulationBackendTests": ["Custody", "CustodyTestSupport", "SimulationBackend"],
     "LibvirtBackendTests": [
-        "Custody", "CustodyPolicy", "CustodyTestSupport", "GuestChannel",
+        "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyTestSupport", "GuestChannel",
         .target(name: "LibvirtBackend", condition: libvirt), .target(name: "CLibvirt", condition: libvirt),
     ],
     "KVMBackendTests": ["CKVM", "Custody", "CustodyPolicy", "KVMBackend", system],

@@ -34,8 +34,8 @@ public struct LibvirtProvider: BackendProvider {
         ]
     }
 
-    /// Reads the options.
-    public func check(_ options: ConfigurationSection) throws(ConfigurationError) { _ = try LibvirtOptions(options) }
+    /// What its section of a configuration may be.
+    public var options: BackendOptions { BackendOptions(LibvirtOptions.format) }
 
     /// Makes a domain, or finds one.
     public func makeBackend(

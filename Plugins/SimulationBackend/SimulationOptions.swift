@@ -57,24 +57,53 @@ public struct SimulationOptions: Sendable {
     ///
     /// - Throws: `ConfigurationError`.
     public init(_ section: ConfigurationSection) throws(ConfigurationError) {
-        self.init()
-        var section = section
-        handover = try section.choice("protocol", among: HandoverProtocol.all.map { ($0.name, $0) }) ?? handover
-        seed = try section.unsigned("seed") ?? seed
-        interleaves = try section.boolean("interleave") ?? interleaves
-        initial = try section.choice("initial", of: ["shared": .shared, "private": .private, "host": .host]) ?? initial
-        contents = try section.choice("contents", of: ["zeroed": .zeroed, "preserved": .preserved]) ?? contents
-        latency = try section.duration("latency") ?? latency
-        let sizes: KeyValuePairs<String, Int> = [
-            "4KiB": 1, "8KiB": 2, "16KiB": 4, "32KiB": 8, "64KiB": 16, "128KiB": 32, "256KiB": 64, "512KiB": 128,
-            "1MiB": 256, "2MiB": 512,
-        ]
-        pagesPerFolio = try section.choice("folio", of: sizes) ?? pagesPerFolio
-        memory = try section.byteCount("memory") ?? memory
-        modules = try section.boolean("modules") ?? modules
-        var faults: [Fault] = []
-        for node in try section.list("faults") ?? [] { faults.append(try Fault(node)) }
-        self.faults = faults
-        try section.finish()
+        self = try SimulationOptions.format.read(section.node, Site(key: "simulation")).value
     }
+
+    /// What the section may be.
+    static let format = Format<SimulationOptions>.settings(
+        of: { SimulationOptions() },
+        [
+            .setting(
+                "protocol",
+                \.handover,
+                .word(HandoverProtocol.all.map { ($0.name, $0) }),
+                "The protocol by which pages change hands; gmem-custody unless named."
+            ),
+            .setting("seed", \.seed, .number, "Where all chance comes from; 1 unless named."),
+            .setting(
+                "interleave",
+                \.interleaves,
+                .boolean,
+                "Whether everybody at work in the kernel goes on by chance, rather than the caller first."
+            ),
+            .setting(
+                "initial",
+                \.initial,
+                .word([("shared", .shared), ("private", .private), ("host", .host)]),
+                "Who owns the pages to begin with; shared unless named."
+            ),
+            .setting(
+                "contents",
+                \.contents,
+                .word([("zeroed", .zeroed), ("preserved", .preserved)]),
+                "What a conversion does to the bytes; zeroed unless named."
+            ),
+            .setting("latency", \.latency, .duration(), "The virtual time that a change takes; 2us unless named."),
+            .setting("folio", \.pagesPerFolio, folio, "The size of every folio; 4KiB unless named."),
+            .setting("memory", \.memory, .size, "The most memory that there is to back the guest with."),
+            .setting(
+                "modules",
+                \.modules,
+                .boolean,
+                "Whether memory goes to the host a region at a time, when the guest lets it go."
+            ),
+            .setting("faults", \.faults, .list(of: Fault.format), "What goes wrong."),
+        ]
+    )
+
+    private static let folio = Format<Int>.word([
+        ("4KiB", 1), ("8KiB", 2), ("16KiB", 4), ("32KiB", 8), ("64KiB", 16), ("128KiB", 32), ("256KiB", 64),
+        ("512KiB", 128), ("1MiB", 256), ("2MiB", 512),
+    ])
 }

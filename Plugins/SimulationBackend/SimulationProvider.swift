@@ -20,8 +20,8 @@ public struct SimulationProvider: BackendProvider {
         ]
     }
 
-    /// Reads the options.
-    public func check(_ options: ConfigurationSection) throws(ConfigurationError) { _ = try SimulationOptions(options) }
+    /// What its section of a configuration may be.
+    public var options: BackendOptions { BackendOptions(SimulationOptions.format) }
 
     /// Makes a simulated guest.
     ///

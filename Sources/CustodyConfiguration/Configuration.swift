@@ -20,6 +20,7 @@ public struct Configuration: Sendable {
 
     private var options: [String: ConfigurationSection]
     private var source: ConfigurationNode
+    private let registry: BackendRegistry
 
     /// Reads a configuration.
     ///
@@ -27,9 +28,9 @@ public struct Configuration: Sendable {
     ///
     /// - Throws: `ConfigurationError` for whatever is not accepted.
     public init(_ node: ConfigurationNode, registry: BackendRegistry) throws(ConfigurationError) {
-        let file = try FileFormat.format.read(node, Site(key: "configuration")).value
+        let file = try FileFormat.format(registry).read(node, Site(key: "configuration")).value
         source = node
-        _ = try registry.provider(named: file.backend.name, at: file.backend.location)
+        self.registry = registry
         backend = file.backend
         guest = file.guest.value
         policy = file.policy?.value ?? AllowAll()
@@ -37,16 +38,7 @@ public struct Configuration: Sendable {
         pool = file.pool?.value
         scenario = file.scenario
         account = file.account
-        options = [:]
-        if let node = file.backends {
-            var backends = try ConfigurationSection(node)
-            for provider in registry.providers {
-                guard let section = try backends.section(provider.name) else { continue }
-                try provider.check(section)
-                options[provider.name] = section
-            }
-            try backends.finish()
-        }
+        options = Dictionary(file.backends?.value ?? []) { $1 }
     }
 
     /// The same, with other sections `policy`, `limits` and `pool` in place of its own, by their keys.
@@ -60,7 +52,7 @@ public struct Configuration: Sendable {
         }
         var copy = self
         copy.source = ConfigurationNode(.mapping(kept + added), at: source.location)
-        let file = try FileFormat.format.read(copy.source, Site(key: "configuration")).value
+        let file = try FileFormat.format(registry).read(copy.source, Site(key: "configuration")).value
         copy.policy = file.policy?.value ?? AllowAll()
         copy.limits = file.limits.value
         copy.pool = file.pool?.value

@@ -27,7 +27,7 @@ struct CheckConfigCommand: ParsableCommand {
 
         var document: SchemaDocument {
             switch self {
-            case .configuration: .configuration
+            case .configuration: .configuration(.linked)
             case .policy: .policy
             }
         }

@@ -153,7 +153,7 @@ struct RunCommand: ParsableCommand {
         var options = options
         if let seed = try options.unsigned("seed") { return seed }
         let one = ConfigurationSection(at: options.location).setting("seed", to: "1", origin: "--repeat")
-        do { try provider?.check(one) } catch { return nil }
+        do { try provider?.options.check(one) } catch { return nil }
         return 1
     }
 

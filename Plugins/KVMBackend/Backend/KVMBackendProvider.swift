@@ -42,8 +42,8 @@ public struct KVMBackendProvider: BackendProvider {
         return probes
     }
 
-    /// Reads the options.
-    public func check(_ options: ConfigurationSection) throws(ConfigurationError) { _ = try KVMOptions(options) }
+    /// What its section of a configuration may be.
+    public var options: BackendOptions { BackendOptions(KVMOptions.format) }
 
     /// Makes the virtual machine.
     public func makeBackend(

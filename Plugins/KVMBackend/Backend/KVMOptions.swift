@@ -3,38 +3,65 @@ import Custody
 /// What a configuration says of this back end.
 struct KVMOptions: Sendable, Hashable {
     /// The key `mode`: how ownership is made true; `nil` for `auto`, the first mode that this machine has.
-    var mode: KVMMode?
+    var mode: KVMMode? = .dual
     /// The key `processors`: the number of virtual processors, or that of the guest's own section.
     var processors: Int?
-
-    /// The keys `dirty-log` and, for a ring, `dirty-ring-entries`; `nil` for what the mode can do.
+    /// The key `dirty-log`; `nil` for what the mode can do.
     var dirtyLog: DirtyLogChoice?
-
+    /// The key `dirty-ring-entries`, for a ring.
+    var ringEntries: Int?
     /// The key `shared-memory`: what memory shared pages have; `nil` for what the mode takes by itself.
     var sharedMemory: SharedMemoryKind?
 
+    /// What is the case where nothing is said.
+    init() {}
+
     /// Reads a section to its end.
     init(_ section: ConfigurationSection) throws(ConfigurationError) {
-        var section = section
-        let modes = KVMMode.allCases.map { (key: $0.rawValue, value: KVMMode?.some($0)) }
-        mode = try section.choice("mode", among: modes + [(key: "auto", value: nil)]) ?? KVMMode.dual
-        processors = try section.integer("processors", in: 1...256)
-        dirtyLog = try section.choice(
-            "dirty-log",
-            among: [
-                (key: "none", value: DirtyLogChoice.none), (key: "bitmap", value: .bitmap),
-                (key: "ring", value: .ring(entries: DirtyLogChoice.defaultRingEntries)),
-            ]
-        )
-        if case .ring? = dirtyLog,
-            let entries = try section.integer("dirty-ring-entries", in: DirtyLogChoice.ringEntries)
-        {
-            dirtyLog = .ring(entries: entries)
+        self = try KVMOptions.format.read(section.node, Site(key: "kvm")).value
+    }
+
+    /// What the section may be.
+    static let format = Format<KVMOptions>.settings(
+        of: { KVMOptions() },
+        [
+            .setting(
+                "mode",
+                \.mode,
+                Format<KVMMode?>.word(KVMMode.allCases.map { ($0.rawValue, $0) } + [("auto", nil)]),
+                "How ownership is made true; dual unless named, and with auto the first that the machine has."
+            ),
+            .setting(
+                "processors",
+                \.processors,
+                .integer(in: 1...256),
+                "The number of virtual processors, in place of the guest's own."
+            ),
+            .setting(
+                "dirty-log",
+                \.dirtyLog,
+                .word([
+                    ("none", DirtyLogChoice.none), ("bitmap", .bitmap),
+                    ("ring", .ring(entries: DirtyLogChoice.defaultRingEntries)),
+                ]),
+                "How the guest's writes are told; unless named, as the mode can."
+            ),
+            .setting(
+                "dirty-ring-entries",
+                \.ringEntries,
+                .integer(in: DirtyLogChoice.ringEntries),
+                "The entries of a ring for each processor: a power of two."
+            ),
+            .setting("shared-memory", \.sharedMemory, .word(), "What memory shared pages have."),
+        ]
+    )
+    .map { (options, location) throws(ConfigurationError) in
+        guard let entries = options.ringEntries else { return options }
+        guard case .ring? = options.dirtyLog else {
+            throw ConfigurationError("‘dirty-ring-entries’ needs ‘dirty-log: ring’", at: location)
         }
-        sharedMemory = try section.choice(
-            "shared-memory",
-            among: SharedMemoryKind.allCases.map { (key: $0.rawValue, value: $0) }
-        )
-        try section.finish()
+        var options = options
+        options.dirtyLog = .ring(entries: entries)
+        return options
     }
 }

@@ -58,6 +58,7 @@ extension DomainOpening {
         configuration.accelerator = options.usesKVM ? .kvm : .emulated
         configuration.baseMemory = options.baseMemory.rawValue
         configuration.processors = guest.processors
+        configuration.launchSecurity = options.launchSecurity
         configuration.metadata = [XMLElement(mark, ["xmlns:custody": "urn:custody"])]
         switch options.guest {
         case .micro:

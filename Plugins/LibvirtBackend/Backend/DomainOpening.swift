@@ -55,6 +55,12 @@ struct DomainOpening: Sendable {
                     "the domain ‘\(options.domain)’ is somebody else's: name another one, or adopt it"
                 )
             }
+            if let wanted = options.launchSecurity?.kind, LaunchSecurity.kind(in: LiveDescription(live)) != wanted {
+                throw BackendError(
+                    .unavailable,
+                    "the domain ‘\(options.domain)’ runs already, without the launch security ‘\(wanted)’"
+                )
+            }
         } catch {
             if isNew { DomainOpening.end(self.domain) }
             throw error

@@ -43,6 +43,8 @@ public struct LibvirtOptions: Sendable {
     /// The key `overcommit`: whether a guest may be given memory that there may not be when it is touched. Where not, all
     /// of a module is taken from the system before the guest gets it.
     public var overcommits: Bool
+    /// The key `launch-security`: how the processor is to protect a domain that is made from its host.
+    public var launchSecurity: LaunchSecurity?
 
     /// The defaults: the micro guest in a domain ‘custody’ of the driver in this process.
     public init() {
@@ -60,34 +62,70 @@ public struct LibvirtOptions: Sendable {
     /// Reads a section to its end.
     ///
     /// - Throws: `ConfigurationError`.
-    public init(_ given: ConfigurationSection) throws(ConfigurationError) {
-        self.init()
-        var section = given
-        uri = try section.string("uri")
-        root = try section.string("root") ?? root
-        memory = try section.string("memory") ?? memory
-        domain = try section.string("domain") ?? domain
-        adopt = try section.string("adopt")
-        guest = try section.choice("guest", among: Guest.allCases.map { ($0.rawValue, $0) }) ?? guest
-        kernel = try section.string("kernel")
-        initrd = try section.string("initrd")
-        commandLine = try section.string("command-line")
-        channel = try section.string("channel")
-        usesKVM = try section.choice("accelerator", of: ["emulated": false, "kvm": true]) ?? usesKVM
-        baseMemory = try section.byteCount("base-memory") ?? baseMemory
-        initial = try section.choice("initial", of: ["host": .host, "shared": .shared]) ?? initial
-        overcommits = try section.boolean("overcommit") ?? overcommits
-        try section.finish()
-        guard guest != .linux || kernel != nil || adopt != nil else { throw given.missing("kernel") }
-        let mebibyte: UInt64 = 1 << 20
-        guard baseMemory.rawValue.isMultiple(of: mebibyte),
-            (16 * mebibyte...2048 * mebibyte).contains(baseMemory.rawValue)
-        else {
+    public init(_ section: ConfigurationSection) throws(ConfigurationError) {
+        self = try LibvirtOptions.format.read(section.node, Site(key: "libvirt")).value
+    }
+
+    /// What the section may be.
+    static let format = Format<LibvirtOptions>.settings(
+        of: { LibvirtOptions() },
+        [
+            .setting("uri", \.uri, .text, "Where libvirt is; its driver in this process unless named."),
+            .setting("root", \.root, .text, "The directory of that driver, and of sockets and firmware."),
+            .setting("memory", \.memory, .text, "The directory of the memory files; a daemon has one of its own."),
+            .setting("domain", \.domain, .text, "The name of the domain that is made or gone on with."),
+            .setting("adopt", \.adopt, .text, "The name or UUID of a domain that is there already."),
+            .setting("guest", \.guest, .word(), "What runs in a domain that is made; micro unless named."),
+            .setting("kernel", \.kernel, .text, "The image, for linux."),
+            .setting("initrd", \.initrd, .text, "Its initial file system."),
+            .setting("command-line", \.commandLine, .text, "What the kernel is told."),
+            .setting("channel", \.channel, .text, "The socket of the guest channel of a domain that is adopted."),
+            .setting(
+                "accelerator",
+                \.usesKVM,
+                .word([("emulated", false), ("kvm", true)]),
+                "Who runs the guest's instructions: QEMU itself unless named."
+            ),
+            .setting(
+                "base-memory",
+                \.baseMemory,
+                baseMemory,
+                "What the guest has below 4 GiB: a multiple of 1 MiB; 16MiB unless named."
+            ),
+            .setting(
+                "initial",
+                \.initial,
+                .word([("host", .host), ("shared", .shared)]),
+                "Whose the modules are to begin with; the host's unless named."
+            ),
+            .setting("overcommit", \.overcommits, .boolean, "Whether memory is taken at the first touch only."),
+            .setting(
+                "launch-security",
+                \.launchSecurity,
+                LaunchSecurity.format,
+                "How the processor is to protect a domain that is made from its host: one kind."
+            ),
+        ]
+    )
+    .map { (options, location) throws(ConfigurationError) in
+        guard options.adopt == nil || options.launchSecurity == nil else {
             throw ConfigurationError(
-                "‘base-memory’ must be a multiple of 1 MiB from 16 MiB to 2 GiB",
-                at: given.location
+                "‘launch-security’ is for a domain that is made, and ‘adopt’ names one that is there",
+                at: location
             )
         }
+        guard options.guest != .linux || options.kernel != nil || options.adopt != nil else {
+            throw ConfigurationSection(at: location).missing("kernel")
+        }
+        return options
+    }
+
+    private static let baseMemory = Format<ByteCount>.size.map { (size, location) throws(ConfigurationError) in
+        let mebibyte: UInt64 = 1 << 20
+        guard size.rawValue.isMultiple(of: mebibyte), (16 * mebibyte...2048 * mebibyte).contains(size.rawValue) else {
+            throw ConfigurationError("‘base-memory’ must be a multiple of 1 MiB from 16 MiB to 2 GiB", at: location)
+        }
+        return size
     }
 }
 

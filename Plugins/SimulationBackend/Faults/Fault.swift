@@ -44,33 +44,29 @@ public struct Fault: Sendable, Hashable {
         self.effect = effect
     }
 
-    /// Reads a fault: the keys `at`, `nth`, and one of `fail`, `delay`, `lose`, `poison`.
-    ///
-    /// - Throws: `ConfigurationError`.
-    public init(_ node: ConfigurationNode) throws(ConfigurationError) {
-        var section = try ConfigurationSection(node)
-        let points: KeyValuePairs<String, Point> = [
-            "prepare": .prepare, "unmap": .unmap, "commit": .commit, "discard": .discard, "populate": .populate,
-            "complete": .complete,
-        ]
-        guard let point = try section.choice("at", of: points) else { throw section.missing("at") }
-        self.point = point
-        occurrence = try section.integer("nth", in: 1...1_000_000_000) ?? 1
-        let codes: KeyValuePairs<String, BackendError.Code> = [
-            "resources-exhausted": .resourcesExhausted, "unsupported": .unsupported, "system": .system,
-            "invalid-argument": .invalidArgument, "poisoned": .poisoned,
-        ]
-        if let code = try section.choice("fail", of: codes) {
-            effect = .fail(code)
-        } else if let delay = try section.duration("delay") {
-            effect = .delay(delay)
-        } else if try section.boolean("lose") == true {
-            effect = .lose
-        } else if let address = try section.byteCount("poison") {
-            effect = .poison(GuestPhysicalAddress(address.rawValue))
-        } else {
-            throw ConfigurationError("a fault has one of the keys fail, delay, lose, poison", at: node.location)
+    /// What a fault of a file may be: the keys `at`, `nth`, and one of `fail`, `delay`, `lose`, `poison`.
+    static let format = Format<Fault>.mapping(
+        .required("at", .word(), "Which calls."),
+        .defaulting("nth", .integer(in: 1...1_000_000_000), to: "1", "Which of them, from 1."),
+        .optional("fail", code, "It fails with this code."),
+        .optional("delay", .duration(), "It takes so much longer."),
+        .optional("lose", .yes, "The guest is gone."),
+        .optional("poison", .size, "The memory of the page at this address breaks."),
+        .location
+    ) { (point: Point, occurrence, code, delay, isLost, address, location) throws(ConfigurationError) in
+        let effects: [Effect] = [
+            code.map { .fail($0) }, delay.map { .delay($0) }, isLost.map { _ in .lose },
+            address.map { .poison(GuestPhysicalAddress($0.rawValue)) },
+        ].compactMap(\.self)
+        guard effects.count == 1 else {
+            throw ConfigurationError("a fault has one of the keys fail, delay, lose, poison", at: location)
         }
-        try section.finish()
+        return Fault(at: point, occurrence: occurrence, effects[0])
     }
+    .exactlyOne(of: ["fail", "delay", "lose", "poison"])
+
+    private static let code = Format<BackendError.Code>.word([
+        ("resources-exhausted", .resourcesExhausted), ("unsupported", .unsupported), ("system", .system),
+        ("invalid-argument", .invalidArgument), ("poisoned", .poisoned),
+    ])
 }

@@ -12,10 +12,8 @@ public protocol BackendProvider: Sendable {
     /// Looks at the machine, once for each mode. Never fails, and leaves nothing behind.
     func probe() -> [BackendProbe]
 
-    /// Checks the back end's own section of a configuration, also where another back end is going to be used.
-    ///
-    /// - Throws: ``ConfigurationError`` for an unknown key or a value that is not accepted.
-    func check(_ options: ConfigurationSection) throws(ConfigurationError)
+    /// What its own section of a configuration may be. It is checked also where another back end is going to be used.
+    var options: BackendOptions { get }
 
     /// Makes a back end for a guest.
     ///

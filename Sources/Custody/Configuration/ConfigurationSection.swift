@@ -170,6 +170,12 @@ public struct ConfigurationSection: Sendable {
         ConfigurationError("the key ‘\(key)’ is missing here", at: location)
     }
 
+    /// The section as the value that it is read of.
+    package var node: ConfigurationNode {
+        let pairs = entries.map { (key: ConfigurationNode(.scalar($0.key), at: $0.location), value: $0.value) }
+        return ConfigurationNode(.mapping(pairs), at: location)
+    }
+
     /// The keys that stand in the section, in the order of the file.
     public var keys: [String] { entries.map(\.key) }
 

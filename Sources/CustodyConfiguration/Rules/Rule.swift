@@ -1,4 +1,4 @@
-import Custody
+package import Custody
 package import CustodyPolicy
 
 /// A rule as a file writes it: its key, what its value may be, and what policy that is.

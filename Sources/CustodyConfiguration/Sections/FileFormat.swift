@@ -1,7 +1,7 @@
 import Custody
 import CustodyPolicy
 
-/// What a configuration file may be, before anybody knows which back ends there are.
+/// What a configuration file may be.
 struct FileFormat: Sendable {
     let backend: (name: String, location: SourceLocation)
     let guest: Reading<GuestConfiguration>
@@ -9,41 +9,51 @@ struct FileFormat: Sendable {
     let limits: Reading<ControllerLimits>
     let pool: Reading<PoolConfiguration>?
     let scenario: ConfigurationNode?
-    let backends: ConfigurationNode?
+    let backends: Reading<[(name: String, options: ConfigurationSection)]>?
 
     /// What was understood, section by section.
     var account: [(section: String, lines: [String])] {
         [
             ("backend", [backend.name]), ("guest", guest.parts), ("policy", policy?.parts ?? []),
-            ("limits", limits.parts), ("pool", pool?.parts ?? []),
+            ("limits", limits.parts), ("pool", pool?.parts ?? []), ("backends", backends?.parts ?? []),
         ]
     }
 
-    static let format = Format<FileFormat>.mapping(
-        backendKey,
-        guestKey,
-        policyKey,
-        limitsKey,
-        poolKey,
-        scenarioKey,
-        backendsKey
-    ) { (backend, guest, policy, limits, pool, scenario, backends) in
-        FileFormat(
-            backend: backend,
-            guest: guest,
-            policy: policy,
-            limits: limits,
-            pool: pool,
-            scenario: scenario,
-            backends: backends
-        )
+    /// The format, where these back ends are linked in.
+    static func format(_ registry: BackendRegistry) -> Format<FileFormat> {
+        .mapping(
+            backendKey(registry),
+            guestKey,
+            policyKey,
+            limitsKey,
+            poolKey,
+            scenarioKey,
+            backendsKey(registry)
+        ) { (backend, guest, policy, limits, pool, scenario, backends) in
+            FileFormat(
+                backend: backend,
+                guest: guest,
+                policy: policy,
+                limits: limits,
+                pool: pool,
+                scenario: scenario,
+                backends: backends
+            )
+        }
     }
 
-    private static let backendKey = Key.required(
-        "backend",
-        Format<String>.text.map { (name, location) in (name: name, location: location) },
-        "The back end that runs the guest: one that the program has linked in."
-    )
+    private static func backendKey(_ registry: BackendRegistry) -> Key<(name: String, location: SourceLocation)> {
+        .required(
+            "backend",
+            Format<String>.text
+                .annotated(["enum": .array(registry.names.map { .string($0) })])
+                .map { (name, location) throws(ConfigurationError) in
+                    _ = try registry.provider(named: name, at: location)
+                    return (name: name, location: location)
+                },
+            "The back end that runs the guest: one that the program has linked in."
+        )
+    }
 
     private static let guestKey = Key.required("guest", GuestFormat.format.reading, "The guest.")
 
@@ -72,9 +82,24 @@ struct FileFormat: Sendable {
         "A scenario, or the name of a file with one, for `custody run`."
     )
 
-    private static let backendsKey = Key<ConfigurationNode?>.optional(
-        "backends",
-        .unread(["type": ["object", "null"], "additionalProperties": ["type": ["object", "null"]]]),
-        "The options of each back end, by its name; they are the back end's own."
-    )
+    /// The options of the back ends, each as its provider says.
+    private static func backendsKey(
+        _ registry: BackendRegistry
+    ) -> Key<Reading<[(name: String, options: ConfigurationSection)]>?> {
+        .optional(
+            "backends",
+            Format<[(name: String, options: ConfigurationSection)]>
+                .table(
+                    registry.providers.map { provider in
+                        let format = provider.options.format
+                        return (
+                            KeyEntry(provider.name, format.schema, "Options of a back end: \(provider.summary)."),
+                            format.map { (section, _) in (name: provider.name, options: section) }
+                        )
+                    }
+                )
+                .reading,
+            "The options of each back end, by its name."
+        )
+    }
 }

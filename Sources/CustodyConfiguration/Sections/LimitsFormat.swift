@@ -1,4 +1,4 @@
-import Custody
+package import Custody
 package import CustodyPolicy
 
 /// What a section `limits` may be. What is left out is as in `ControllerLimits`.

@@ -1,5 +1,3 @@
-package import Custody
-
 extension Format {
     /// One scalar, read by a section's own reader, so that messages are the same everywhere.
     private static func scalar(
@@ -50,6 +48,9 @@ extension Format<Bool> {
             { "\($0)" }
         )
     }
+
+    /// `true`, for a key that says all by being there.
+    package static var yes: Format { word([("true", true)]).annotated(["enum": [true]]) }
 }
 
 extension Format<String> {
@@ -101,6 +102,41 @@ extension Format where Value == ByteCount {
             { (section, key) throws(ConfigurationError) in try section.byteCount(key) },
             { "\($0)" }
         )
+    }
+}
+
+extension Format where Value: FixedWidthInteger & UnsignedInteger {
+    /// A whole number of the type, in decimal or, with `0x`, in hexadecimal digits.
+    package static var number: Format {
+        let digits = Value.bitWidth / 4
+        var whole: [String: JSONValue] = ["type": "integer", "minimum": 0]
+        // Where it is as large as a schema's numbers are, the digits have to do.
+        if let most = Int(exactly: Value.max) { whole["maximum"] = .integer(most) }
+        let schema: JSONValue = [
+            "anyOf": [.object(whole), ["type": "string", "pattern": .string("^0[xX][0-9a-fA-F]{1,\(digits)}$")]]
+        ]
+        return Format(schema) { (node, site) throws(ConfigurationError) in
+            guard let text = node.text, let number = Value(written: text) else {
+                throw ConfigurationError(
+                    "‘\(site.key)’ must be a whole number of \(Value.bitWidth) bits such as 7 or 0x7, not \(node.kind)",
+                    at: node.location
+                )
+            }
+            return Reading(number, text)
+        }
+    }
+}
+
+extension FixedWidthInteger {
+    /// Reads digits: no sign, no space, and no more than the type has room for.
+    fileprivate init?(written text: String) {
+        let isHexadecimal = text.hasPrefix("0x") || text.hasPrefix("0X")
+        let digits = isHexadecimal ? text.dropFirst(2) : Substring(text)
+        guard let first = digits.first, first.isHexDigit, !isHexadecimal || digits.utf8.count <= Self.bitWidth / 4
+        else {
+            return nil
+        }
+        self.init(digits, radix: isHexadecimal ? 16 : 10)
     }
 }
 

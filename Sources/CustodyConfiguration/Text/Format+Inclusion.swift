@@ -1,4 +1,4 @@
-import Custody
+package import Custody
 
 extension Format {
     /// A value, or the name of the file that has it, relative to the file that names it.

@@ -1,5 +1,3 @@
-package import Custody
-
 extension Format {
     /// A list. Every item is read as `format` says.
     package static func list<Item: Sendable>(of format: Format<Item>, atLeast minimum: Int = 0) -> Format
@@ -56,6 +54,13 @@ extension Format {
         let keys = (repeat each key)
         var entries: [KeyEntry] = []
         repeat entries += (each keys).entries
+        return mapping(entries) { (section, site, texts) throws(ConfigurationError) in
+            try make(repeat try (each keys).read(&section, site, &texts))
+        }
+    }
+
+    /// A mapping with the given keys and no others, read by a function.
+    static func mapping(_ entries: [KeyEntry], _ read: @escaping Key<Value>.Reader) -> Format {
         let names = entries.map(\.name)
         return Format(KeyEntry.schema(of: entries)) { (node, site) throws(ConfigurationError) in
             var section = try ConfigurationSection(node)
@@ -63,7 +68,7 @@ extension Format {
             for name in names { _ = section.node(name) }
             try section.finish()
             var parts: [String] = []
-            let value = try make(repeat try (each keys).read(&section, site, &parts))
+            let value = try read(&section, site, &parts)
             return Reading(value, "{" + parts.joined(separator: ", ") + "}", parts: parts)
         }
     }

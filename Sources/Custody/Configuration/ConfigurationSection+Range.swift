@@ -1,5 +1,3 @@
-public import Custody
-
 extension ConfigurationSection {
     /// The pages that `at` and `size` name, both in bytes with a unit.
     ///

@@ -1,3 +1,5 @@
+package import Custody
+
 /// A JSON Schema (draft 2020-12) of a kind of file, for editors and for programs that write such files.
 package struct SchemaDocument: Sendable {
     /// The document.
@@ -13,10 +15,10 @@ package struct SchemaDocument: Sendable {
         ])
     }
 
-    /// The schema of configuration files.
-    package static var configuration: SchemaDocument {
+    /// The schema of configuration files, for a program with these back ends.
+    package static func configuration(_ registry: BackendRegistry) -> SchemaDocument {
         SchemaDocument(
-            of: FileFormat.format,
+            of: FileFormat.format(registry),
             title: "A configuration of Custody",
             "Which back end, which guest, which rules."
         )

@@ -1,5 +1,3 @@
-package import Custody
-
 /// What a value of a file may be, said once: how it is read, and how a schema says the same to an editor.
 package struct Format<Value: Sendable>: Sendable {
     /// How a value is read.

@@ -1,5 +1,3 @@
-package import Custody
-
 /// What is read of a mapping: mostly one key.
 package struct Key<Value: Sendable>: Sendable {
     /// How it is read; what it was read as is added to the texts.

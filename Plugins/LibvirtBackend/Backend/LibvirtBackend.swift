@@ -91,7 +91,9 @@ public final class LibvirtBackend: MemoryBackend {
         domain = opening.domain
         isOwn = opening.isOwn
         takesMemory = !options.overcommits
-        guestAgent = channel.map { ChannelGuestAgent($0) }
+        // A guest that boots first answers late.
+        let patience = options.guest == .micro ? Duration.seconds(10) : .seconds(120)
+        guestAgent = channel.map { ChannelGuestAgent($0, patience: patience) }
         wake.target = self
         // What happened between the look at the domain and now is in the live description.
         executor.submit { [weak self] in

@@ -26,9 +26,9 @@ public struct LibvirtOptions: Sendable {
     public var adopt: String?
     /// The key `guest`: what runs in a domain that is made.
     public var guest: Guest
-    /// The key `kernel`: the image, for ``Guest/linux``.
+    /// The key `kernel`: the image, for ``Guest/linux``. In a configuration file the name is relative to the file.
     public var kernel: String?
-    /// The key `initrd`: its initial file system.
+    /// The key `initrd`: its initial file system; relative to the file, too.
     public var initrd: String?
     /// The key `command-line`: what the kernel is told.
     public var commandLine: String?
@@ -76,8 +76,8 @@ public struct LibvirtOptions: Sendable {
             .setting("domain", \.domain, .text, "The name of the domain that is made or gone on with."),
             .setting("adopt", \.adopt, .text, "The name or UUID of a domain that is there already."),
             .setting("guest", \.guest, .word(), "What runs in a domain that is made; micro unless named."),
-            .setting("kernel", \.kernel, .text, "The image, for linux."),
-            .setting("initrd", \.initrd, .text, "Its initial file system."),
+            .setting("kernel", \.kernel, fileName, "The image, for linux; a name is relative to this file."),
+            .setting("initrd", \.initrd, fileName, "Its initial file system; a name is relative to this file."),
             .setting("command-line", \.commandLine, .text, "What the kernel is told."),
             .setting("channel", \.channel, .text, "The socket of the guest channel of a domain that is adopted."),
             .setting(
@@ -126,6 +126,20 @@ public struct LibvirtOptions: Sendable {
             throw ConfigurationError("‘base-memory’ must be a multiple of 1 MiB from 16 MiB to 2 GiB", at: location)
         }
         return size
+    }
+
+    private static let fileName = Format<String>.text.map { (name, location) throws(ConfigurationError) in
+        path(of: name, in: location.file)
+    }
+
+    /// The whole path of a file that a configuration file names: libvirt and QEMU have working directories of their own.
+    private static func path(of name: String, in file: String) -> String {
+        let folder = file.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+        let path = name.hasPrefix("/") || folder.isEmpty ? name : folder + "/" + name
+        guard !path.hasPrefix("/") else { return path }
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        guard unsafe getcwd(&buffer, buffer.count) != nil else { return path }
+        return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self) + "/" + path
     }
 }
 

@@ -62,7 +62,7 @@ struct KernelPlayer {
     }
 
     func saw(_ expected: Events) -> Verdict {
-        let ordeals = KernelStepReader.ordeals.filter { driver.events.contains($0.value) }
+        let ordeals = StepFormat.ordeals.filter { driver.events.contains($0.value) }
         let seen = ordeals.reduce(into: Events()) { $0.formUnion($1.value) }
         let text = ordeals.isEmpty ? "nothing" : ordeals.map(\.key).joined(separator: ", ")
         return (text, seen == expected ? nil : "the kernel saw: \(text)")

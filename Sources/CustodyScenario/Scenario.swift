@@ -24,13 +24,7 @@ public struct Scenario: Sendable {
 
     /// A story of the given steps.
     public init(name: String, steps: [ScenarioStep]) {
-        self.name = name
-        self.steps = steps
-        policy = nil
-        limits = nil
-        pool = nil
-        rules = [:]
-        options = [:]
+        self.init(name: name, steps: steps, policy: nil, limits: nil, pool: nil, rules: [:], options: [:])
     }
 
     /// Reads a scenario: the keys `name`, `steps`, `backends` for the options that a back end needs to play it, and
@@ -38,25 +32,66 @@ public struct Scenario: Sendable {
     ///
     /// - Throws: `ConfigurationError`.
     public init(_ node: ConfigurationNode) throws(ConfigurationError) {
+        self = try Scenario.format.read(node, Site(key: "scenario")).value
+    }
+
+    /// What a scenario may be.
+    package static let format = Format<Scenario>.mapping(
+        .required("name", .text, "What the story is about."),
+        .required("steps", .list(of: StepFormat.format, atLeast: 1), "The steps, in their order."),
+        .optional("backends", backends, "The options that a back end needs to play it, by its name."),
+        .optional("policy", .included(PolicyFormat.reference), "The rules. Or the name of a file with them."),
+        .optional("limits", .included(LimitsFormat.format), "What bounds the guest's requests. Or the name of a file."),
+        .optional(
+            "pool",
+            .included(PoolConfiguration.format),
+            "The pool of shared memory that its guest is alone in. Or the name of a file with it."
+        ),
+        rules
+    ) { (name, steps, options: [String: ConfigurationSection]?, policy, limits, pool, rules) in
+        Scenario(
+            name: name,
+            steps: steps,
+            policy: policy,
+            limits: limits,
+            pool: pool,
+            rules: rules,
+            options: options ?? [:]
+        )
+    }
+
+    /// The options are the back ends' own, and which ones there are is known when it is played.
+    private static let backends = Format<[String: ConfigurationSection]>(
+        ["type": ["object", "null"], "additionalProperties": ["type": ["object", "null"]]]
+    ) { (node, _) throws(ConfigurationError) in
         var section = try ConfigurationSection(node)
-        guard let name = try section.string("name") else { throw section.missing("name") }
-        guard let items = try section.list("steps") else { throw section.missing("steps") }
-        guard !items.isEmpty else { throw ConfigurationError("a scenario has at least one step", at: section.location) }
         var options: [String: ConfigurationSection] = [:]
-        if var backends = try section.section("backends") {
-            for name in backends.keys { options[name] = try backends.section(name) }
-        }
+        for name in section.keys { options[name] = try section.section(name) }
+        return Reading(options, "")
+    }
+
+    /// The sections of rules as they are written: no keys of its own.
+    private static let rules = Key<[String: ConfigurationNode]>([]) { (section, _, _) in
         var rules: [String: ConfigurationNode] = [:]
         for key in ["policy", "limits", "pool"] { rules[key] = section.node(key) }
-        self.rules = rules
-        policy = try Scenario.read(rules["policy"], PolicyFormat.format, "policy")
-        limits = try Scenario.read(rules["limits"], LimitsFormat.format, "limits")
-        pool = try Scenario.read(rules["pool"], PoolConfiguration.format, "pool")
-        try section.finish()
-        var steps: [ScenarioStep] = []
-        for item in items { steps.append(try ScenarioReader.step(item)) }
+        return rules
+    }
+
+    private init(
+        name: String,
+        steps: [ScenarioStep],
+        policy: (any Policy)?,
+        limits: ControllerLimits?,
+        pool: PoolConfiguration?,
+        rules: [String: ConfigurationNode],
+        options: [String: ConfigurationSection]
+    ) {
         self.name = name
         self.steps = steps
+        self.policy = policy
+        self.limits = limits
+        self.pool = pool
+        self.rules = rules
         self.options = options
     }
 
@@ -69,15 +104,6 @@ public struct Scenario: Sendable {
 
     /// The options that the back end of this name needs to play the scenario.
     public func options(for backend: String) -> ConfigurationSection? { options[backend] }
-
-    private static func read<Value>(
-        _ node: ConfigurationNode?,
-        _ format: Format<Value>,
-        _ key: String
-    ) throws(ConfigurationError) -> Value? {
-        guard let node else { return nil }
-        return try Format.included(format).read(node, Site(key: key)).value
-    }
 
     /// Plays the scenario on a fresh back end, under its own rules and limits where it has some, else under the given
     /// ones.

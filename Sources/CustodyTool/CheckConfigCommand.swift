@@ -10,11 +10,13 @@ struct CheckConfigCommand: ParsableCommand {
     enum Schema: EnumerableFlag {
         case configuration
         case policy
+        case scenario
 
         static func name(for value: Schema) -> NameSpecification {
             switch value {
             case .configuration: .customLong("schema")
             case .policy: .customLong("policy-schema")
+            case .scenario: .customLong("scenario-schema")
             }
         }
 
@@ -22,13 +24,20 @@ struct CheckConfigCommand: ParsableCommand {
             switch value {
             case .configuration: "Print the JSON Schema of configuration files."
             case .policy: "Print the JSON Schema of files that a key ‘policy’ names."
+            case .scenario: "Print the JSON Schema of scenario files."
             }
         }
 
         var document: SchemaDocument {
             switch self {
-            case .configuration: .configuration(.linked)
+            case .configuration: .configuration(.linked, Scenario.format)
             case .policy: .policy
+            case .scenario:
+                SchemaDocument(
+                    of: Scenario.format,
+                    title: "A scenario of Custody",
+                    "A story of a guest, its host and its devices, with what is expected of each step."
+                )
             }
         }
     }

@@ -137,7 +137,7 @@ import Testing
         ("  - {wait: soon}\n", "s.yaml:3:12: error: ‘wait’ must be a time such as 500ns, 10us, 20ms or 1s, not ‘soon’"),
         (
             "  - {host: raed, at: 0, size: 1}\n",
-            "s.yaml:3:12: error: unknown value of ‘host’ ‘raed’; did you mean ‘read’? (accepted: write, read, probe, discard, convert, cancel, mark)"
+            "s.yaml:3:12: error: unknown value of ‘host’ ‘raed’; did you mean ‘read’? (accepted: convert, write, read, probe, discard, cancel, mark)"
         ),
         ("  - {host: read, size: 1}\n", "s.yaml:3:5: error: the key ‘at’ is missing here"),
         ("  - {host: read, at: 0}\n", "s.yaml:3:5: error: the key ‘size’ is missing here"),
@@ -146,7 +146,7 @@ import Testing
             "  - {host: write, at: 0, fill: 256, size: 1}\n",
             "s.yaml:3:32: error: ‘fill’ must be a whole number from 0 to 255, not ‘256’"
         ),
-        ("  - {host: read, at: 0, size: 2MiB}\n", "s.yaml:3:5: error: one step touches at most 1 MiB"),
+        ("  - {host: read, at: 0, size: 2MiB}\n", "s.yaml:3:31: error: one step touches at most 1 MiB"),
         (
             "  - {host: read, at: 0, size: 1, expect: stopped}\n",
             "s.yaml:3:42: error: unknown value of ‘expect’ ‘stopped’ (accepted: reached, refused, failed)"
@@ -159,8 +159,25 @@ import Testing
             "s.yaml:3:15: error: unknown value of ‘settled’ ‘done’ (accepted: completed, cancelled, expired, failed)"
         ),
         ("  - {host: cancel, att: 0}\n", "s.yaml:3:20: error: unknown key ‘att’ (accepted: host)"),
-        ("  []\n", "s.yaml:1:1: error: a scenario has at least one step"),
-        ("  - {kernel: pin, at: 0, size: 6KiB}\n", "s.yaml:3:5: error: ‘size’ must be a multiple of 4 KiB"),
+        ("  []\n", "s.yaml:3:3: error: ‘steps’ has no item"),
+        ("  - {kernel: pin, at: 0, size: 6KiB}\n", "s.yaml:3:32: error: 6 KiB must be a multiple of 4 KiB"),
+        (
+            "  - {host: write, at: 0, text: a, size: 4}\n",
+            "s.yaml:3:5: error: bytes are a text, or hexadecimal digits, or one of a size"
+        ),
+        (
+            "  - {host: write, at: 0, hex: 0g}\n",
+            "s.yaml:3:31: error: ‘hex’ must be an even number of hexadecimal digits"
+        ),
+        ("  - {host: write, at: 0, size: 4}\n", "s.yaml:3:5: error: the key ‘fill’ is missing here"),
+        (
+            "  - {process: p, steps: 1, expect: 0}\n",
+            "s.yaml:3:28: error: unknown key ‘expect’ (accepted: process, steps, waits)"
+        ),
+        (
+            "  - {kernel: pin, at: 0, as: p, stuck: count}\n",
+            "s.yaml:3:33: error: unknown key ‘stuck’ (accepted: accesses, as, at, atomic, caller, kernel, size, space, steps, writes)"
+        ),
         (
             "  - {kernel: pin, at: 0, expect: [0]}\n",
             "s.yaml:3:34: error: ‘expect’ must be one of 0, -EAGAIN, -ENOENT, -EINVAL, -ENOMEM, -EFAULT, -EHWPOISON, SIGBUS, -EINPROGRESS, not a list"
@@ -168,7 +185,7 @@ import Testing
         ("  x: 1\n", "s.yaml:3:3: error: ‘steps’ must be a list, not a mapping"),
         (
             "  - {guest: null, at: 0, size: 4KiB}\n",
-            "s.yaml:3:13: error: ‘guest’ must be one of write, read, request, removals, not nothing"
+            "s.yaml:3:13: error: ‘guest’ must be one of request, write, read, removals, not nothing"
         ),
     ])
     func faultyStepsAreRefusedWithTheirPlace(steps: String, message: String) {

@@ -24,7 +24,7 @@ extension LaunchSecurity {
             }
             return kinds[0]
         }
-        .exactlyOne(of: ["sev", "sev-snp", "tdx"])
+        .exactlyOne(of: [["sev"], ["sev-snp"], ["tdx"]])
 
     private static let sev = Format<SEV>.mapping(
         .required("policy", .number, "The guest's policy, 32 bits; bit 2 asks for SEV-ES."),

@@ -63,7 +63,7 @@ public struct Fault: Sendable, Hashable {
         }
         return Fault(at: point, occurrence: occurrence, effects[0])
     }
-    .exactlyOne(of: ["fail", "delay", "lose", "poison"])
+    .exactlyOne(of: [["fail"], ["delay"], ["lose"], ["poison"]])
 
     private static let code = Format<BackendError.Code>.word([
         ("resources-exhausted", .resourcesExhausted), ("unsupported", .unsupported), ("system", .system),

@@ -19,15 +19,19 @@ struct FileFormat: Sendable {
         ]
     }
 
-    /// The format, where these back ends are linked in.
-    static func format(_ registry: BackendRegistry) -> Format<FileFormat> {
+    /// The format, where these back ends are linked in. What a scenario may be is for somebody else to say.
+    static func format(_ registry: BackendRegistry, scenario: JSONValue = ["type": "object"]) -> Format<FileFormat> {
         .mapping(
             backendKey(registry),
             guestKey,
             policyKey,
             limitsKey,
             poolKey,
-            scenarioKey,
+            .optional(
+                "scenario",
+                Format<ConfigurationNode>(["anyOf": [["type": "string"], scenario]]) { (node, _) in Reading(node, "") },
+                "A scenario, or the name of a file with one, for `custody run`."
+            ),
             backendsKey(registry)
         ) { (backend, guest, policy, limits, pool, scenario, backends) in
             FileFormat(
@@ -74,12 +78,6 @@ struct FileFormat: Sendable {
         "pool",
         Format.included(PoolConfiguration.format).reading,
         "The bound on shared memory that the guest has together with others. Or the name of a file with it."
-    )
-
-    private static let scenarioKey = Key<ConfigurationNode?>.optional(
-        "scenario",
-        .unread(["type": ["string", "object"]]),
-        "A scenario, or the name of a file with one, for `custody run`."
     )
 
     /// The options of the back ends, each as its provider says.

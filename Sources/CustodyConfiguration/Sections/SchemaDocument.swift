@@ -15,10 +15,13 @@ package struct SchemaDocument: Sendable {
         ])
     }
 
-    /// The schema of configuration files, for a program with these back ends.
-    package static func configuration(_ registry: BackendRegistry) -> SchemaDocument {
+    /// The schema of configuration files, for a program with these back ends and such scenarios.
+    package static func configuration<Scenario>(
+        _ registry: BackendRegistry,
+        _ scenario: Format<Scenario>
+    ) -> SchemaDocument {
         SchemaDocument(
-            of: FileFormat.format(registry),
+            of: FileFormat.format(registry, scenario: scenario.schema),
             title: "A configuration of Custody",
             "Which back end, which guest, which rules."
         )

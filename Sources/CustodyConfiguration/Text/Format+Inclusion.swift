@@ -15,10 +15,3 @@ extension Format {
         }
     }
 }
-
-extension Format<ConfigurationNode> {
-    /// What is read later, by somebody who knows more of it.
-    package static func unread(_ schema: JSONValue) -> Format {
-        Format(schema) { (node, _) in Reading(node, node.text ?? "") }
-    }
-}

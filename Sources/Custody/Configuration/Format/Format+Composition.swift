@@ -51,24 +51,19 @@ extension Format {
         _ key: repeat Key<each Field>,
         make: @escaping @Sendable (repeat each Field) throws(ConfigurationError) -> Value
     ) -> Format {
-        let keys = (repeat each key)
-        var entries: [KeyEntry] = []
-        repeat entries += (each keys).entries
-        return mapping(entries) { (section, site, texts) throws(ConfigurationError) in
-            try make(repeat try (each keys).read(&section, site, &texts))
-        }
+        mapping(.merged(repeat each key, make: make))
     }
 
-    /// A mapping with the given keys and no others, read by a function.
-    static func mapping(_ entries: [KeyEntry], _ read: @escaping Key<Value>.Reader) -> Format {
-        let names = entries.map(\.name)
-        return Format(KeyEntry.schema(of: entries)) { (node, site) throws(ConfigurationError) in
+    /// A mapping with the keys of this one and no others.
+    static func mapping(_ key: Key<Value>) -> Format {
+        let names = key.entries.map(\.name)
+        return Format(KeyEntry.schema(of: key.entries)) { (node, site) throws(ConfigurationError) in
             var section = try ConfigurationSection(node)
             // What is not known first: it may be what is missing, misspelt.
             for name in names { _ = section.node(name) }
             try section.finish()
             var parts: [String] = []
-            let value = try read(&section, site, &parts)
+            let value = try key.read(&section, site, &parts)
             return Reading(value, "{" + parts.joined(separator: ", ") + "}", parts: parts)
         }
     }
@@ -94,6 +89,24 @@ extension Format {
             }
             return Reading(items, "{" + parts.joined(separator: ", ") + "}", parts: parts)
         }
+    }
+}
+
+extension Format {
+    /// The same mapping with exactly one of these groups of keys, in the schema. The reader says so itself.
+    package func exactlyOne(of groups: [[String]]) -> Format {
+        let keys = Set(groups.joined())
+        return annotated([
+            "anyOf": .array(
+                groups.map { group in
+                    let others = keys.subtracting(group).map { ($0, JSONValue.boolean(false)) }
+                    return [
+                        "type": "object", "required": .array(group.map { .string($0) }),
+                        "properties": .object(Dictionary(uniqueKeysWithValues: others)),
+                    ]
+                }
+            )
+        ])
     }
 }
 

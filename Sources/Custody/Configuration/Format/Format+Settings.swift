@@ -33,15 +33,12 @@ extension Format {
         of standard: @escaping @Sendable () -> Value,
         _ keys: [Key<Setting<Value>>]
     ) -> Format {
-        mapping(keys.flatMap(\.entries)) { (section, site, texts) throws(ConfigurationError) in
-            var value = standard()
-            for key in keys { try key.read(&section, site, &texts)(&value) }
-            return value
-        }
-    }
-
-    /// The same with exactly one of these keys in the schema of a mapping; its reader says so itself.
-    package func exactlyOne(of keys: [String]) -> Format {
-        annotated(["oneOf": .array(keys.map { ["required": [.string($0)]] })])
+        mapping(
+            Key(keys.flatMap(\.entries)) { (section, site, texts) throws(ConfigurationError) in
+                var value = standard()
+                for key in keys { try key.read(&section, site, &texts)(&value) }
+                return value
+            }
+        )
     }
 }

@@ -4,13 +4,15 @@ package struct Format<Value: Sendable>: Sendable {
     package typealias Reader =
         @Sendable (ConfigurationNode, Site) throws(ConfigurationError) -> Reading<Value>
 
-    /// The JSON Schema of the value.
-    package let schema: JSONValue
+    /// The JSON Schema of the value, made when it is asked for: whoever reads a file does not need it.
+    package var schema: JSONValue { makeSchema() }
     /// Reads it.
     package let read: Reader
 
-    package init(_ schema: JSONValue, _ read: @escaping Reader) {
-        self.schema = schema
+    private let makeSchema: @Sendable () -> JSONValue
+
+    package init(_ schema: @autoclosure @escaping @Sendable () -> JSONValue, _ read: @escaping Reader) {
+        makeSchema = schema
         self.read = read
     }
 

@@ -50,6 +50,19 @@ package struct Key<Value: Sendable>: Sendable {
         }
     }
 
+    /// Several keys, and what is made of them.
+    package static func merged<each Field: Sendable>(
+        _ key: repeat Key<each Field>,
+        make: @escaping @Sendable (repeat each Field) throws(ConfigurationError) -> Value
+    ) -> Key {
+        let keys = (repeat each key)
+        var entries: [KeyEntry] = []
+        repeat entries += (each keys).entries
+        return Key(entries) { (section, site, texts) throws(ConfigurationError) in
+            try make(repeat try (each keys).read(&section, site, &texts))
+        }
+    }
+
     private static func read(
         _ node: ConfigurationNode,
         _ format: Format<Value>,

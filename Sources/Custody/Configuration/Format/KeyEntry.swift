@@ -3,15 +3,22 @@ package struct KeyEntry: Sendable {
     /// The key.
     package let name: String
     /// The schema of its value.
-    package let schema: JSONValue
+    package var schema: JSONValue { makeSchema() }
     /// What it means, in a sentence.
     package let documentation: String
     /// Whether it must be there.
     package let isRequired: Bool
 
-    package init(_ name: String, _ schema: JSONValue, _ documentation: String, isRequired: Bool = false) {
+    private let makeSchema: @Sendable () -> JSONValue
+
+    package init(
+        _ name: String,
+        _ schema: @autoclosure @escaping @Sendable () -> JSONValue,
+        _ documentation: String,
+        isRequired: Bool = false
+    ) {
         self.name = name
-        self.schema = schema
+        makeSchema = schema
         self.documentation = documentation
         self.isRequired = isRequired
     }

@@ -101,7 +101,7 @@ extension LibvirtBackend {
     /// Takes a change back: a module that the guest gave up is plugged in again with the bytes that it had.
     ///
     /// A module that was given to the guest can be had back only where the guest lets it go. Where it does not do so within
-    /// ``patience`` it is shared, and is offered when the guest has let it go after all.
+    /// `patience` it is shared, and is offered when the guest has let it go after all.
     public func undo(_ committed: consuming CommittedChange) throws(BackendError) {
         let change = committed.change
         guard let reservation = committed.take(for: self),

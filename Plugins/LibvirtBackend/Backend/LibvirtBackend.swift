@@ -9,7 +9,7 @@ import GuestChannel
 ///
 /// - *Host to guest*: the module is plugged in, with the bytes that the host has put into it.
 /// - *Shared and private*: this process's own window on the pages is closed or opened with `mprotect(2)`; other processes
-///   are kept from opening the file (``HostSentry``), and those that have it are waited for, by name.
+///   are kept from opening the file (`HostSentry`), and those that have it are waited for, by name.
 /// - *Guest to host*: the guest is asked to let the module go. That is over when libvirt says that the guest has, **and** the
 ///   kernel says that nobody has the file any more. Then its memory goes back to the system.
 ///

@@ -80,7 +80,7 @@ public struct DomainSupport: Sendable, Hashable {
 
     /// Whether a domain could be started with this.
     ///
-    /// - Throws: `BackendError` with code ``BackendError/Code/unsupported`` where the host does not have it.
+    /// - Throws: `BackendError` with code `unsupported` where the host does not have it.
     public func check(_ security: LaunchSecurity) throws(BackendError) {
         guard launchSecurity.contains(where: { $0.kind == security.kind }) else {
             let there = launchSecurity.map(\.kind)

@@ -68,7 +68,7 @@ public final class ElasticPool: Sendable {
     ///
     /// - Parameter byteCount: A multiple of the granularity, at most ``size``.
     /// - Returns: where it stands; the guest may have done it already.
-    /// - Throws: `BackendError`; the guest was not asked then, unless the code is ``BackendError/Code/lost``.
+    /// - Throws: `BackendError`; the guest was not asked then, unless the code is `lost`.
     @discardableResult
     public func request(_ byteCount: UInt64) throws(BackendError) -> ElasticPoolState {
         guard byteCount <= size, byteCount % capabilities.granularity == 0 else {

@@ -22,7 +22,7 @@ public final class Inspection: Sendable {
 
     /// Copies guest-physical bytes out. They are of one moment only while the world is stopped.
     ///
-    /// - Throws: `BackendError` with code ``BackendError/Code/invalidArgument`` where not all of them are RAM.
+    /// - Throws: `BackendError` with code `invalidArgument` where not all of them are RAM.
     public func read(_ byteCount: UInt64, from address: GuestPhysicalAddress) throws(BackendError) -> [UInt8] {
         try check(address, byteCount)
         var bytes: [UInt8] = []

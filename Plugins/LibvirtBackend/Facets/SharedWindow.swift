@@ -66,7 +66,7 @@ public final class SharedWindow: Sendable {
     ///     a window of that name.
     ///   - byteCount: A power of two from 1 MiB on. QEMU 7.2 does not refuse another one: it ends.
     ///   - isSealable: Whether the contents can be fixed for good when it is back.
-    /// - Throws: `BackendError`; there is no window then, unless the code is ``BackendError/Code/lost``.
+    /// - Throws: `BackendError`; there is no window then, unless the code is `lost`.
     package static func make(
         _ name: String,
         byteCount: UInt64,
@@ -92,7 +92,7 @@ public final class SharedWindow: Sendable {
 
     /// Finds a window that was made before, by this process or another one.
     ///
-    /// - Throws: `BackendError` with code ``BackendError/Code/unavailable`` where there is none of that name, or the
+    /// - Throws: `BackendError` with code `unavailable` where there is none of that name, or the
     ///   process that made a sealable one is gone.
     package static func find(
         _ name: String,
@@ -112,7 +112,7 @@ public final class SharedWindow: Sendable {
 
     /// Gives the window to the guest again. Its contents are scrubbed before.
     ///
-    /// - Throws: `BackendError` with code ``BackendError/Code/invalidArgument`` where the host does not have it alone.
+    /// - Throws: `BackendError` with code `invalidArgument` where the host does not have it alone.
     public func share() throws(BackendError) {
         try turn.update { _ throws(BackendError) in
             guard try lookUp() == .host else {
@@ -168,7 +168,7 @@ public final class SharedWindow: Sendable {
 
     /// Takes the window's name away, so that its memory goes back to the host with the last who has it.
     ///
-    /// - Throws: `BackendError` with code ``BackendError/Code/invalidArgument`` while the guest has it.
+    /// - Throws: `BackendError` with code `invalidArgument` while the guest has it.
     public func remove() throws(BackendError) {
         try turn.update { _ throws(BackendError) in
             guard try lookUp() != .shared else {
@@ -198,7 +198,7 @@ public final class SharedWindow: Sendable {
     /// Fixes the contents of a sealable window for good, by the kernel: neither side can write from then on.
     ///
     /// - Returns: `false` where somebody may still write: the window is not back.
-    /// - Throws: `BackendError` with code ``BackendError/Code/unsupported`` for a window that is not sealable.
+    /// - Throws: `BackendError` with code `unsupported` for a window that is not sealable.
     public func seal() throws(BackendError) -> Bool {
         guard backing.isSealable else { throw BackendError(.unsupported, "the window ‘\(name)’ is not sealable") }
         return try turn.update { _ throws(BackendError) in try backing.seal() }

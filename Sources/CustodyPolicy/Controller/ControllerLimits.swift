@@ -9,7 +9,7 @@ public struct ControllerLimits: Sendable, Equatable {
     /// The largest number of runs that one request of the guest changes; it is told to go on from there.
     public var runsPerGuestRequest: Int
     /// The largest number of base pages that one request of the guest covers; it is told to go on from there. A region
-    /// that can come and go only as a whole (``Custody/Capabilities/HostUnit/region``) is covered whole, whatever its size:
+    /// that can come and go only as a whole (`Capabilities.HostUnit.region`) is covered whole, whatever its size:
     /// the back end moves it in one step.
     public var pagesPerGuestRequest: UInt64
     /// The time after which a hand-over that the guest asked for is given up, or `nil` for never.

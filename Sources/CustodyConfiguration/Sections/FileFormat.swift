@@ -29,7 +29,9 @@ struct FileFormat: Sendable {
             poolKey,
             .optional(
                 "scenario",
-                Format<ConfigurationNode>(["anyOf": [["type": "string"], scenario]]) { (node, _) in Reading(node, "") },
+                Format<ConfigurationNode>(["anyOf": [["type": "string", "minLength": 1], scenario]]) { (node, _) in
+                    Reading(node, "")
+                },
                 "A scenario, or the name of a file with one, for `custody run`."
             ),
             backendsKey(registry)

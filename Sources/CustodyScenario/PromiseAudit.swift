@@ -20,7 +20,7 @@ struct PromiseAudit {
     private struct Pending {
         let ticket: Ticket
         /// The pages that the hand-over changes, as they were.
-        let before: [PageRun<Ownership>]
+        var before: [PageRun<Ownership>]
     }
 
     private let layout: GuestMemoryLayout
@@ -82,6 +82,10 @@ struct PromiseAudit {
         case .reconnected(let found):
             for difference in found.ownership {
                 if let after = difference.after { ownership.set(difference.range, to: after) }
+                // What a guest kept is not put back with the rest of a hand-over that ends now.
+                for id in Array(pending.keys) {
+                    pending[id]?.before.removeAll { difference.range.contains($0.range) }
+                }
             }
         case .malformed, .decided, .prepared, .committed, .finished, .failed, .postponed, .advanced, .leaseRefused,
             .vetoed,

@@ -122,6 +122,36 @@ import Testing
         #expect(try live.plugged() == [1])
     }
 
+    /// A hand-over that has plugged a module in and waits for another process is cancelled.
+    @Test(arguments: [RemovalAnswer.accept, .refuse])
+    func whatACancelledHandOverHasGivenIsTakenBackOrShared(answer: RemovalAnswer) throws {
+        let log = EventLog()
+        let live = try LiveGuest(
+            "cancelled-\(answer)",
+            modules: [1, 1],
+            limits: ControllerLimits(holes: .ignore),
+            observer: log
+        )
+        try live.convert(live.module(1), to: .shared)
+        try live.answerRemovals(answer)
+        try live.backend.map(live.module(1), as: "backup")
+        let start = live.module(0).start
+        let both = try PageRange(start: start, count: live.module(1).end - start.rawValue)
+        let (ticket, blockers) = try live.begin(both, to: .private)
+        #expect(blockers.map(\.holder.device) == ["backup"])
+        #expect(try live.plugged() == [0, 1])
+        #expect(ticket.cancel())
+        let kept = answer == .refuse
+        #expect(live.ownership == [kept ? .shared : .host, .shared])
+        #expect(try live.plugged() == (kept ? [0, 1] : [1]))
+        #expect(log.found.map(\.range) == (kept ? [live.module(0)] : []))
+        #expect(log.ends(of: ticket).map { "\($0)" } == ["cancelled"])
+        // The host has both again, as it had.
+        for module in live.backend.modules { #expect(module.isShown(module.range)) }
+        try live.controller.write([1].span, to: live.module(0).address, for: Holder(device: "test"))
+        try live.backend.release(as: "backup")
+    }
+
     @Test func aGuestThatSaysNothingHasItUntilItLetsGo() throws {
         let story = try Story("silent", .ignore)
         let live = story.live

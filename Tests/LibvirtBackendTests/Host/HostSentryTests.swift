@@ -8,8 +8,13 @@ import Testing
 
 /// Who is kept out of a file, and what the kernel tells of it.
 @Suite(.timeLimit(.minutes(5))) struct HostSentryTests {
-    private let path = FileManager.default.temporaryDirectory.appending(component: "custody-\(UUID())")
-        .path(percentEncoded: false)
+    private let path: String
+
+    /// In a folder of this user's: a file is given to whom its folder belongs.
+    init() throws {
+        try TestRoot.root.prepare()
+        path = TestRoot.root.path + "/file-\(UUID())"
+    }
 
     /// Whether a process that is not this one can open the file; as root permissions say nothing.
     private func opens() throws -> Bool {

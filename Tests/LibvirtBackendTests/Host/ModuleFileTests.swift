@@ -8,8 +8,13 @@ import Testing
 
 /// The file that a module is made of.
 @Suite(.timeLimit(.minutes(5))) struct ModuleFileTests {
-    private let path = FileManager.default.temporaryDirectory.appending(component: "custody-\(UUID())")
-        .path(percentEncoded: false)
+    private let path: String
+
+    /// In a folder of this user's: a file is given to whom its folder belongs.
+    init() throws {
+        try TestRoot.root.prepare()
+        path = TestRoot.root.path + "/file-\(UUID())"
+    }
 
     private func makeFile(size: UInt64 = 1 << 20) throws -> ModuleFile {
         try ModuleFile(path: path, size: size, gate: OpenGate())

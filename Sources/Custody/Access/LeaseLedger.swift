@@ -26,7 +26,7 @@ public struct LeaseLedger: Sendable {
     /// The entries. A ``LeaseID`` is handed out once.
     public private(set) var entries: [LeaseID: Entry] = [:]
     private var nextID: UInt64 = 1
-    private var tree = LeaseTree()
+    private var tree = PageRangeTree()
 
     /// An empty ledger.
     public init() {}

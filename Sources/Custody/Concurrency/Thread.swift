@@ -11,6 +11,9 @@ package enum Thread {
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
     }
 
+    /// A number that no two threads have at the same time.
+    package static var number: UInt { UInt(pthread_self()) }
+
     /// Runs `body` on a new thread.
     ///
     /// - Throws: ``BackendError`` with the errno of `pthread_create` in its message.

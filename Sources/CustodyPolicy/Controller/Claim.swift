@@ -27,7 +27,6 @@ struct Claim: Sendable {
 
     var changes: Changes { work.changes }
 
-    func covers(_ page: PageNumber) -> Bool { changes.contains { $0.range.contains(page) } }
     /// Whether the contents of some of the pages must stay because a change of them may be taken back.
     func keepsContents(of range: PageRange) -> Bool {
         switch phase {

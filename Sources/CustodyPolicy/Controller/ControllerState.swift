@@ -3,24 +3,27 @@ import Custody
 /// What a controller knows, behind its lock.
 struct ControllerState: Sendable {
     /// The ownership of every page. A claimed page is in transit.
-    var ownership: PageRunMap<Ownership>
+    private(set) var ownership: PageRunMap<Ownership>
     var tally: OwnershipTally
     var ledger: LeaseLedger
-    var accesses = AccessTable()
+    /// What the host may touch by `ownership`, or less.
+    let hostAccess: HostAccessMap
+    /// The copies in and out that are under way without a lease in the ledger.
+    let accesses = AccessBoard()
     /// Whom to ask to let go, by lease.
     var drains: [LeaseID: @Sendable (DrainRequest) -> Void] = [:]
     var memory = PolicyMemory()
-    var claims: [Claim] = []
+    var claims = ClaimTable()
     private(set) var pending = PendingCount()
     /// Pages whose contents are being discarded: no change of them may begin.
     var discards: [UInt64: PageRange] = [:]
+    var nextDiscard: UInt64 = 1
     var timeBoxes: TimeBoxes
     var listeners: [ListenerPort] = []
     var lastListener = ListenerID(rawValue: 0)
-    var nextClaim: UInt64 = 1
     var nextTicket: UInt64 = 1
     var early: [BackendHandover: EarlyEnd] = [:]
-    var lost: BackendError?
+    private(set) var lost: BackendError?
     /// What became of the snapshot that this was made from.
     var restoration: Restoration?
 
@@ -28,16 +31,17 @@ struct ControllerState: Sendable {
         self.ownership = ownership
         tally = OwnershipTally(ownership, of: layout)
         ledger = LeaseLedger()
+        hostAccess = HostAccessMap(ownership, of: layout)
         timeBoxes = TimeBoxes(bounds: layout.bounds)
     }
 
     /// Keeps everybody else away from the pages of a claim.
     mutating func add(_ claim: Claim) {
         claim.changes.forEach { change in
-            ownership.set(change.range, to: .inTransit)
+            put(change.range, into: .inTransit)
             tally.begin(change)
         }
-        claims.append(claim)
+        claims.add(claim)
         if let handover = claim.handover { pending[handover.work.request.requester.party] += 1 }
     }
 
@@ -45,57 +49,85 @@ struct ControllerState: Sendable {
     mutating func conclude(_ work: Work, _ ending: Ending) {
         work.changes.forEach { change in
             ending.forEachRun(of: change) { range, final in
-                ownership.set(range, to: final)
+                put(range, into: final)
                 tally.end(change, range.count, final)
                 if change.from == .shared, final != .shared { timeBoxes.close(range) }
             }
         }
-        guard let index = claims.firstIndex(where: { $0.work.id == work.id }) else { return }
-        if let handover = claims.remove(at: index).handover { pending[handover.work.request.requester.party] -= 1 }
+        if claims.remove(work.id)?.handover != nil { pending[work.request.requester.party] -= 1 }
+    }
+
+    private mutating func put(_ range: PageRange, into state: Ownership) {
+        ownership.set(range, to: state)
+        hostAccess.set(range, isAllowed: state.allows(.host))
+    }
+
+    /// Nothing succeeds any more, a copy in or out included.
+    mutating func lose(_ error: BackendError) {
+        lost = error
+        hostAccess.close()
     }
 
     /// Makes the change of a claim a hand-over that is pending.
-    mutating func register(_ handover: Handover, at index: Int) {
-        claims[index].handover = handover
+    mutating func register(_ handover: Handover) {
+        claims[handover.work.id]?.handover = handover
         pending[handover.work.request.requester.party] += 1
     }
 
-    /// Takes the draining hand-overs among those asked for whose pages nobody holds any more, to be carried out.
-    mutating func takeReady(_ isMeant: (Claim) -> Bool) -> [Handover] {
+    /// Takes the hand-overs among some claims that are draining and whose pages nobody holds any more, to be carried out.
+    mutating func takeReady(_ claims: [Claim]) -> [Handover] {
         var ready: [Handover] = []
-        for index in claims.indices where claims[index].phase == .draining && isMeant(claims[index]) {
-            let mustWait = claims[index].changes.contains { isHeld($0.range) || isBeingDiscarded($0.range) }
-            guard !mustWait, let handover = claims[index].handover else { continue }
-            begin(&claims[index])
+        for claim in claims where claim.phase == .draining {
+            let mustWait = claim.changes.contains { isHeld($0.range) || isBeingDiscarded($0.range) }
+            guard !mustWait, let handover = claim.handover else { continue }
+            begin(claim.work.id)
             ready.append(handover)
         }
         return ready
     }
 
+    /// Takes those of pages of a range.
+    mutating func takeReady(meeting range: PageRange) -> [Handover] { takeReady(claims.meeting(range)) }
+
     /// Has a claim carried out from now on.
-    func begin(_ claim: inout Claim) {
-        claim.phase = .running
+    mutating func begin(_ id: ClaimID, as phase: Claim.Phase = .running) {
+        guard var claim = claims[id] else { return }
+        claim.phase = phase
         claim.lastListener = claim.lastListener ?? lastListener
+        claims[id] = claim
     }
 
     /// Those of the listeners that are told of a claim as it goes.
-    func listeners(upTo last: ListenerID?) -> [ListenerPort] {
-        guard let last, !listeners.isEmpty else { return [] }
+    func listeners(of claim: ClaimID) -> [ListenerPort] {
+        guard !listeners.isEmpty, let last = claims[claim]?.lastListener else { return [] }
         return listeners.filter { $0.id <= last }
     }
 
     /// Whether the host holds some of the pages. Where it only copies at the moment, the end of that is going to be told.
     func isHeld(_ range: PageRange) -> Bool { ledger.isLeased(range) || accesses.isBusy(range) }
 
-    /// Who of the host holds pages, by first page.
-    func blockers(of range: PageRange) -> [Blocker] {
+    /// Who of the host holds pages, by first page. The end of a copy among them is going to be told.
+    func blockers(of range: PageRange, at now: Timestamp) -> [Blocker] {
         let leases = ledger.blockers(of: range)
-        let copies = accesses.blockers(of: range)
+        let copies = accesses.blockers(of: range, at: now)
         return copies.isEmpty ? leases : (leases + copies).sorted { $0.range.start < $1.range.start }
     }
 
-    func isBeingDiscarded(_ range: PageRange) -> Bool { discards.values.contains { $0.overlaps(range) } }
+    /// Who of the host holds pages that changes take from it. From now on no copy of them begins.
+    func close(_ changes: Changes, at now: Timestamp) -> [Blocker] {
+        var blockers: [Blocker] = []
+        changes.forEach { change in
+            guard case .handOver(from: .host, _) = change.move else { return }
+            hostAccess.set(change.range, isAllowed: false)
+            if isHeld(change.range) { blockers += self.blockers(of: change.range, at: now) }
+        }
+        return blockers
+    }
 
-    /// The claim of a hand-over.
-    func index(of handover: Handover) -> Int? { claims.firstIndex { $0.handover === handover } }
+    /// Copies of the pages of changes that are not made begin again.
+    func open(_ changes: Changes) {
+        changes.forEach { hostAccess.set($0.range, isAllowed: $0.from.allows(.host)) }
+    }
+
+    func isBeingDiscarded(_ range: PageRange) -> Bool { discards.values.contains { $0.overlaps(range) } }
 }

@@ -19,29 +19,27 @@ extension MemoryController {
         do {
             id = try enter(range, kind, holder, drain)
         } catch {
-            emit(.leaseRefused(kind, range, holder, error))
+            if isObserved(kind) { emit(.leaseRefused(kind, range, holder, error)) }
             throw error
         }
-        emit(.leased(id, kind, range, holder))
+        if isObserved(kind) { emit(.leased(id, kind, range, holder)) }
         return HostLease(id: id, range: range, kind: kind, holder: holder, owner: self, memory: backend)
     }
 
     /// Copies bytes of the guest into `bytes`, filling it; the pages cannot change hands meanwhile.
     ///
     /// - Throws: ``AccessError``.
-    /// - Complexity: O(log *n*) in the number of runs; leases cost nothing. The controller's lock is taken once, and
-    ///   nothing is allocated.
+    /// - Complexity: O(log *n*) in the number of regions of RAM; runs and leases cost nothing. No lock is taken, nothing
+    ///   is allocated, and threads write to no memory in common, unless pages change hands at the moment, more than 64
+    ///   copies are under way, or an observer wants to be told of each.
     public func read(
         _ bytes: inout MutableSpan<UInt8>,
         from address: GuestPhysicalAddress,
         for holder: Holder
     ) throws(AccessError) {
-        guard bytes.count > 0 else { return }
-        let access = try beginAccess(address, bytes.count, holder)
-        var failure: BackendError?
-        do { try backend.read(&bytes, from: address) } catch { failure = error }
-        endAccess(access, holder)
-        if let failure { throw .backend(failure) }
+        try access(address, bytes.count, holder) { () throws(BackendError) in
+            try backend.read(&bytes, from: address)
+        }
     }
 
     /// Copies `bytes` into the guest; the pages cannot change hands meanwhile.
@@ -53,63 +51,76 @@ extension MemoryController {
         to address: GuestPhysicalAddress,
         for holder: Holder
     ) throws(AccessError) {
-        guard bytes.count > 0 else { return }
-        let access = try beginAccess(address, bytes.count, holder)
-        var failure: BackendError?
-        do { try backend.write(bytes, to: address) } catch { failure = error }
-        endAccess(access, holder)
-        if let failure { throw .backend(failure) }
+        try access(address, bytes.count, holder) { () throws(BackendError) in
+            try backend.write(bytes, to: address)
+        }
     }
 
-    /// A copy under way: its number, its pages, and its place on the board, or none where it has a lease in the ledger.
-    struct Access {
-        let id: LeaseID
-        let range: PageRange
-        let place: Int?
+    /// What became of a copy that needs no lock.
+    private enum Copy {
+        case done
+        case failed(BackendError)
+        /// It has to be asked for under the lock.
+        case undecided
     }
 
-    private func beginAccess(
+    /// Copies in a place on the board where the pages are allowed without the lock, else with a lease in the ledger.
+    @inline(__always)
+    private func access(
         _ address: GuestPhysicalAddress,
         _ byteCount: Int,
-        _ holder: Holder
-    ) throws(AccessError) -> Access {
+        _ holder: Holder,
+        _ copy: () throws(BackendError) -> Void
+    ) throws(AccessError) {
+        guard byteCount > 0 else { return }
         let range: PageRange
         do {
             range = try PageRange(touching: address, byteCount: UInt64(byteCount))
         } catch {
             throw .invalid(error)
         }
-        do throws(AccessError) {
-            if let hole = layout.firstHole(in: range) { throw .hole(hole) }
-            let now = executor.now
-            let access = try state.withLock { state throws(AccessError) -> Access in
-                try state.checkHostHas(range)
-                if let place = state.accesses.enter(range, holder, now) {
-                    return Access(id: state.ledger.nextNumber(), range: range, place: place)
-                }
-                let entry = LeaseLedger.Entry(range: range, kind: .access, holder: holder, since: now)
-                return Access(id: state.ledger.enter(entry), range: range, place: nil)
+        if !areAccessesObserved {
+            switch unsafe withUnsafePointer(to: holder, { unsafe tryCopy(range, $0, copy) }) {
+            case .done: return
+            case .failed(let error): throw .backend(error)
+            case .undecided: break
             }
-            emit(.leased(access.id, .access, range, holder))
-            return access
-        } catch {
-            emit(.leaseRefused(.access, range, holder, error))
-            throw error
+        }
+        let lease = try lease(range, .access, for: holder)
+        var failure: BackendError?
+        do { try copy() } catch { failure = error }
+        lease.release()
+        if let failure { throw .backend(failure) }
+    }
+
+    @inline(__always) @unsafe
+    private func tryCopy(
+        _ range: PageRange,
+        _ holder: UnsafePointer<Holder>,
+        _ copy: () throws(BackendError) -> Void
+    ) -> Copy {
+        unsafe withUnsafePointer(to: AccessBoard.Record(range: range, holder: holder)) { record in
+            guard let place = unsafe accesses.enter(record) else { return .undecided }
+            var result = Copy.undecided
+            if hostAccess.allows(range) {
+                do throws(BackendError) {
+                    try copy()
+                    result = .done
+                } catch { result = .failed(error) }
+            }
+            if accesses.leave(place) { wake(range) }
+            return result
         }
     }
 
-    private func endAccess(_ access: Access, _ holder: Holder) {
-        guard let place = access.place else { return release(access.id) }
-        let isWaitedFor = accesses.giveBack(place)
-        emit(.released(access.id, .access, access.range, holder))
-        guard isWaitedFor else { return }
-        let ready = state.withLock { state in
-            let ready = state.takeReady { $0.overlaps(access.range) }
-            if !state.claims.contains(where: { $0.phase == .draining }) { accesses.forgetWaiting() }
-            return ready
-        }
+    /// Lets go on what waited for a copy or lease of pages, on the executor.
+    @inline(never)
+    private func wake(_ range: PageRange) {
+        let ready = state.withLock { state in state.takeReady(meeting: range) }
         for handover in ready { executor.submit { [weak self] in self?.run(handover) } }
     }
+
+    private func isObserved(_ kind: LeaseKind) -> Bool { kind != .access || areAccessesObserved }
 
     func enter(
         _ range: PageRange,
@@ -135,7 +146,8 @@ extension ControllerState {
         for run in ownership.runs(in: range) where !run.state.allows(.host) {
             let page = run.range.start
             guard run.state == .inTransit else { throw .notOwned(page, run.state) }
-            throw .inTransit(page, claims.first { $0.covers(page) }?.handover?.ticket.id)
+            let claim = try? PageRange(page)
+            throw .inTransit(page, claim.flatMap { claims.meeting($0).first }?.handover?.ticket.id)
         }
     }
 }
@@ -147,10 +159,9 @@ extension MemoryController: LeaseOwner {
             let entry = state.ledger.remove(lease)
             if !state.drains.isEmpty { state.drains[lease] = nil }
             guard let entry, !state.claims.isEmpty else { return (entry, [Handover]()) }
-            let ready = state.takeReady { $0.overlaps(entry.range) }
-            return (entry, ready)
+            return (entry, state.takeReady(meeting: entry.range))
         }
-        if let entry { emit(.released(lease, entry.kind, entry.range, entry.holder)) }
+        if let entry, isObserved(entry.kind) { emit(.released(lease, entry.kind, entry.range, entry.holder)) }
         for handover in ready { executor.submit { [weak self] in self?.run(handover) } }
     }
 }

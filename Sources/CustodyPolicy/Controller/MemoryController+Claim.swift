@@ -151,7 +151,6 @@ extension MemoryController {
             return .refused(ConversionError(.busy, "contents of these pages are being discarded", range: range))
         }
         var changes = Changes()
-        var blockers: [Blocker] = []
         var exposed: UInt64 = 0
         for piece in layout.memory(in: range) {
             for run in state.ownership.runs(in: piece) {
@@ -167,9 +166,7 @@ extension MemoryController {
                     let text = "\(run.state) pages cannot become \(request.target)"
                     return .refused(ConversionError(.illegal, text, range: run.range))
                 case .askTicket: return ask(state, request, range)
-                case .give, .handOver(from: .guest, _): break
-                case .handOver(from: .host, _):
-                    if state.isHeld(run.range) { blockers += state.blockers(of: run.range) }
+                case .give, .handOver: break
                 }
                 if capabilities.hostUnit == .region, !isWholeRegion(change) {
                     let text = "memory comes from the host and goes to it a region at a time, and in one ownership"
@@ -185,17 +182,26 @@ extension MemoryController {
             decision = .defer(PolicyReason(rule: "shared-pool", text))
             return .later(until: nil, reason: text, changes[0].range.start)
         }
-        let work = Work(id: state.nextClaim, request: request, range: range, changes: changes, terms: decision.terms)
-        state.nextClaim += 1
+        let terms = decision.terms
+        func work() -> Work {
+            Work(id: state.claims.reserve(), request: request, range: range, changes: changes, terms: terms)
+        }
+        let blockers = state.close(changes, at: now)
         guard !blockers.isEmpty else {
+            let work = work()
             state.add(Claim(work: work, phase: .running, lastListener: state.lastListener))
             return .running(work)
         }
-        guard let deadline = work.patience, !blockers.contains(where: { $0.kind == .mapping }) else {
+        guard let deadline = Work.patience(request, terms), !blockers.contains(where: { $0.kind == .mapping }) else {
+            state.open(changes)
             return .blocked(blockers, changes[0].range.start, drains(of: changes, in: state, for: nil))
         }
-        guard mayPend(request, state) else { return .refused(tooManyPending(range)) }
-        let ticket = makeTicket(range, request.target, deadline, now, state.nextTicket)
+        guard mayPend(request, state) else {
+            state.open(changes)
+            return .refused(tooManyPending(range))
+        }
+        let work = work()
+        let ticket = makeTicket(work, deadline, now, state.nextTicket)
         state.nextTicket += 1
         let handover = Handover(ticket, work)
         state.add(Claim(work: work, phase: .draining, handover: handover))
@@ -210,7 +216,7 @@ extension MemoryController {
 
     /// What the changes under way mean for a request of some of their pages.
     private func ask(_ state: ControllerState, _ request: ConversionRequest, _ range: PageRange) -> ClaimResult {
-        let met = state.claims.filter { $0.overlaps(range) }
+        let met = state.claims.meeting(range)
         let handovers = met.compactMap(\.handover)
         // Joined, where all that is missing is in one hand-over; withdrawn, where the request takes all of them back.
         let isRestDone = !layout.memory(in: range).contains { piece in

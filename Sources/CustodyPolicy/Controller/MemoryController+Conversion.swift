@@ -193,16 +193,14 @@ extension MemoryController {
         throw ConversionError(.busy, "another conversion of these pages is under way", range: range)
     }
 
-    func makeTicket(_ range: PageRange, _ target: Ownership, _ deadline: Duration?, _ now: Timestamp, _ number: UInt64)
-        -> Ticket
-    {
+    func makeTicket(_ work: Work, _ deadline: Duration?, _ now: Timestamp, _ number: UInt64) -> Ticket {
         Ticket(
             id: TicketID(rawValue: number),
-            range: range,
-            target: target,
+            range: work.range,
+            target: work.request.target,
             since: now,
             deadline: deadline.map { now.advanced(by: $0) },
-            withdraw: { [weak self] id in self?.cancel(id) ?? false },
+            withdraw: { [weak self, claim = work.id] _ in self?.cancel(claim) ?? false },
             blockers: { [weak self] range in self?.blockers(of: range) ?? [] }
         )
     }

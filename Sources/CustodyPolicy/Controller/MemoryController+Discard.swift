@@ -20,12 +20,12 @@ extension MemoryController {
         }
         let id = try state.withLock { state throws(ConversionError) -> UInt64 in
             if let lost = state.lost { throw ConversionError(.backend, "the back end is lost", cause: lost) }
-            let isBusy = state.claims.contains { $0.keepsContents(of: range) }
+            let isBusy = state.claims.meeting(range).contains { $0.keepsContents(of: range) }
             guard !isBusy, !state.isBeingDiscarded(range) else {
                 throw ConversionError(.busy, "another change of these pages is under way", range: range)
             }
-            let id = state.nextClaim
-            state.nextClaim += 1
+            let id = state.nextDiscard
+            state.nextDiscard += 1
             state.discards[id] = range
             return id
         }
@@ -33,7 +33,7 @@ extension MemoryController {
         do { try backend.discardContents(of: range) } catch { failure = error }
         let ready = state.withLock { state in
             state.discards[id] = nil
-            return state.takeReady { $0.overlaps(range) }
+            return state.takeReady(meeting: range)
         }
         emit(.discarded(range, failure))
         for handover in ready { executor.submit { [weak self] in self?.run(handover) } }

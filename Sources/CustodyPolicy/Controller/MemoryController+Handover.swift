@@ -36,13 +36,11 @@ extension MemoryController {
         _ deadline: Duration?,
         _ state: inout ControllerState
     ) -> Handover {
-        let ticket = makeTicket(work.range, work.request.target, deadline, now, state.nextTicket)
+        let ticket = makeTicket(work, deadline, now, state.nextTicket)
         state.nextTicket += 1
         ticket.noteAttempt()
         let handover = Handover(ticket, work)
-        if let index = state.claims.firstIndex(where: { $0.work.id == work.id }) {
-            state.register(handover, at: index)
-        }
+        state.register(handover)
         return handover
     }
 
@@ -79,10 +77,11 @@ extension MemoryController {
     /// Lets the back end complete a hand-over, of which so many changes have been made, and which it may have done already.
     func expect(_ reference: BackendHandover, of handover: Handover, _ made: Int? = nil) {
         let early: EarlyEnd? = state.withLock { state in
-            guard let index = state.index(of: handover) else { return nil }
+            let id = handover.work.id
+            guard state.claims[id] != nil else { return nil }
             let early = state.early.removeValue(forKey: reference) ?? state.lost.map { EarlyEnd(failed: $0) }
-            state.claims[index].phase = early == nil ? .awaiting(reference) : .running
-            state.claims[index].made = made ?? state.claims[index].made
+            state.claims[id]?.phase = early == nil ? .awaiting(reference) : .running
+            if let made { state.claims[id]?.made = made }
             return early
         }
         guard let early else { return }
@@ -159,16 +158,15 @@ extension MemoryController {
         emit(.postponed(handover.ticket, blockers, until: next))
         putOff(handover)
         _ = executor.submit(at: next) { [weak self] in
-            self?.resume { $0.handover === handover }
+            self?.resume(handover)
         }
     }
 
     /// Lets a hand-over of which everything has been taken back wait as if it had not begun.
     func putOff(_ handover: Handover) {
         whenAllKnow(handover.work, .restored) { state in
-            guard let index = state.index(of: handover) else { return }
-            state.claims[index].phase = .draining
-            state.claims[index].lastListener = nil
+            state.claims[handover.work.id]?.phase = .draining
+            state.claims[handover.work.id]?.lastListener = nil
         }
     }
 
@@ -196,22 +194,24 @@ extension MemoryController {
         }
     }
 
+    /// Ends a hand-over. Its phase is `running` or `ending`, which one caller alone has seen it become.
     func settle(_ handover: Handover, _ result: TicketResult, _ ending: Ending) {
-        guard state.withLock({ $0.index(of: handover) }) != nil else { return }
         conclude(handover.work, ending)
         if let timer = handover.takeTimer() { executor.withdraw(timer) }
         emit(.settled(handover.ticket, result))
         handover.ticket.settle(result)
     }
 
-    /// Carries out the draining hand-overs among those asked for whose pages nobody holds any more.
-    func resume(_ isMeant: @Sendable (Claim) -> Bool) {
-        let ready = state.withLock { state in state.takeReady(isMeant) }
+    /// Carries a draining hand-over out if nobody holds its pages any more; without one all that can be.
+    func resume(_ handover: Handover? = nil) {
+        let ready = state.withLock { state in
+            state.takeReady(handover.map { [state.claims[$0.work.id]].compactMap { $0 } } ?? state.claims.all)
+        }
         for handover in ready { run(handover) }
     }
 
-    func cancel(_ id: TicketID) -> Bool {
-        let handover = state.withLock { $0.claims.first { $0.handover?.ticket.id == id }?.handover }
+    func cancel(_ claim: ClaimID) -> Bool {
+        let handover = state.withLock { $0.claims[claim]?.handover }
         return handover.map { end($0, .cancelled) } ?? false
     }
 
@@ -219,10 +219,9 @@ extension MemoryController {
     @discardableResult
     func end(_ handover: Handover, _ result: TicketResult) -> Bool {
         let phase: Claim.Phase? = state.withLock { state in
-            guard let index = state.index(of: handover) else { return nil }
-            let phase = state.claims[index].phase
-            guard phase != .running, phase != .ending else { return nil }
-            state.claims[index].phase = .ending
+            let id = handover.work.id
+            guard let phase = state.claims[id]?.phase, phase != .running, phase != .ending else { return nil }
+            state.claims[id]?.phase = .ending
             return phase
         }
         guard let phase else { return false }

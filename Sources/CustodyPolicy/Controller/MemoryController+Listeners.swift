@@ -18,7 +18,7 @@ extension MemoryController {
                 }
             }
             // What has not begun yet is going to be told as it goes.
-            for claim in state.claims where claim.lastListener == nil {
+            for claim in state.claims.all where claim.lastListener == nil {
                 claim.changes.forEach { granted.set($0.range, to: $0.from.allows(.host)) }
             }
             let port = ListenerPort(state.lastListener, listener, granted: granted)

@@ -6,7 +6,7 @@ extension MemoryController {
     /// end had not been asked for yet. Changes under way have their own ends.
     public func backendReconnected(finding ownership: PageRunMap<Ownership>) {
         let strays = state.withLock { state in
-            state.lost == nil ? state.takeStrays(ownership, in: layout) + adopt(ownership, &state) : []
+            state.lost == nil ? state.takeStrays(ownership) + adopt(ownership, &state) : []
         }
         var differences: [OwnershipDifference] = []
         var completed: [TicketID] = []
@@ -48,7 +48,7 @@ extension MemoryController {
                 )
             )
         )
-        resume { _ in true }
+        resume()
     }
 
     /// Claims the pages that nobody is changing and that are not as they were, run by run.
@@ -67,13 +67,12 @@ extension MemoryController {
                     changes.append(change)
                     let request = ConversionRequest(other.range, to: other.state, by: .host("back end"))
                     let work = Work(
-                        id: state.nextClaim,
+                        id: state.claims.reserve(),
                         request: request,
                         range: other.range,
                         changes: changes,
                         terms: PolicyTerms()
                     )
-                    state.nextClaim += 1
                     if other.state == .shared { pool?.charge(other.range.count) }
                     claims.append(Claim(work: work, phase: .ending, lastListener: state.lastListener))
                 }
@@ -85,23 +84,18 @@ extension MemoryController {
 
     /// Has the listeners of a claim follow what has happened already.
     private func tellListeners(_ work: Work, _ ending: Ending) {
-        let listeners = state.withLock { state in
-            state.listeners(upTo: state.claims.first { $0.work.id == work.id }?.lastListener)
-        }
+        let listeners = state.withLock { $0.listeners(of: work.id) }
         tell(listeners, work, ending)
     }
 }
 
 extension ControllerState {
     /// Takes the hand-overs that the back end has not been asked for, and whose pages are not as they were.
-    fileprivate mutating func takeStrays(_ found: PageRunMap<Ownership>, in layout: GuestMemoryLayout) -> [Claim] {
-        var strays: [Claim] = []
-        for index in claims.indices where claims[index].phase == .draining {
-            guard claims[index].changes.contains(where: { !found.isUniform($0.range, $0.from) }) else { continue }
-            claims[index].phase = .ending
-            claims[index].lastListener = claims[index].lastListener ?? lastListener
-            strays.append(claims[index])
+    fileprivate mutating func takeStrays(_ found: PageRunMap<Ownership>) -> [Claim] {
+        let strays = claims.all.filter { claim in
+            claim.phase == .draining && claim.changes.contains { !found.isUniform($0.range, $0.from) }
         }
+        for stray in strays { begin(stray.work.id, as: .ending) }
         return strays
     }
 }

@@ -11,7 +11,7 @@ extension MemoryController: BackendObserver {
     /// Tells who is still waited for.
     public func handoverAdvanced(_ reference: BackendHandover, stillHeldBy blockers: [Blocker]) {
         let ticket = state.withLock { state in
-            state.claims.first { $0.phase == .awaiting(reference) }?.handover?.ticket
+            state.claims.awaiting(reference).flatMap { state.claims[$0] }?.handover?.ticket
         }
         if let ticket { emit(.advanced(ticket, blockers)) }
     }
@@ -41,13 +41,13 @@ extension MemoryController: BackendObserver {
     /// The hand-over that waits for `reference`, from now on `running`; where none does yet, `end` is kept for it.
     func take(_ reference: BackendHandover, orKeep end: EarlyEnd) -> Handover? {
         state.withLock { state in
-            guard let index = state.claims.firstIndex(where: { $0.phase == .awaiting(reference) }) else {
+            guard let id = state.claims.awaiting(reference) else {
                 // What comes after a loss is waited for by nobody.
                 if state.lost == nil { state.early[reference] = end }
                 return nil
             }
-            state.claims[index].phase = .running
-            return state.claims[index].handover
+            state.claims[id]?.phase = .running
+            return state.claims[id]?.handover
         }
     }
 
@@ -58,13 +58,11 @@ extension MemoryController: BackendObserver {
         defer { early = [:] }
         let waiting: [Handover]? = state.withLock { state in
             guard state.lost == nil else { return nil }
-            state.lost = error
+            state.lose(error)
             swap(&early, &state.early)
-            return state.claims.indices.compactMap { index in
-                guard state.claims[index].phase != .running, state.claims[index].phase != .ending else { return nil }
-                state.claims[index].phase = .ending
-                return state.claims[index].handover
-            }
+            let waiting = state.claims.all.filter { $0.phase != .running && $0.phase != .ending }
+            for claim in waiting { state.claims[claim.work.id]?.phase = .ending }
+            return waiting.compactMap(\.handover)
         }
         guard let waiting else { return }
         emit(.lost(error))

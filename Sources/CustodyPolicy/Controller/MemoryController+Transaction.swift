@@ -35,10 +35,7 @@ extension MemoryController {
     }
 
     func prepare(_ work: Work) throws(Refusal) -> Transaction {
-        let listeners = state.withLock { state in
-            state.listeners.isEmpty
-                ? [] : state.listeners(upTo: state.claims.first { $0.work.id == work.id }?.lastListener)
-        }
+        let listeners = state.withLock { $0.listeners(of: work.id) }
         let transaction = try Transaction(work.changes, on: backend, listeners: listeners)
         work.changes.forEach { emit(.prepared($0)) }
         return transaction
@@ -94,9 +91,8 @@ extension MemoryController {
     func whenAllKnow(_ work: Work, _ ending: Ending, _ body: (inout ControllerState) -> Void) {
         while true {
             let late: [ListenerPort] = state.withLock { state in
-                let index = state.listeners.isEmpty ? nil : state.claims.firstIndex { $0.work.id == work.id }
-                if let index, let last = state.claims[index].lastListener, last < state.lastListener {
-                    state.claims[index].lastListener = state.lastListener
+                if !state.listeners.isEmpty, let last = state.claims[work.id]?.lastListener, last < state.lastListener {
+                    state.claims[work.id]?.lastListener = state.lastListener
                     let late = state.listeners.filter { $0.id > last }
                     if !late.isEmpty { return late }
                 }

@@ -21,6 +21,9 @@ public final class MemoryController: Sendable {
     let pool: SharedPool?
     let state: Locked<ControllerState>
     let accesses: AccessBoard
+    let hostAccess: HostAccessMap
+    /// Whether somebody wants to be told of copies in and out.
+    let areAccessesObserved: Bool
 
     /// A controller of the back end's guest. A back end has one controller for life.
     ///
@@ -41,7 +44,9 @@ public final class MemoryController: Sendable {
         executor = backend.executor
         self.pool = pool
         let state = ControllerState(ownership: backend.initialOwnership, layout: layout)
-        accesses = state.accesses.board
+        accesses = state.accesses
+        hostAccess = state.hostAccess
+        areAccessesObserved = observer?.observesAccesses ?? false
         pool?.charge(state.tally.exposed)
         self.state = Locked(state)
         backend.report(to: self)
@@ -49,7 +54,7 @@ public final class MemoryController: Sendable {
 
     /// Ends what is pending: nobody is left to complete it. What the back end can still take back it takes back.
     deinit {
-        for claim in state.withLock({ $0.claims }) {
+        for claim in state.withLock({ $0.claims.all }) {
             guard let handover = claim.handover else { continue }
             if case .awaiting(let reference) = claim.phase { _ = backend.withdraw(reference) }
             if var transaction = handover.takeTransaction() { try? transaction.undo() }
@@ -75,7 +80,10 @@ public final class MemoryController: Sendable {
     }
 
     /// Who of the host holds pages of `range`.
-    public func blockers(of range: PageRange) -> [Blocker] { state.withLock { $0.blockers(of: range) } }
+    public func blockers(of range: PageRange) -> [Blocker] {
+        let now = executor.now
+        return state.withLock { $0.blockers(of: range, at: now) }
+    }
 
     /// The number of base pages of RAM by ownership.
     public var tally: OwnershipTally { state.withLock { $0.tally } }
@@ -89,7 +97,7 @@ public final class MemoryController: Sendable {
 
     /// The hand-overs that are pending, the oldest first.
     public var pendingTickets: [Ticket] {
-        state.withLock { $0.claims.compactMap { $0.handover?.ticket } }.sorted { $0.id < $1.id }
+        state.withLock { $0.claims.all.compactMap { $0.handover?.ticket } }.sorted { $0.id < $1.id }
     }
 
     func outcome(

@@ -5,6 +5,9 @@ public final class ObserverGroup: ControllerObserver {
     /// The given observers.
     public init(_ observers: [any ControllerObserver]) { self.observers = observers }
 
+    /// Whether one of them wants to be told of copies. The others are told, too.
+    public var observesAccesses: Bool { observers.contains { $0.observesAccesses } }
+
     /// Tells each of them.
     public func observe(_ event: ControllerEvent) {
         for observer in observers { observer.observe(event) }

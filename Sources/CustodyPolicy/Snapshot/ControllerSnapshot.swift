@@ -108,7 +108,7 @@ public struct ControllerSnapshot: Sendable, Equatable {
         leases = state.ledger.entries.map { id, entry in
             Lease(id: id, range: entry.range, kind: entry.kind, holder: entry.holder, since: entry.since)
         }.sorted { $0.id < $1.id }
-        changes = state.claims.map { claim in
+        changes = state.claims.all.map { claim in
             let request = claim.work.request
             let ticket = claim.handover?.ticket
             var transits: [Transit] = []

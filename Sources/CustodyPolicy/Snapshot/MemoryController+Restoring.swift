@@ -71,7 +71,7 @@ extension MemoryController {
         for (number, due) in numbers { watch(number, until: due) }
         for handover in resumed {
             watch(handover)
-            executor.submit { [weak self] in self?.resume { $0.handover === handover } }
+            executor.submit { [weak self] in self?.resume(handover) }
         }
     }
 
@@ -117,14 +117,9 @@ extension MemoryController {
             contents: change.contents
         )
         let deadline = change.deadline.map { moved($0).since(now) }
-        let number = state.withLock { state in
-            defer { state.nextClaim += 1 }
-            return state.nextClaim
-        }
-        return Handover(
-            makeTicket(change.range, change.target, deadline, now, change.ticket?.rawValue ?? 0),
-            Work(id: number, request: request, range: change.range, changes: changes, terms: change.terms)
-        )
+        let id = state.withLock { $0.claims.reserve() }
+        let work = Work(id: id, request: request, range: change.range, changes: changes, terms: change.terms)
+        return Handover(makeTicket(work, deadline, now, change.ticket?.rawValue ?? 0), work)
     }
 
     /// Where the back end does not agree with the snapshot.

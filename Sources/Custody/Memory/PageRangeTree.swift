@@ -1,9 +1,10 @@
 /// Ranges of pages with a number each, found by the pages that they meet: a search tree by first page that knows the last
 /// page of each of its parts (Cormen et al., *Introduction to Algorithms*, 17.3).
 ///
-/// It is balanced by chance (Aragon and Seidel, *Randomized search trees*): a node's height is a hash of its number, which
-/// nobody chooses. Nodes lie in one array and are used again, so that a tree that does not grow allocates nothing.
-struct LeaseTree: Sendable {
+/// It is balanced by chance (Aragon and Seidel, *Randomized search trees*): a node's height is a hash of how many there
+/// have been before it, which nobody chooses. Nodes lie in one array and are used again, so that a tree that does not grow
+/// allocates nothing.
+package struct PageRangeTree: Sendable {
     private struct Node {
         let start: UInt64
         let end: UInt64
@@ -20,12 +21,17 @@ struct LeaseTree: Sendable {
     private var nodes: [Node] = []
     private var free: [Int] = []
     private var root = -1
+    private var inserted: UInt64 = 0
 
-    /// Adds a range with a number that no other has.
+    /// An empty tree.
+    package init() {}
+
+    /// Adds a range with a number that no other with the same first page has.
     ///
     /// - Complexity: O(log *n*), expected.
-    mutating func insert(_ range: PageRange, _ id: UInt64) {
-        var height = (id ^ (id >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    package mutating func insert(_ range: PageRange, _ id: UInt64) {
+        inserted &+= 1
+        var height = (inserted ^ (inserted >> 30)) &* 0xbf58_476d_1ce4_e5b9
         height = (height ^ (height >> 27)) &* 0x94d0_49bb_1331_11eb
         let node = Node(
             start: range.start.rawValue,
@@ -48,14 +54,14 @@ struct LeaseTree: Sendable {
     /// Removes the range of a number.
     ///
     /// - Complexity: O(log *n*), expected.
-    mutating func remove(_ range: PageRange, _ id: UInt64) {
+    package mutating func remove(_ range: PageRange, _ id: UInt64) {
         root = remove(range.start.rawValue, id, under: root)
     }
 
     /// The first page of `range` that is in one of the ranges.
     ///
     /// - Complexity: O(log *n*), expected.
-    func firstPage(in range: PageRange) -> PageNumber? {
+    package func firstPage(in range: PageRange) -> PageNumber? {
         var index = root
         while index >= 0, nodes[index].lastEnd > range.start.rawValue {
             let node = nodes[index]
@@ -75,15 +81,18 @@ struct LeaseTree: Sendable {
 
     /// Calls `body` with the number of each range that meets `range`, by first page and then by number.
     ///
+    /// - Returns: how many nodes were looked at.
     /// - Complexity: O(log *n* + *k*) for *k* calls, expected.
-    func forEach(meeting range: PageRange, _ body: (UInt64) -> Void) { visit(root, range, body) }
+    @discardableResult
+    package func forEach(meeting range: PageRange, _ body: (UInt64) -> Void) -> Int { visit(root, range, body) }
 
-    private func visit(_ index: Int, _ range: PageRange, _ body: (UInt64) -> Void) {
-        guard index >= 0, nodes[index].lastEnd > range.start.rawValue else { return }
-        visit(nodes[index].left, range, body)
-        guard nodes[index].start < range.end else { return }
+    private func visit(_ index: Int, _ range: PageRange, _ body: (UInt64) -> Void) -> Int {
+        guard index >= 0 else { return 0 }
+        guard nodes[index].lastEnd > range.start.rawValue else { return 1 }
+        let before = visit(nodes[index].left, range, body)
+        guard nodes[index].start < range.end else { return before + 1 }
         if nodes[index].end > range.start.rawValue { body(nodes[index].id) }
-        visit(nodes[index].right, range, body)
+        return before + 1 + visit(nodes[index].right, range, body)
     }
 
     // MARK: The shape
@@ -129,7 +138,7 @@ struct LeaseTree: Sendable {
 
     private mutating func remove(_ start: UInt64, _ id: UInt64, under index: Int) -> Int {
         guard index >= 0 else { return -1 }
-        if nodes[index].id == id {
+        if nodes[index].id == id, nodes[index].start == start {
             free.append(index)
             return join(nodes[index].left, nodes[index].right)
         }

@@ -16,8 +16,8 @@ import Testing
 
     private func describe(_ error: AccessError?) -> String { error?.description ?? "no error" }
 
-    @Test func readsAndWritesLeaveNoLease() throws {
-        let fixture = try ControllerFixture()
+    @Test(arguments: [true, false]) func readsAndWritesLeaveNoLease(isObserved: Bool) throws {
+        let fixture = try ControllerFixture(observesAccesses: isObserved)
         let written: [UInt8] = Array(0..<200)
         try fixture.controller.write(written.span, to: GuestPhysicalAddress(4000), for: holder)
         var bytes = [UInt8](repeating: 0, count: 200)
@@ -25,11 +25,11 @@ import Testing
         try fixture.controller.read(&span, from: GuestPhysicalAddress(4000), for: holder)
         #expect(bytes == written)
         #expect(fixture.controller.blockers(of: fixture.controller.layout.bounds).isEmpty)
-        #expect(fixture.events.words == ["leased", "released", "leased", "released"])
+        #expect(fixture.events.words == (isObserved ? ["leased", "released", "leased", "released"] : []))
     }
 
-    @Test func whatTheHostDoesNotOwnIsRefusedWithItsFirstPage() throws {
-        let fixture = try ControllerFixture(pages: 4..<16)
+    @Test(arguments: [true, false]) func whatTheHostDoesNotOwnIsRefusedWithItsFirstPage(isObserved: Bool) throws {
+        let fixture = try ControllerFixture(pages: 4..<16, observesAccesses: isObserved)
         try fixture.convert(8..<10, to: .private)
         let bytes = [UInt8](repeating: 1, count: 3 * 4096)
         let refused = error { () throws(AccessError) in
@@ -60,9 +60,9 @@ import Testing
     }
 
     /// While somebody copies, the pages stay where they are; the end of the copy lets them go.
-    @Test(arguments: [1, 70])
-    func aCopyHoldsAHandOverUp(copies: Int) throws {
-        let fixture = try ControllerFixture()
+    @Test(arguments: [1, 70], [true, false])
+    func aCopyHoldsAHandOverUp(copies: Int, isObserved: Bool) throws {
+        let fixture = try ControllerFixture(observesAccesses: isObserved)
         let ticket = Locked<Ticket?>(nil)
         let depth = Locked(0)
         // More copies at once than there are places for: copies within copies.
@@ -97,6 +97,36 @@ import Testing
         try fixture.convert(0..<4, to: .shared)
         try copy(fixture)
         #expect(fixture.isQuiet)
+    }
+
+    /// A request that does not wait leaves the host its pages, and copies go on without the lock.
+    @Test func aRequestThatIsBlockedByACopyChangesNothing() throws {
+        let fixture = try ControllerFixture(observesAccesses: false)
+        fixture.backend.amidEachAccess { [weak fixture] in
+            guard let fixture else { return }
+            fixture.backend.amidEachAccess(nil)
+            do {
+                let outcome = try fixture.convert(0..<4, to: .private, whenHeld: .report)
+                guard case .blocked(let blockers) = outcome.status else {
+                    Issue.record("not blocked but \(outcome)")
+                    return
+                }
+                #expect(blockers.map(\.holder) == [self.holder] && blockers.map(\.kind) == [.access])
+                try self.copy(fixture)
+            } catch { Issue.record(error) }
+        }
+        try copy(fixture)
+        #expect(fixture.isQuiet && fixture.map.allSatisfy { $0 == "S" })
+        try fixture.convert(0..<4, to: .private)
+        #expect(describe(error { () throws(AccessError) in try copy(fixture) }) == "the page at 0x1000 is private")
+    }
+
+    /// After a loss nobody reaches anything, with or without the lock.
+    @Test(arguments: [true, false]) func aLossEndsAllAccess(isObserved: Bool) throws {
+        let fixture = try ControllerFixture(observesAccesses: isObserved)
+        try copy(fixture)
+        fixture.backend.lose(BackendError(.lost, "gone"))
+        #expect(error { () throws(AccessError) in try copy(fixture) } != nil)
     }
 
     private func copy(_ fixture: ControllerFixture) throws(AccessError) {

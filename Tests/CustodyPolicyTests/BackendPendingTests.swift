@@ -121,6 +121,26 @@ import Testing
         #expect(fixture.isQuiet)
     }
 
+    /// While somebody ends a hand-over nobody else does, whatever the back end is doing for it at the moment.
+    @Test(arguments: ["withdraw", "undo"])
+    func oneEndAtATime(during verb: String) throws {
+        let fixture = try ControllerFixture()
+        try fixture.convert(2..<4, to: .private)
+        fixture.backend.plan { $0.commit[3] = .pend }
+        let ticket = try #require(try fixture.convert(0..<6, to: .host, by: .guest(processor: 0)).ticket)
+        let answers = Locked<[Bool]>([])
+        fixture.backend.atEachCall { call in
+            guard call.description.hasPrefix(verb) else { return }
+            let isCancelled = ticket.cancel()
+            answers.withLock { $0.append(isCancelled) }
+        }
+        #expect(ticket.cancel())
+        fixture.backend.atEachCall(nil)
+        #expect(answers.withLock { $0 } == [false])
+        #expect(fixture.events.settlements.map(\.result.word) == ["cancelled"])
+        #expect(fixture.isQuiet && fixture.map.hasPrefix("SSPPSS"))
+    }
+
     @Test func convertingBackWhatTheBackendHolds() throws {
         let fixture = try ControllerFixture()
         fixture.backend.plan { $0.commit[1] = .pend }

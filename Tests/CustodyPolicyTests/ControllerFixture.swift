@@ -9,7 +9,7 @@ final class ControllerFixture: Sendable {
     let clock = VirtualExecutor()
     let backend: FakeBackend
     let policy: CountingPolicy
-    let events = EventLog()
+    let events: EventLog
     let controller: MemoryController
 
     init(
@@ -17,8 +17,10 @@ final class ControllerFixture: Sendable {
         initially ownership: Ownership = .shared,
         reclaim: Capabilities.Reclaim = .askingGuest,
         policy: any Policy = AllowAll(),
-        limits: ControllerLimits = ControllerLimits()
+        limits: ControllerLimits = ControllerLimits(),
+        observesAccesses: Bool = true
     ) throws {
+        events = EventLog(observesAccesses: observesAccesses)
         backend = FakeBackend(
             try GuestMemoryLayout(pages: pages),
             initially: ownership,
@@ -149,6 +151,9 @@ struct FixedPolicy: Policy {
 /// All that a controller did.
 final class EventLog: ControllerObserver {
     private let log = Locked<[ControllerEvent]>([])
+    let observesAccesses: Bool
+
+    init(observesAccesses: Bool = true) { self.observesAccesses = observesAccesses }
 
     func observe(_ event: ControllerEvent) { log.withLock { $0.append(event) } }
 

@@ -49,7 +49,11 @@ final class FlatMemory: MemoryBackend {
 
     func read(_ copy: inout MutableSpan<UInt8>, from address: GuestPhysicalAddress) throws(BackendError) {
         let first = Int(address.rawValue)
-        for index in copy.indices { copy[index] = bytes[first + index] }
+        bytes.withUnsafeBytes { source in
+            copy.withUnsafeMutableBytes { copy in
+                copy.copyMemory(from: UnsafeRawBufferPointer(rebasing: source[first..<(first + copy.count)]))
+            }
+        }
     }
 
     func write(_ bytes: Span<UInt8>, to address: GuestPhysicalAddress) throws(BackendError) {}

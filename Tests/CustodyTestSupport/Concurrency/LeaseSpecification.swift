@@ -21,6 +21,8 @@ package struct LeaseSpecification: SequentialSpecification {
         package var owner: [Owner]
         /// The pages of each lease, by its number in the history.
         package var leases: [Int: UInt8] = [:]
+        /// The pages of copies that have come and may yet be refused, by the call.
+        package var knocks: [Int: UInt8] = [:]
         package var tickets: [UInt64: Ticket] = [:]
         /// The pages that calls under way have claimed, by the call.
         package var claims: [Int: UInt8] = [:]
@@ -31,6 +33,9 @@ package struct LeaseSpecification: SequentialSpecification {
         case leased(Int, pages: UInt8)
         case leaseRefused(pages: UInt8, inTransit: Bool, page: Int, ticket: UInt64?)
         case released(Int)
+        /// A copy has come: until it knows whether it may have its pages, others may take it for one that does.
+        case knocked(call: Int, pages: UInt8)
+        case answered(call: Int)
         /// A call that found nothing to do.
         case unchanged(pages: UInt8, Owner)
         case claimed(call: Int, pages: UInt8, Owner)
@@ -69,12 +74,15 @@ package struct LeaseSpecification: SequentialSpecification {
             guard !inTransit || open == ticket else { return nil }
         case .released(let lease):
             guard next.leases.removeValue(forKey: lease) != nil else { return nil }
+        case .knocked(let call, let pages): next.knocks[call] = pages
+        case .answered(let call):
+            guard next.knocks.removeValue(forKey: call) != nil else { return nil }
         case .unchanged(let pages, let target):
             guard each(pages, { state.owner[$0] == target }) else { return nil }
         case .claimed(let call, let pages, let target):
             guard each(pages, { state.owner[$0] != .inTransit }) else { return nil }
             let changed = wanted(pages, target, state)
-            guard changed != 0, target != .private || !isLeased(changed, state) else { return nil }
+            guard changed != 0, target != .private || !isHeld(changed, by: state.leases) else { return nil }
             next.claims[call] = changed
             for page in bits(changed) { next.owner[page] = .inTransit }
         case .converted(let call, let target, let count):
@@ -99,7 +107,7 @@ package struct LeaseSpecification: SequentialSpecification {
             else { return nil }
         case .left(let ticket, let isCancelled):
             guard let found = state.tickets[ticket], found.phase == .pending,
-                isCancelled || !isLeased(found.pages, state)
+                isCancelled || !isHeld(found.pages, by: state.leases)
             else { return nil }
             next.tickets[ticket]?.phase = .leaving
         case .ended(let ticket, let isCancelled):
@@ -124,7 +132,14 @@ package struct LeaseSpecification: SequentialSpecification {
         bits(pages).filter { state.owner[$0] != target }.reduce(0) { $0 | bit($1) }
     }
 
-    private func isLeased(_ pages: UInt8, _ state: State) -> Bool { state.leases.values.contains { $0 & pages != 0 } }
+    /// Whether pages are leased, or may be taken for it.
+    private func isLeased(_ pages: UInt8, _ state: State) -> Bool {
+        isHeld(pages, by: state.leases) || isHeld(pages, by: state.knocks)
+    }
+
+    private func isHeld(_ pages: UInt8, by holders: [Int: UInt8]) -> Bool {
+        holders.values.contains { $0 & pages != 0 }
+    }
 
     /// The hand-overs and calls under way that have some of the pages.
     private func met(_ pages: UInt8, _ state: State) -> (tickets: [Ticket], calls: Int) {

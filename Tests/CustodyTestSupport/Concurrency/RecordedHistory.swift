@@ -41,6 +41,7 @@ package struct RecordedHistory: Sendable {
         let backend = FakeBackend(layout, executor: executor)
         // Whoever is in the middle of a change lets the others go first.
         backend.atEachCall { _ in sched_yield() }
+        backend.amidEachAccess { sched_yield() }
         let recorder = Recorder()
         let controller = MemoryController(backend: backend, policy: AllowAll(), observer: recorder)
         crew.run { number in
@@ -74,6 +75,9 @@ private final class Recorder: ControllerObserver {
     private let state = Locked(State())
     private let clock = Atomic<UInt64>(0)
     private let lastNumber = Atomic<Int>(0)
+
+    /// Copies go their own way, without the controller's lock.
+    var observesAccesses: Bool { false }
 
     /// A moment: later ones are larger.
     func now() -> UInt64 { clock.add(1, ordering: .sequentiallyConsistent).newValue }
@@ -154,7 +158,8 @@ private struct Caller: ~Copyable {
         let low = random.next(upperBound: UInt64(RecordedHistory.pages))
         let count = 1 + random.next(upperBound: min(2, UInt64(RecordedHistory.pages) - low))
         guard let range = try? PageRange(pages: low..<(low + count)) else { return }
-        switch random.next(upperBound: UInt64(8)) {
+        switch random.next(upperBound: UInt64(10)) {
+        case 8, 9: copy(range)
         case 0, 1: if lease == nil { take(range) } else { release() }
         case 2, 3, 4: convert(range, .private, waits: true)
         case 5: convert(range, .private, waits: false)
@@ -178,26 +183,34 @@ private struct Caller: ~Copyable {
             recorder.note([.leased(leaseNumber, pages: bits(range))], since: began)
             self.lease = consume lease
         } catch {
-            switch error {
-            case .inTransit(let page, let ticket):
-                recorder.note(
-                    [
-                        .leaseRefused(
-                            pages: bits(range),
-                            inTransit: true,
-                            page: Int(page.rawValue),
-                            ticket: ticket?.rawValue
-                        )
-                    ],
-                    since: began
-                )
-            case .notOwned(let page, _):
-                recorder.note(
-                    [.leaseRefused(pages: bits(range), inTransit: false, page: Int(page.rawValue), ticket: nil)],
-                    since: began
-                )
-            default: break
-            }
+            if let refused = refusal(error, bits(range)) { recorder.note([refused], since: began) }
+        }
+    }
+
+    /// Copies the bytes around the middle of a range, or the first one of a page.
+    private func copy(_ range: PageRange) {
+        let call = recorder.number()
+        let pages = bits(range)
+        let address = GuestPhysicalAddress(range.start.rawValue * 4096 + (range.count == 2 ? 4092 : 0))
+        var bytes: [8 of UInt8] = .init(repeating: 0)
+        var span = bytes.mutableSpan
+        let knocked: [LeaseSpecification.Event] = [.knocked(call: call, pages: pages), .answered(call: call)]
+        let began = recorder.now()
+        do throws(AccessError) {
+            try controller.read(&span, from: address, for: name)
+            recorder.note(knocked + [.leased(call, pages: pages), .released(call)], since: began)
+        } catch {
+            recorder.note(knocked + [refusal(error, pages)].compactMap { $0 }, since: began)
+        }
+    }
+
+    private func refusal(_ error: AccessError, _ pages: UInt8) -> LeaseSpecification.Event? {
+        switch error {
+        case .inTransit(let page, let ticket):
+            .leaseRefused(pages: pages, inTransit: true, page: Int(page.rawValue), ticket: ticket?.rawValue)
+        case .notOwned(let page, _):
+            .leaseRefused(pages: pages, inTransit: false, page: Int(page.rawValue), ticket: nil)
+        default: nil
         }
     }
 

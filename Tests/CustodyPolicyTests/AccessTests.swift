@@ -1,9 +1,10 @@
 import Custody
-import CustodyPolicy
 import CustodyTestSupport
 import SimulationBackend
 import Synchronization
 import Testing
+
+@testable import CustodyPolicy
 
 /// The host's way to the bytes.
 @Suite struct AccessTests {
@@ -117,6 +118,7 @@ import Testing
         }
         try copy(fixture)
         #expect(fixture.isQuiet && fixture.map.allSatisfy { $0 == "S" })
+        #expect(fixture.controller.hostAccess.allows(try PageRange(pages: 0..<4)), "without the lock as before")
         try fixture.convert(0..<4, to: .private)
         #expect(describe(error { () throws(AccessError) in try copy(fixture) }) == "the page at 0x1000 is private")
     }

@@ -129,13 +129,13 @@ import Testing
         fixture.backend.plan { $0.commit[3] = .pend }
         let ticket = try #require(try fixture.convert(0..<6, to: .host, by: .guest(processor: 0)).ticket)
         let answers = Locked<[Bool]>([])
-        fixture.backend.atEachCall { call in
+        fixture.backend.atEachCall { [weak backend = fixture.backend] call in
             guard call.description.hasPrefix(verb) else { return }
+            backend?.atEachCall(nil)
             let isCancelled = ticket.cancel()
             answers.withLock { $0.append(isCancelled) }
         }
         #expect(ticket.cancel())
-        fixture.backend.atEachCall(nil)
         #expect(answers.withLock { $0 } == [false])
         #expect(fixture.events.settlements.map(\.result.word) == ["cancelled"])
         #expect(fixture.isQuiet && fixture.map.hasPrefix("SSPPSS"))

@@ -29,13 +29,13 @@ struct Cost {
     var bare = 0.0
     var allocations: UInt64 = 0
 
-    /// The best of five rounds of each, in turn: what else runs on the machine is not to be in it.
+    /// The best of many short rounds of each, in turn: what else runs on the machine is not to be in it.
     init(_ controller: MemoryController, byteCount: Int) throws {
         var bytes = [UInt8](repeating: 0, count: byteCount)
         let memory: any HostMemory = controller.backend
-        let count = 400_000
+        let count = 2_000
         (guarded, bare) = (.infinity, .infinity)
-        for _ in 0..<5 {
+        for _ in 0..<1_000 {
             bare = try min(bare, nanoseconds(count) { try copy(&bytes, $0) { try memory.read(&$0, from: $1) } })
             let before = allocation_count()
             let took = try nanoseconds(count) {

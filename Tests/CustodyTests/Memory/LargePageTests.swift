@@ -51,6 +51,33 @@ import Testing
         #expect(range.leading(atMost: 0).count == 1, "there is always progress")
     }
 
+    /// However little at a time a range is taken, the pieces are the range; and no large page is cut in two where as much as
+    /// one may be taken, no huge one where as much as that.
+    @Test func cutsByChanceAreTheRange() throws {
+        var (random, note) = Seed.generator("cuts")
+        func whole(_ range: PageRange, _ size: PageSize) -> UInt64 {
+            let first = (range.start.rawValue + size.pages - 1) / size.pages
+            return max(range.end / size.pages, first) - first
+        }
+        for _ in 0..<2_000 {
+            let low = random.next(upperBound: UInt64(2 * huge))
+            let range = try PageRange(start: PageNumber(low), count: 1 + random.next(upperBound: UInt64(3 * huge)))
+            let most = range.count / 50 + 1 + random.next(upperBound: UInt64(1) << random.next(upperBound: UInt64(20)))
+            var rest: PageRange? = range
+            var pieces: [PageRange] = []
+            while let left = rest {
+                let piece = left.leading(atMost: most)
+                try #require(piece.start == left.start && piece.count <= most && left.contains(piece), "\(note)")
+                pieces.append(piece)
+                rest = left.suffix(from: PageNumber(piece.end))
+            }
+            for size in [PageSize.large, .huge] where most >= size.pages {
+                let kept = pieces.reduce(0) { $0 + whole($1, size) }
+                #expect(kept == whole(range, size), "\(note): \(range), \(most) at a time")
+            }
+        }
+    }
+
     @Test func theMemoryOfARange() throws {
         let seed = Seed.value()
         var random = SplitMix64(seed: seed)

@@ -83,8 +83,8 @@ import Testing
             try? FileManager.default.copyItem(atPath: fixture.path(), toPath: "\(folder)/concurrent.jsonl")
         }
         let records = try TraceFixture.records(fixture.path())
-        // An operation is an event at least, and the test's own thread and the executor's are two more.
-        #expect(Set(records.map(\.thread)).count == Self.threads + 2)
+        // An operation is an event at least; the test's own thread, the executor's and the writer's are three more.
+        #expect(Set(records.map(\.thread)).count == Self.threads + 3)
         #expect(records.count >= Self.threads * Self.operations)
     }
 

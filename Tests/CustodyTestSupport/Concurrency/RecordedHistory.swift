@@ -52,6 +52,8 @@ package struct RecordedHistory: Sendable {
         executor.drain()
         var history = recorder.history
         history.violations = backend.violations + backend.openChanges.map { "\($0) is left open" }
+        // Everybody has let go: whatever waited has been woken.
+        history.violations += controller.pendingTickets.map { "hand-over \($0.id) is left" }
         return history
     }
 }

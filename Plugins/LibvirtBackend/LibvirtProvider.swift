@@ -26,16 +26,26 @@ public struct LibvirtProvider: BackendProvider {
                 unavailable: LibvirtProvider.obstacleToSession,
                 ["the daemon of this user: qemu:///session"]
             ),
-            probe(
-                "system",
-                unavailable: LibvirtProvider.obstacleToSystem,
-                ["the daemon of this machine: qemu:///system"]
-            ),
+            probeSystem(),
         ]
     }
 
     /// What its section of a configuration may be.
     public var options: BackendOptions { BackendOptions(LibvirtOptions.format) }
+
+    /// A daemon that listens is asked what a domain could have there.
+    private func probeSystem() -> BackendProbe {
+        let uri = "qemu:///system"
+        let remarks = ["the daemon of this machine: \(uri)"]
+        if let obstacle = LibvirtProvider.obstacleToSystem { return probe("system", unavailable: obstacle, remarks) }
+        do {
+            let support = try DomainSupport(of: Connection.open(uri))
+            return probe("system", unavailable: nil, remarks + support.remarks, support.maximumProcessors)
+        } catch {
+            let obstacle = BackendError(.unavailable, "the daemon does not say what a domain could have", cause: error)
+            return probe("system", unavailable: obstacle, remarks)
+        }
+    }
 
     /// Makes a domain, or finds one.
     public func makeBackend(
@@ -47,12 +57,20 @@ public struct LibvirtProvider: BackendProvider {
         do throws(BackendError) { return try LibvirtBackend(guest, options: settings) } catch { throw .backend(error) }
     }
 
-    private func probe(_ mode: String, unavailable: BackendError?, _ remarks: [String]) -> BackendProbe {
+    /// What the machine `pc` of QEMU can have (hw/i386/pc.c), where libvirt has not been asked.
+    private static let processors = 255
+
+    private func probe(
+        _ mode: String,
+        unavailable: BackendError?,
+        _ remarks: [String],
+        _ processors: Int = LibvirtProvider.processors
+    ) -> BackendProbe {
         BackendProbe(
             backend: name,
             mode: mode,
             unavailable: unavailable,
-            capabilities: .libvirt(granularity: .base),
+            capabilities: .libvirt(granularity: .base, processors: processors),
             remarks: remarks
         )
     }
@@ -75,7 +93,7 @@ public struct LibvirtProvider: BackendProvider {
         guard folders.contains(where: { isThere("\($0)/libvirt/connection-driver/\(driver)") }) else {
             return BackendError(.unavailable, "libvirt's driver for QEMU is not installed: \(driver)")
         }
-        return obstacleToEmulation ?? EmbeddedRoot.obstacle
+        return obstacleToEmulation ?? EmbeddedRoot.obstacle()
     }
 
     private static var obstacleToSession: BackendError? {

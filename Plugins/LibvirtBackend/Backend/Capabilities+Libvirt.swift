@@ -6,7 +6,8 @@ extension Capabilities {
     ///
     /// Between shared and private the unit is the layout's, because that is this process's own mapping of the file; to the
     /// host and from it, it is the module.
-    static func libvirt(granularity: PageSize, processors: Int = 255) -> Capabilities {
+    /// How many virtual processors there can be is libvirt's to say (``DomainSupport``).
+    static func libvirt(granularity: PageSize, processors: Int) -> Capabilities {
         Capabilities(
             granularity: granularity,
             enforcement: .process,

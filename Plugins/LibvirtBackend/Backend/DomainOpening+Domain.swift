@@ -11,11 +11,20 @@ extension DomainOpening {
         _ connection: borrowing Connection,
         _ events: EventBuffer
     ) throws(VirError) -> ManagedDomain? {
-        if let domain = try connection.domain(named: name) {
-            return try domain.isActive() ? ManagedDomain(connection.share(), domain, events: events) : nil
-        }
+        if let domain = try connection.domain(named: name) { return try running(domain, connection, events) }
         guard name.utf8.count == 36, let domain = try connection.domain(uuid: name) else { return nil }
-        return try domain.isActive() ? ManagedDomain(connection.share(), domain, events: events) : nil
+        return try running(domain, connection, events)
+    }
+
+    /// The domain, where it runs. Libvirt learns a moment later than the kernel that QEMU has ended.
+    private static func running(
+        _ domain: consuming Domain,
+        _ connection: borrowing Connection,
+        _ events: EventBuffer
+    ) throws(VirError) -> ManagedDomain? {
+        guard try !domain.hasEnded() else { return nil }
+        let managed = try ManagedDomain(connection.share(), domain, events: events)
+        return ProcessMaps.processes.contains(where: managed.isNamed) ? managed : nil
     }
 
     /// Makes the domain. A name whose QEMU has ended a moment ago is not free at once.
@@ -31,7 +40,8 @@ extension DomainOpening {
                 do throws(VirError) {
                     return try ManagedDomain(connection.share(), domain.share(), events: events)
                 } catch {
-                    try? domain.destroy()
+                    // That it runs on would be the worse news.
+                    try domain.end()
                     throw error
                 }
             } catch {
@@ -60,13 +70,14 @@ extension DomainOpening {
         configuration.processors = guest.processors
         configuration.launchSecurity = options.launchSecurity
         configuration.metadata = [XMLElement(mark, ["xmlns:custody": "urn:custody"])]
+        // A daemon may run QEMU as another user, who has to reach what it is given here.
+        try OwnDirectory(options.root, mode: options.uri == nil ? 0o700 : 0o711, gate: gate)
         switch options.guest {
         case .micro:
             let image = "\(options.root)/micro-guest.bin"
             let bytes = try MicroGuestImage.bytes()
             do throws(HostError) {
-                try gate.makeDirectory(options.root)
-                try gate.replace(image, with: bytes)
+                try gate.replace(image, with: bytes, mode: options.uri == nil ? 0o600 : 0o644)
             } catch {
                 throw BackendError(.unavailable, "the guest's firmware cannot be written", cause: error)
             }

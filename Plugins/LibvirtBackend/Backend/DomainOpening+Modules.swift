@@ -20,6 +20,8 @@ extension DomainOpening {
         }
         let taken = others?.compactMap { $0.first("address")?["slot"].flatMap { Int($0) } }.max()
         let firstSlot = taken.map { $0 + 1 } ?? 0
+        // What a module without a word of its own is: an earlier version gave them none.
+        let isShared = live.first("memoryBacking", "access")?["mode"] == "shared"
         var modules: [MemoryModule] = []
         for (number, range) in layout.regions.enumerated() {
             let path = folders.path(of: number)
@@ -31,13 +33,16 @@ extension DomainOpening {
                     let text = "the guest has another module there than is configured"
                     throw BackendError(.invalidArgument, text, range: range)
                 }
+                guard plugged["access"].map({ $0 == "shared" }) ?? isShared else {
+                    throw BackendError(.unsupported, "the guest has a module that it does not share", range: range)
+                }
                 guard unsafe access(path, F_OK) == 0 else {
                     throw BackendError(.lost, "the file of a module that the guest has is gone", range: range)
                 }
             }
             do throws(HostError) {
                 if plugged == nil { for name in [path, path + ".record"] { try gate.remove(name) } }
-                let file = try ModuleFile(path: path, size: range.byteCount, gate: gate)
+                let file = try ModuleFile(path: path, size: range.byteCount, owner: folders.owner, gate: gate)
                 try sentry.watch(file) { whenLetGo(number) }
                 let slot = plugged?.first("address")?["slot"].flatMap { Int($0) } ?? firstSlot + number
                 modules.append(MemoryModule(range, number: number, slot: slot, file: file, sentry: sentry))

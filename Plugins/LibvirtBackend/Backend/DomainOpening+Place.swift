@@ -16,40 +16,52 @@ extension DomainOpening {
             }
             path = ""
         }
-        guard let folders = MemoryFolders(baseMemory: path, domain: domain.name) else {
+        guard MemoryFolders(baseMemory: path, domain: domain.name, owner: .current) != nil else {
             throw BackendError(
                 .unsupported,
-                "the domain's memory is not in files: it needs <memoryBacking> with <source type='file'/>, "
-                    + "<access mode='shared'/> and a NUMA cell; \(AdoptedMemory(of: LiveDescription(live)).remark)"
+                "the domain's memory is not in files with names, so that no module can be made of a file of ours: it needs "
+                    + "<memoryBacking> with <source type='file'/>, and a NUMA cell; "
+                    + AdoptedMemory(of: LiveDescription(live)).remark
             )
         }
-        do throws(HostError) { try gate.makeDirectory(folders.ours) } catch {
-            throw BackendError(.unavailable, "the directory of the memory files cannot be made", cause: error)
+        let owner: FileOwner
+        do throws(HostError) { owner = try FileOwner.of(path, gate) } catch {
+            throw BackendError(.unavailable, "this user does not reach the domain's memory files", cause: error)
+        }
+        guard owner.user == geteuid() || geteuid() == 0,
+            let folders = MemoryFolders(baseMemory: path, domain: domain.name, owner: owner)
+        else {
+            throw BackendError(
+                .unavailable,
+                "QEMU runs as the user \(owner.user): its memory files are for that user and for root"
+            )
         }
         return folders
+    }
+
+    /// Makes our directories.
+    func makeOurs(_ folders: MemoryFolders) throws(BackendError) {
+        for folder in [folders.custody, folders.ours] { try OwnDirectory(folder, gate: gate) }
     }
 
     /// The process that runs it: the one that has its base memory mapped and its UUID on the command line.
     func findEmulator(_ folders: MemoryFolders) throws(BackendError) -> Int32 {
         let end = ContinuousClock.now + .seconds(5)
         while ContinuousClock.now < end {
-            let found = DomainOpening.processes(of: domain).first { process in
-                ProcessMaps.text("/proc/\(process)/maps").contains(folders.libvirt + "/ram-node0")
+            let found = ProcessMaps.processes.first { process in
+                domain.isNamed(by: process)
+                    && ProcessMaps.text("/proc/\(process)/maps").contains(folders.libvirt + "/ram-node0")
             }
-            if let found { return found }
+            if let found {
+                domain.isRun(by: found)
+                return found
+            }
             usleep(10_000)
         }
         throw BackendError(
             .unavailable,
             "this user may not look into the process that runs the domain: only root and the user who owns it may"
         )
-    }
-
-    /// The processes that have a domain's UUID on their command line.
-    private static func processes(of domain: ManagedDomain) -> [Int32] {
-        ProcessMaps.processes.filter { process in
-            ProcessMaps.text("/proc/\(process)/cmdline").split(separator: "\0").contains { $0 == domain.uuid }
-        }
     }
 }
 

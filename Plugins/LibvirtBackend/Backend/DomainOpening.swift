@@ -15,6 +15,8 @@ struct DomainOpening: Sendable {
     let channelPath: String?
     /// What it is, as libvirt describes it.
     let live: XMLElement
+    /// What a domain of its kind could have.
+    let support: DomainSupport
     let gate: any CallGate
 
     /// Connects, and makes or finds the domain.
@@ -61,30 +63,47 @@ struct DomainOpening: Sendable {
                     "the domain ‘\(options.domain)’ runs already, without the launch security ‘\(wanted)’"
                 )
             }
+            let kind = LiveDescription(live)
+            support = try self.domain.useConnection { connection throws(BackendError) in
+                try DomainSupport(of: connection, kind: kind)
+            }
         } catch {
-            if isNew { DomainOpening.end(self.domain) }
-            throw error
+            guard isNew else { throw error }
+            throw DomainOpening.end(self.domain, after: error) ?? error
         }
     }
 
-    /// Ends what was made for nothing, and takes its files away.
-    func abandon(_ layout: GuestMemoryLayout) {
-        guard isNew else { return }
-        let folders = try? findFolders()
-        DomainOpening.end(domain)
-        guard let folders else { return }
-        for number in layout.regions.indices {
-            let path = folders.path(of: number)
-            let names = [path, path + ".record", folders.libvirt + "/" + MemoryModule.alias(number)]
-            for name in names { try? gate.remove(name) }
+    /// Ends what was made for nothing, and takes its files away; of a domain that was there before, those that it has not.
+    ///
+    /// - Returns: what to throw: the reason, and whether the domain is left.
+    func abandon(_ layout: GuestMemoryLayout, after reason: BackendError) -> BackendError {
+        // What is in directories that are not ours stays.
+        let found = try? findFolders()
+        let folders = found.flatMap { (try? makeOurs($0)) == nil ? nil : $0 }
+        guard isNew else {
+            folders?.removeUnplugged(layout.regions.indices, of: domain, gate: gate)
+            return reason
         }
-        folders.removeOurs()
+        let error = DomainOpening.end(domain, after: reason)
+        if error == nil { folders?.remove(layout.regions.indices, gate: gate) }
+        return error ?? reason
     }
 
     /// Ends a domain.
-    static func end(_ domain: ManagedDomain) {
-        // One that is gone already is as good as one that ended now.
-        try? domain.use { domain throws(VirError) in try domain.destroy() }
+    ///
+    /// - Returns: `nil` where it has ended; else an error that says so beside the reason.
+    private static func end(_ domain: ManagedDomain, after reason: BackendError) -> BackendError? {
+        do throws(VirError) {
+            try domain.end()
+            return nil
+        } catch {
+            return BackendError(
+                reason.code,
+                "\(reason.message); and the domain ‘\(domain.name)’ that was made for it is left: \(error)",
+                range: reason.range,
+                cause: reason.cause
+            )
+        }
     }
 
     /// The channel to the guest.

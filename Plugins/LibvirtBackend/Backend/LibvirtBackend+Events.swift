@@ -122,7 +122,8 @@ extension LibvirtBackend {
 
     /// Finds out what an error of libvirt means for the guest: it is there, it is gone, or nobody can tell at the moment.
     func examine(_ error: BackendError) -> BackendError {
-        guard error.cause is VirError else { return error }
+        // What is not said by libvirt is known.
+        guard error.cause is VirError else { return error.code == .lost ? lose(error) : error }
         do throws(VirError) {
             guard try domain.use({ domain throws(VirError) in try domain.isActive() }) else {
                 return lose(BackendError(.lost, "the domain has ended", range: error.range, cause: error.cause))

@@ -17,6 +17,8 @@ import GuestChannel
 public final class LibvirtBackend: MemoryBackend {
     /// What it can do.
     public let capabilities: Capabilities
+    /// What libvirt says a domain of this kind could have.
+    public let support: DomainSupport
     /// Where the guest has modules.
     public let layout: GuestMemoryLayout
     /// Who had what when this process came.
@@ -67,6 +69,7 @@ public final class LibvirtBackend: MemoryBackend {
         let opening = try DomainOpening(guest, options, events: events, gate: gate)
         do throws(BackendError) {
             folders = try opening.findFolders()
+            try opening.makeOurs(folders)
             emulator = try opening.findEmulator(folders)
             sentry = try HostSentry(gate: gate)
             sentry.exempt(emulator)
@@ -81,11 +84,14 @@ public final class LibvirtBackend: MemoryBackend {
             ledger = Locked(ChangeLedger(ownership: stock.ownership, presence: stock.presence))
             channel = try opening.connectChannel(guest.layout.granularity)
         } catch {
-            opening.abandon(guest.layout)
-            throw error
+            throw opening.abandon(guest.layout, after: error)
         }
         layout = guest.layout
-        capabilities = .libvirt(granularity: guest.layout.granularity)
+        support = opening.support
+        capabilities = .libvirt(
+            granularity: guest.layout.granularity,
+            processors: opening.support.maximumProcessors
+        )
         self.executor = executor
         self.gate = gate
         domain = opening.domain
@@ -129,7 +135,10 @@ public final class LibvirtBackend: MemoryBackend {
         sentry.close()
     }
 
-    /// Ends the domain, where it was made here, and takes its files away; an adopted one runs on.
+    /// Ends the domain, where it was made here, and takes its files away; an adopted one runs on, with the modules that it
+    /// has.
+    ///
+    /// A domain that cannot be ended keeps its files, and the observer is told.
     public func shutDown() {
         let isFirst = ledger.withLock { ledger in
             defer { ledger.isEnded = true }
@@ -140,13 +149,21 @@ public final class LibvirtBackend: MemoryBackend {
         channel?.close()
         processes.endAll()
         for module in modules { module.open() }
-        guard isOwn else { return }
-        DomainOpening.end(domain)
-        for module in modules {
-            try? gate.remove(folders.name(of: module))
-            module.file.remove()
+        guard isOwn else {
+            folders.removeUnplugged(modules.indices, of: domain, gate: gate)
+            return
         }
-        folders.removeOurs()
+        do throws(VirError) { try domain.end() } catch {
+            let message = "the domain ‘\(domain.name)’ cannot be ended: it runs on, with its files in \(folders.ours)"
+            let failure = BackendError(.lost, message, cause: error)
+            let observer = ledger.withLock { ledger in
+                ledger.lost = failure
+                return ledger.observer
+            }
+            observer?.backendLost(failure)
+            return
+        }
+        folders.remove(modules.indices, gate: gate)
     }
 
     /// Whether there can be modules like the layout's regions.

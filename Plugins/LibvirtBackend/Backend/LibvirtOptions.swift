@@ -71,8 +71,13 @@ public struct LibvirtOptions: Sendable {
         of: { LibvirtOptions() },
         [
             .setting("uri", \.uri, .text, "Where libvirt is; its driver in this process unless named."),
-            .setting("root", \.root, .text, "The directory of that driver, and of sockets and firmware."),
-            .setting("memory", \.memory, .text, "The directory of the memory files; a daemon has one of its own."),
+            .setting("root", \.root, directory("root"), "The directory of that driver, and of sockets and firmware."),
+            .setting(
+                "memory",
+                \.memory,
+                directory("memory"),
+                "The directory of the memory files; a daemon has one of its own."
+            ),
             .setting("domain", \.domain, .text, "The name of the domain that is made or gone on with."),
             .setting("adopt", \.adopt, .text, "The name or UUID of a domain that is there already."),
             .setting("guest", \.guest, .word(), "What runs in a domain that is made; micro unless named."),
@@ -140,6 +145,14 @@ public struct LibvirtOptions: Sendable {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
         guard unsafe getcwd(&buffer, buffer.count) != nil else { return path }
         return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self) + "/" + path
+    }
+
+    /// A directory that the configuration of libvirt's driver can name.
+    private static func directory(_ key: String) -> Format<String> {
+        .text.map { (path, location) throws(ConfigurationError) in
+            if let flaw = EmbeddedRoot.flaw(in: path) { throw ConfigurationError("‘\(key)’ \(flaw)", at: location) }
+            return path
+        }
     }
 }
 

@@ -29,6 +29,7 @@ package final class ManagedDomain: Sendable {
     private let uri: String
     private let gate: any CallGate
     private let link: Locked<Link>
+    private let emulator = Locked<Int32?>(nil)
 
     /// Takes a domain over, with its connection.
     init(_ connection: consuming Connection, _ domain: consuming Domain, events: EventBuffer) throws(VirError) {
@@ -47,9 +48,9 @@ package final class ManagedDomain: Sendable {
     }
 
     /// Makes calls on the connection.
-    package func useConnection<Result>(
-        _ body: (borrowing Connection) throws(VirError) -> Result
-    ) throws(VirError) -> Result {
+    package func useConnection<Result, Failure: Error>(
+        _ body: (borrowing Connection) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
         let link = link.withLock { $0 }
         return try body(link.connection)
     }
@@ -82,18 +83,60 @@ package final class ManagedDomain: Sendable {
         return link.connection.isAlive
     }
 
+    // MARK: The process that runs it
+
+    /// Notes the process that runs it. Another one would be another guest, with nothing of this one's memory.
+    func isRun(by process: Int32) { emulator.withLock { $0 = process } }
+
+    /// Whether a process has the domain's UUID on its command line.
+    func isNamed(by process: Int32) -> Bool {
+        ProcessMaps.text("/proc/\(process)/cmdline").split(separator: "\0").contains { $0 == uuid }
+    }
+
+    /// Whether the process that runs it has ended; `false` where none is known.
+    private var hasLostItsEmulator: Bool {
+        guard let process = emulator.withLock({ $0 }) else { return false }
+        return !isNamed(by: process)
+    }
+
+    // MARK: The connection
+
     /// Makes a new connection, and finds the domain again.
     ///
-    /// - Returns: `false` where the connection is there and the domain is not.
+    /// - Returns: `false` where the connection is there and the domain is not: it does not run, or was started anew.
     func reconnect() throws(VirError) -> Bool {
         let connection = try Connection.open(uri, gate: gate)
-        guard let domain = try connection.domain(uuid: uuid) else { return false }
+        guard let domain = try connection.domain(uuid: uuid), try !domain.hasEnded(), !hasLostItsEmulator else {
+            return false
+        }
         let new = try Link(connection, domain, events)
         link.withLock { $0 = new }
         return true
     }
 
-    /// The live description.
+    /// Ends the domain, by a new connection where there is none any more.
+    ///
+    /// - Throws: `VirError` where it is not known to have ended within five seconds.
+    func end() throws(VirError) {
+        let end = ContinuousClock.now + .seconds(5)
+        while true {
+            do throws(VirError) {
+                return try use { domain throws(VirError) in try domain.end(before: end) }
+            } catch {
+                guard !isConnected, ContinuousClock.now < end else { throw error }
+                // Whether that is possible already is seen by the next attempt.
+                if (try? reconnect()) == false { return }
+                usleep(50_000)
+            }
+        }
+    }
+
+    // MARK: What it is
+
+    /// The description of what runs.
+    ///
+    /// - Throws: `BackendError` with code ``BackendError/Code/lost`` where the domain does not run, or another process runs
+    ///   it than the one that was noted.
     package func describe() throws(BackendError) -> XMLElement {
         let text: String
         do throws(VirError) {
@@ -101,9 +144,14 @@ package final class ManagedDomain: Sendable {
         } catch {
             throw error.asBackendError("the domain cannot be described")
         }
-        do throws(XMLError) { return try XMLElement(parsing: text) } catch {
+        let live: XMLElement
+        do throws(XMLError) { live = try XMLElement(parsing: text) } catch {
             throw BackendError(.system, "libvirt's description of the domain cannot be read", cause: error)
         }
+        // A domain that stays defined has a description when it has ended, too.
+        guard live["id"] != nil else { throw BackendError(.lost, "the domain has ended") }
+        guard !hasLostItsEmulator else { throw BackendError(.lost, "the process that ran the domain has ended") }
+        return live
     }
 }
 

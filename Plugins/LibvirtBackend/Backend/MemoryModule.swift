@@ -34,13 +34,13 @@ final class MemoryModule: Sendable {
     /// The alias of the module of a number. Libvirt keeps aliases that begin so as they are.
     static func alias(_ number: Int) -> String { "ua-custody-\(number)" }
 
-    /// The device as libvirt describes one.
+    /// The device as libvirt describes one. It says itself that it is shared: what else an adopted domain has may not be.
     var device: XMLElement { MemoryModule.device(range, slot: slot, alias: alias) }
 
     static func device(_ range: PageRange, slot: Int, alias: String) -> XMLElement {
         XMLElement(
             "memory",
-            ["model": "dimm"],
+            ["model": "dimm", "access": "shared"],
             [
                 XMLElement(
                     "target",

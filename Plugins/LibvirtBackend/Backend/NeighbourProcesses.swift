@@ -96,7 +96,7 @@ final class NeighbourProcesses: Sendable {
         _ data: [UInt8] = []
     ) throws(BackendError) -> [UInt8] {
         guard (0...Int(CLIBVIRT_DATA)).contains(count), data.count < Int(CLIBVIRT_DATA) else {
-            throw BackendError(.invalidArgument, "another process copies at most \(CLIBVIRT_DATA) bytes at a time")
+            throw BackendError(.invalidArgument, "another process copies from 0 to \(CLIBVIRT_DATA) bytes at a time")
         }
         var order = clibvirt_order()
         order.verb = UInt32(verb)

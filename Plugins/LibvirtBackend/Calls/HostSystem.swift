@@ -33,21 +33,6 @@ extension CallGate {
         return result
     }
 
-    /// Makes a directory that only its owner may enter, and those above it; what is there stays as it is.
-    func makeDirectory(_ path: String, mode: mode_t = 0o700) throws(HostError) {
-        var above = ""
-        for part in path.split(separator: "/") {
-            above += "/" + part
-            let name = above
-            guard unsafe access(name, F_OK) != 0 else { continue }
-            do throws(HostError) {
-                try host(.mkdir, name) { unsafe Int(mkdir(name, mode)) }
-            } catch {
-                guard error.errno == EEXIST else { throw error }
-            }
-        }
-    }
-
     /// Takes a name away; one that is not there is no error.
     func remove(_ path: String) throws(HostError) {
         do throws(HostError) {
@@ -62,12 +47,12 @@ extension CallGate {
         try replace(path, with: Array(text.utf8))
     }
 
-    /// Writes a file, so that there is either the one before or this one, whole.
-    func replace(_ path: String, with content: [UInt8]) throws(HostError) {
+    /// Writes a file, so that there is either the one before or this one, whole; `mode` says who may read it.
+    func replace(_ path: String, with content: [UInt8], mode: mode_t = 0o600) throws(HostError) {
         let temporary = "\(path).\(getpid())-\(UInt32.random(in: 0...(.max))).new"
         let descriptor = try OwnedFile(
             temporary,
-            flags: O_WRONLY | O_CREAT | O_TRUNC,
+            flags: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,
             mode: 0o600,
             gate: self
         )
@@ -82,6 +67,8 @@ extension CallGate {
                 }
                 bytes = bytes.dropFirst(written)
             }
+            // Whatever this process's mask takes away.
+            try host(.mode, temporary) { Int(fchmod(descriptor.rawValue, mode)) }
             try host(.sync, temporary) { Int(fsync(descriptor.rawValue)) }
             try host(.rename, path) { unsafe Int(rename(temporary, path)) }
         } catch {

@@ -102,8 +102,8 @@ extension VirError {
         }
     }
 
-    /// `VIR_FROM_RPC`.
-    private static let remoteDomain: Int32 = 7
+    /// `VIR_FROM_RPC`: the connection to a daemon.
+    static let remoteDomain: Int32 = 7
 
     /// The error as a back end reports it.
     func asBackendError(_ message: String, range: PageRange? = nil) -> BackendError {

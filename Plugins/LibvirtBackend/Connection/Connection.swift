@@ -116,7 +116,7 @@ import Glibc
         let domain = try unsafe gate.object(.define) {
             unsafe virDomainDefineXMLFlags(pointer, xml, UInt32(VIR_DOMAIN_DEFINE_VALIDATE.rawValue))
         }
-        return unsafe Domain(domain, gate)
+        return try unsafe Domain(domain, gate)
     }
 
     /// Starts a domain that is gone when it has ended.
@@ -125,7 +125,7 @@ import Glibc
         let domain = try unsafe gate.object(.createTransient) {
             unsafe virDomainCreateXML(pointer, xml, UInt32(VIR_DOMAIN_START_VALIDATE.rawValue))
         }
-        return unsafe Domain(domain, gate)
+        return try unsafe Domain(domain, gate)
     }
 
     /// The names of all domains, running or not, sorted.

@@ -39,24 +39,35 @@ package struct EmbeddedRoot: Sendable, Hashable {
                 "the root ‘\(path)’ must be an absolute path of at most \(EmbeddedRoot.longestPath) bytes"
             )
         }
-        if let obstacle = EmbeddedRoot.obstacle { throw obstacle }
+        for path in [path, memory] {
+            if let flaw = EmbeddedRoot.flaw(in: path) {
+                throw BackendError(.invalidArgument, "the path ‘\(path)’ \(flaw)")
+            }
+        }
+        if let obstacle = EmbeddedRoot.obstacle() { throw obstacle }
+        // The configuration names programs that are run.
+        for folder in [path, path + "/etc", memory] { try OwnDirectory(folder, gate: gate) }
         do throws(HostError) {
-            try gate.makeDirectory(path + "/etc")
-            try gate.makeDirectory(memory)
             try gate.replace(path + "/etc/qemu.conf", with: settings)
         } catch {
             throw BackendError(.unavailable, "the root of libvirt's driver cannot be made", cause: error)
         }
     }
 
-    /// Why no such driver can be had by this user; `nil` where one can.
-    static var obstacle: BackendError? {
-        let hasUser = unsafe getpwnam("libvirt-qemu") != nil
-        guard geteuid() == 0, !hasUser else { return nil }
+    /// What keeps a path out of the driver's configuration, whose texts know no escape; `nil` for nothing.
+    static func flaw(in path: String) -> String? {
+        if !path.hasPrefix("/") { return "must be absolute" }
+        let isFit = path.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f && $0 != UInt8(ascii: "\"") }
+        return isFit ? nil : "must have no quotation marks and no control characters"
+    }
+
+    /// Why no such driver can be had by this user; `nil` where one can. As root it wants a user to be there.
+    static func obstacle(user: String = "libvirt-qemu") -> BackendError? {
+        guard geteuid() == 0, unsafe getpwnam(user) == nil else { return nil }
         return BackendError(
             .unavailable,
-            "libvirt as root needs the user ‘libvirt-qemu’: "
-                + "useradd --system --no-create-home --user-group --shell /usr/sbin/nologin libvirt-qemu"
+            "libvirt as root needs the user ‘\(user)’: "
+                + "useradd --system --no-create-home --user-group --shell /usr/sbin/nologin \(user)"
         )
     }
 

@@ -1,5 +1,6 @@
 #if Libvirt
 import CLibvirt
+import Glibc
 
 /// A domain, or one reference to it: it is given back when the value is gone; the domain stays.
 ///
@@ -14,11 +15,20 @@ import CLibvirt
     package let uuid: String
 
     /// Takes the reference over.
-    init(_ pointer: OpaquePointer, _ gate: any CallGate) {
+    ///
+    /// - Throws: `VirError` where libvirt does not take it for a domain's.
+    init(_ pointer: OpaquePointer, _ gate: any CallGate) throws(VirError) {
+        guard let name = unsafe virDomainGetName(pointer), let uuid = unsafe Domain.uuid(of: pointer) else {
+            throw VirError(last: .identity)
+        }
+        unsafe self.init(pointer, gate, name: String(cString: name), uuid: uuid)
+    }
+
+    private init(_ pointer: OpaquePointer, _ gate: any CallGate, name: String, uuid: String) {
         unsafe self.pointer = unsafe pointer
         self.gate = gate
-        name = unsafe virDomainGetName(pointer).map { unsafe String(cString: $0) } ?? ""
-        uuid = unsafe Domain.uuid(of: pointer) ?? ""
+        self.name = name
+        self.uuid = uuid
     }
 
     deinit { unsafe virDomainFree(pointer) }
@@ -26,7 +36,7 @@ import CLibvirt
     /// One more reference to the same domain.
     package func share() -> Domain {
         unsafe virDomainRef(pointer)
-        return unsafe Domain(pointer, gate)
+        return unsafe Domain(pointer, gate, name: name, uuid: uuid)
     }
 
     static func uuid(of pointer: OpaquePointer) -> String? {
@@ -46,6 +56,22 @@ import CLibvirt
     /// Ends it at once, as pulling the plug does.
     package func destroy() throws(VirError) {
         try gate.number(.destroy) { unsafe virDomainDestroyFlags(pointer, 0) }
+    }
+
+    /// Ends it, and sees that it has ended: a call that failed is made again until `deadline`.
+    ///
+    /// - Throws: `VirError` where it may run on.
+    func end(before deadline: ContinuousClock.Instant = .now + .seconds(5)) throws(VirError) {
+        while true {
+            do throws(VirError) {
+                return try destroy()
+            } catch {
+                // What is said to have failed may have been done, by this call or the one before.
+                if (try? hasEnded()) == true { return }
+                guard error.domain != VirError.remoteDomain, ContinuousClock.now < deadline else { throw error }
+                usleep(50_000)
+            }
+        }
     }
 
     /// Forgets its definition. What runs goes on until it ends.

@@ -14,6 +14,8 @@ package struct DomainConfiguration: Sendable, Hashable {
     package var name: String
     /// How the guest's instructions are run.
     package var accelerator = Accelerator.emulated
+    /// QEMU's machine type.
+    package var machine = "pc"
     /// The memory that the guest always has, in bytes: a multiple of 1 MiB, at most 2 GiB, so that it ends below 4 GiB.
     package var baseMemory: UInt64 = 16 << 20
     /// The first guest-physical byte after all regions.
@@ -64,7 +66,7 @@ package struct DomainConfiguration: Sendable, Hashable {
         let base = baseMemory / mebibyte
         let first = DomainConfiguration.regionsBase
         let most = base + (max(regionsEnd, first) - first) / mebibyte
-        var boot = [XMLElement("type", ["arch": "x86_64", "machine": "pc"], text: "hvm")]
+        var boot = [XMLElement("type", ["arch": "x86_64", "machine": machine], text: "hvm")]
         if let firmware { boot.append(XMLElement("loader", ["readonly": "yes", "type": "rom"], text: firmware)) }
         if let kernel {
             boot.append(XMLElement("kernel", text: kernel.image))

@@ -37,6 +37,15 @@ public struct AdoptedMemory: Sendable, Hashable {
         /// The size in bytes.
         public let byteCount: UInt64
 
+        /// A piece that is described so. Anonymous memory with any word about its access libvirt puts into a file, too
+        /// (qemuBuildMemoryBackendProps).
+        init(alias: String?, source: Source, access: String?, byteCount: UInt64) {
+            self.alias = alias
+            self.source = source == .anonymous && access != nil ? .file : source
+            isShared = access == "shared"
+            self.byteCount = byteCount
+        }
+
         /// How it can be shared in place.
         public var sharing: Sharing {
             guard isShared else { return .none }
@@ -58,27 +67,25 @@ public struct AdoptedMemory: Sendable, Hashable {
         let backing = description.root.first("memoryBacking")
         let isHuge = backing?.first("hugepages") != nil
         let source = backing?.first("source")?["type"].flatMap(Source.init) ?? (isHuge ? .hugepages : .anonymous)
-        let isShared = backing?.first("access")?["mode"] == "shared"
+        let access = backing?.first("access")?["mode"]
         var pieces: [Piece] = []
         // A cell may have its own word; what is behind it is the same for all.
         let cells = description.root.first("cpu", "numa")?.elements("cell") ?? []
         for cell in cells {
-            let access = cell["memAccess"].map { $0 == "shared" } ?? isShared
             let size = XMLElement.bytes(cell["memory"], unit: cell["unit"]) ?? 0
-            pieces.append(Piece(alias: nil, source: source, isShared: access, byteCount: size))
+            pieces.append(Piece(alias: nil, source: source, access: cell["memAccess"] ?? access, byteCount: size))
         }
         if cells.isEmpty {
-            pieces = [Piece(alias: nil, source: source, isShared: isShared, byteCount: description.baseMemory)]
+            pieces = [Piece(alias: nil, source: source, access: access, byteCount: description.baseMemory)]
         }
         for device in description.devices("memory") {
             // An NVDIMM or virtio-pmem device is a file of its own.
             let file = device.first("source", "path") != nil
-            let access = device["access"].map { $0 == "shared" } ?? isShared
             pieces.append(
                 Piece(
                     alias: device.first("alias")?["name"],
                     source: file ? .file : source,
-                    isShared: access,
+                    access: device["access"] ?? access,
                     byteCount: device.first("target", "size")?.byteCount ?? 0
                 )
             )

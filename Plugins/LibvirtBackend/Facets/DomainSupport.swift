@@ -46,6 +46,17 @@ public struct DomainSupport: Sendable, Hashable {
         try self.init(parsing: text)
     }
 
+    /// Asks libvirt about domains of the kind of one that runs.
+    init(of connection: borrowing Connection, kind: LiveDescription) throws(BackendError) {
+        try self.init(
+            of: connection,
+            emulator: kind.root.first("devices", "emulator")?.content,
+            architecture: kind.architecture,
+            machine: kind.machine,
+            accelerator: DomainConfiguration.Accelerator(rawValue: kind.root["type"] ?? "") ?? .emulated
+        )
+    }
+
     /// Reads libvirt's description.
     package init(parsing text: String) throws(BackendError) {
         let root: XMLElement
@@ -90,6 +101,18 @@ public struct DomainSupport: Sendable, Hashable {
                     + (there.isEmpty ? "none" : there.joined(separator: ", "))
             )
         }
+    }
+
+    /// What an operator should know, in sentences.
+    var remarks: [String] {
+        [
+            "a domain is a ‘\(machine)’ of \(emulator), with at most \(maximumProcessors) processors, and memory in "
+                + memorySources.sorted().joined(separator: ", "),
+            launchSecurity.isEmpty
+                ? "no launch security: libvirt says that this host has none"
+                : "launch security, which is not exercised on hardware: "
+                    + launchSecurity.map(\.kind).joined(separator: ", "),
+        ]
     }
 
     private static func values(of name: String, in element: XMLElement?) -> [String] {

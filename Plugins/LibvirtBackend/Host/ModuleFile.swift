@@ -21,15 +21,15 @@ import Glibc
     private nonisolated(unsafe) let record: UnsafeMutableRawPointer
     private let recordSize: Int
 
-    /// Opens the file of this name, or makes it.
-    init(path: String, size: UInt64, gate: any CallGate) throws(HostError) {
+    /// Opens the file of this name, or makes it, in a directory of this user's; it belongs to `owner`, who runs QEMU.
+    init(path: String, size: UInt64, owner: FileOwner = .current, gate: any CallGate) throws(HostError) {
         self.path = path
         self.size = size
         self.gate = gate
-        descriptor = try ModuleFile.open(path, size, gate)
+        descriptor = try ModuleFile.open(path, size, owner, gate)
         // One bit a page, after a page of its own for the rest.
         recordSize = Int(PageSize.base.bytes + (size / PageSize.base.bytes + 7) / 8)
-        let recordFile = try ModuleFile.open(path + ".record", UInt64(recordSize), gate)
+        let recordFile = try ModuleFile.open(path + ".record", UInt64(recordSize), .current, gate)
         // It is written through a mapping: where there were no memory for it, that would be the end of the process.
         try ModuleFile.allocate(recordFile, offset: 0, length: UInt64(recordSize), gate)
         unsafe window = try ModuleFile.map(descriptor.rawValue, Int(size), path, gate)
@@ -46,19 +46,30 @@ import Glibc
         unsafe munmap(record, recordSize)
     }
 
-    /// Opens a file, makes it as large as it has to be, and gives it to whom its directory belongs: QEMU runs as that user.
-    private static func open(_ path: String, _ size: UInt64, _ gate: any CallGate) throws(HostError) -> OwnedFile {
+    /// Opens a file, or makes it where there is none; as large as it has to be, and its owner's. No link is followed.
+    private static func open(
+        _ path: String,
+        _ size: UInt64,
+        _ owner: FileOwner,
+        _ gate: any CallGate
+    ) throws(HostError) -> OwnedFile {
         // One that an earlier process closed to everybody is the owner's to open again.
-        unsafe chmod(path, 0o600)
-        let file = try OwnedFile(path, flags: O_RDWR | O_CREAT, mode: 0o600, gate: gate)
+        unsafe fchmodat(AT_FDCWD, path, 0o600, AT_SYMLINK_NOFOLLOW)
+        let file = try openOrMake(path, gate)
         try gate.host(.truncate, path) { Int(ftruncate(file.rawValue, Int(size))) }
-        var folder = stat()
-        let parent = path.split(separator: "/").dropLast().reduce(into: "") { $0 += "/" + $1 }
-        try gate.host(.status, parent) { unsafe Int(stat(parent, &folder)) }
-        if folder.st_uid != geteuid() {
-            try gate.host(.owner, path) { Int(fchown(file.rawValue, folder.st_uid, folder.st_gid)) }
+        if owner != .current {
+            try gate.host(.owner, path) { Int(fchown(file.rawValue, owner.user, owner.group)) }
         }
         return file
+    }
+
+    private static func openOrMake(_ path: String, _ gate: any CallGate) throws(HostError) -> OwnedFile {
+        do throws(HostError) {
+            return try OwnedFile(path, flags: O_RDWR | O_NOFOLLOW, gate: gate)
+        } catch {
+            guard error.errno == ENOENT else { throw error }
+            return try OwnedFile(path, flags: O_RDWR | O_NOFOLLOW | O_CREAT | O_EXCL, mode: 0o600, gate: gate)
+        }
     }
 
     private static func map(
@@ -190,11 +201,6 @@ import Glibc
     /// Gives the file one more name.
     func link(as name: String) throws(HostError) {
         try gate.host(.link, name) { unsafe Int(Glibc.link(path, name)) }
-    }
-
-    /// Takes our names away.
-    func remove() {
-        for name in [path, path + ".record"] { unsafe _ = Glibc.unlink(name) }
     }
 
     // MARK: The record

@@ -29,7 +29,7 @@ import Testing
 
     @Test(arguments: [
         ("", AdoptedMemory.Source.anonymous, AdoptedMemory.Sharing.none, Enforcement.process),
-        ("<access mode='shared'/>", .anonymous, .none, .process),
+        ("<access mode='shared'/>", .file, .byName, .none),
         ("<source type='file'/>", .file, .none, .process),
         ("<source type='file'/><access mode='private'/>", .file, .none, .process),
         ("<source type='file'/><access mode='shared'/>", .file, .byName, .none),
@@ -84,7 +84,7 @@ import Testing
     @Test(arguments: [
         ("memfd", "shared", AdoptedMemory.Sharing.byDescriptor), ("memfd", "private", .none),
         ("file", "shared", .byName),
-        ("file", "private", .none), ("anonymous", "private", .none),
+        ("file", "private", .none), ("anonymous", "private", .none), ("anonymous", "shared", .byName),
     ])
     func aRunningDomainIsDescribed(source: String, access: String, sharing: AdoptedMemory.Sharing) throws {
         let connection = try TestRoot.connect()

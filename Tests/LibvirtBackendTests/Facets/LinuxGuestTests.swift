@@ -39,6 +39,13 @@ import Testing
             configuration.devices.append(XMLElement("memballoon", ["model": "virtio"]))
             configuration.kernel?.commandLine? += " custody.online=online_movable"
         }
+        let events = EventBuffer(capacity: 4096)
+        let subscription = try EventSubscription(to: guest.connection, into: events)
+        defer { withExtendedLifetime(subscription) {} }
+        /// Libvirt tells of memory in KiB, at most once a second.
+        func waits(for kind: DomainEvent.Kind) -> Bool {
+            LiveGuest.waits { events.takeAll().contains { $0.kind == kind } }
+        }
         let channel = try guest.channel()
         try channel.greet(within: Self.patience)
         func hold(_ byteCount: UInt64, pinned: Bool = false) throws {
@@ -59,6 +66,7 @@ import Testing
         try pool.request(256 << 20)
         state = try pool.settle(within: Self.patience)
         #expect(state.current == 256 << 20 && state.isSettled)
+        #expect(waits(for: .memoryDeviceSized(pool.alias, kibibytes: 256 << 10)))
         try hold(200 << 20)
         let used = try #require(try pool.allocatedBytes())
         #expect(used > 128 << 20, "the guest uses what it was given")
@@ -89,6 +97,7 @@ import Testing
         try balloon.ask(all - (64 << 20))
         pressure = try balloon.settle(within: Self.patience)
         #expect(pressure.asked == all - (64 << 20) && pressure.actual == all - (64 << 20))
+        #expect(waits(for: .ballooned(kibibytes: (all >> 10) - (64 << 10))))
         try balloon.ask(all)
         pressure = try balloon.settle(within: Self.patience)
         #expect(pressure.actual == all && pressure.holder == nil)

@@ -1,0 +1,172 @@
+#if Libvirt
+import Custody
+import CustodyPolicy
+import Foundation
+import Glibc
+import GuestChannel
+import Testing
+
+@testable import LibvirtBackend
+
+/// Domains that somebody else has made, with whatever memory they have.
+@Suite(.timeLimit(.minutes(10))) struct AdoptionTests {
+    /// A domain that is defined and runs the micro guest, until its owner is gone.
+    private final class ForeignDomain {
+        let name: String
+        let connection: Connection
+        let domain: Domain
+        let socket: String
+
+        init(_ label: String, source: String = "file", access: String = "shared", machine: String = "pc") throws {
+            let connection = try TestRoot.connect()
+            name = "\(label)-\(getpid())"
+            socket = TestRoot.root.path + "/\(name).foreign"
+            var configuration = DomainConfiguration(name: name, regionsEnd: 5 << 30, slots: 4)
+            configuration.machine = machine
+            configuration.firmware = try TestRoot.firmware()
+            configuration.serialSocket = socket + "-console"
+            configuration.channelSocket = socket
+            var description = configuration.description
+            description = description.changing(["memoryBacking", "source"]) { $0["type"] = source }
+            description = description.changing(["memoryBacking", "access"]) { $0["mode"] = access }
+            if source.isEmpty { description = description.changing(["memoryBacking"]) { $0.children = [] } }
+            domain = try connection.define(description)
+            self.connection = connection.share()
+            try domain.create()
+        }
+
+        deinit {
+            try? domain.end()
+            try? domain.undefine()
+            for name in [socket, socket + "-console"] { unsafe unlink(name) }
+        }
+
+        /// A back end that adopts it, by its name or UUID.
+        func adopt(by name: String? = nil) throws -> LiveGuest {
+            let (own, socket) = (self.name, socket)
+            return try LiveGuest("adopted", modules: [4, 1]) { options in
+                options.adopt = name ?? own
+                options.channel = socket
+            }
+        }
+    }
+
+    /// A module is shared by its own word, whatever else the domain has: what the host writes the guest finds, and it finds
+    /// what the guest writes, until the module is private.
+    @Test(arguments: [("file", "shared"), ("file", "private"), ("anonymous", "shared"), ("anonymous", "private")])
+    func memoryInFilesIsAdopted(source: String, access: String) throws {
+        let foreign = try ForeignDomain("\(source)-\(access)", source: source, access: access)
+        let live = try foreign.adopt()
+        let folder = live.backend.folders.ours
+        let address = live.module().address
+        try live.controller.write([7, 8].span, to: address, for: Holder(device: "loader"))
+        try live.convert(live.module(), to: .shared)
+        #expect(try live.perform(.read(count: 2, from: address)) == .bytes([7, 8]))
+        #expect(try live.perform(.write([9], to: address)) == .written)
+        var bytes: [UInt8] = [0]
+        var span = bytes.mutableSpan
+        try live.controller.read(&span, from: address, for: Holder(device: "test"))
+        #expect(bytes == [9])
+        try live.convert(live.module(), to: .private)
+        let error = #expect(throws: BackendError.self) {
+            var byte: [UInt8] = [0]
+            var span = byte.mutableSpan
+            try live.backend.read(&span, from: address)
+        }
+        #expect(error?.fault?.enforcement == live.backend.capabilities.enforcement)
+        #expect(live.backend.capabilities.enforcement == .process)
+        let other = #expect(throws: BackendError.self) { try live.backend.map(live.module(), as: "other") }
+        #expect(other?.code == .accessDenied)
+        // What the domain had itself is described as it is.
+        let pieces = try live.backend.facets().memory.pieces
+        #expect(pieces.map(\.isShared) == [access == "shared", true])
+        #expect(pieces.map(\.source) == [.file, .file])
+
+        // It ends with what the guest has; the module that it never got leaves nothing.
+        live.backend.shutDown()
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == ["0", "0.record"])
+        try FileManager.default.removeItem(atPath: folder)
+        unsafe rmdir(live.backend.folders.custody)
+    }
+
+    @Test func nothingIsLeftOfModulesThatCameBack() throws {
+        let foreign = try ForeignDomain("back")
+        let live = try foreign.adopt()
+        let folder = live.backend.folders.ours
+        try live.answerRemovals(.accept)
+        try live.convert(live.module(), to: .shared)
+        let (ticket, _) = try live.begin(live.module(), to: .host)
+        #expect("\(ticket.wait(for: .seconds(20)) ?? .cancelled)" == "completed, contents zeroed")
+        #expect(FileManager.default.fileExists(atPath: folder))
+        live.backend.shutDown()
+        #expect(!FileManager.default.fileExists(atPath: folder))
+        #expect(try foreign.domain.isActive())
+    }
+
+    /// Memory without a name cannot be exchanged for a file of ours.
+    @Test(arguments: [
+        ("memfd", "shared", "whoever may look into QEMU's process shares the memory in place"),
+        ("memfd", "private", "the memory is QEMU's own"), ("", "", "the memory is QEMU's own"),
+    ])
+    func memoryWithoutNamesIsRefused(source: String, access: String, remark: String) throws {
+        let foreign = try ForeignDomain("\(source)-\(access)", source: source, access: access)
+        let before = try foreign.domain.describe()
+        let error = #expect(throws: BackendError.self) { _ = try foreign.adopt() }
+        #expect(error?.code == .unsupported)
+        #expect(error?.message.contains("is not in files with names") == true)
+        #expect(error?.message.contains(remark) == true)
+        #expect(try foreign.domain.describe() == before)
+    }
+
+    @Test func aDomainIsAdoptedByItsUUID() throws {
+        let foreign = try ForeignDomain("uuid")
+        let uuid = foreign.domain.uuid
+        let live = try foreign.adopt(by: uuid)
+        #expect(live.backend.domain.name == foreign.name)
+        #expect(live.backend.domain.uuid == uuid)
+        let error = #expect(throws: BackendError.self) {
+            _ = try foreign.adopt(by: "00000000-0000-0000-0000-000000000001")
+        }
+        #expect(error?.code == .unavailable)
+    }
+
+    /// What there can be is what libvirt says of the domain's own machine.
+    @Test(arguments: ["pc", "q35"])
+    func capabilitiesAreThoseOfTheMachine(machine: String) throws {
+        let foreign = try ForeignDomain("machine-\(machine)", machine: machine)
+        let live = try foreign.adopt()
+        let support = try DomainSupport(of: foreign.connection, machine: machine)
+        #expect(live.backend.support == support)
+        #expect(live.backend.capabilities.maximumProcessors == support.maximumProcessors)
+        #expect(support.machine.hasPrefix(machine == "pc" ? "pc-i440fx" : "pc-q35"))
+        #expect(support.maximumProcessors >= (machine == "pc" ? 255 : 256))
+        let remarks = support.remarks.joined(separator: "; ")
+        #expect(remarks.contains(support.machine) && remarks.contains("launch security"))
+    }
+
+    /// A domain that stays defined has a description when it has ended, and one that was started again has the name and the
+    /// UUID: neither has the memory.
+    @Test func aDomainThatEndedOrWasStartedAgainIsLost() throws {
+        let foreign = try ForeignDomain("ended")
+        let live = try foreign.adopt()
+        let managed = live.backend.domain
+        #expect(try managed.reconnect())
+        try foreign.domain.end()
+        #expect(try !managed.reconnect())
+        let ended = #expect(throws: BackendError.self) { _ = try managed.describe() }
+        #expect(ended?.code == .lost)
+        try foreign.domain.create()
+        #expect(try !managed.reconnect())
+        let again = #expect(throws: BackendError.self) { _ = try managed.describe() }
+        #expect(again?.message == "the process that ran the domain has ended")
+        live.backend.reconcile()
+        let refusal = #expect(throws: ConversionError.self) { try live.convert(live.module(), to: .shared) }
+        #expect(refusal?.cause?.code == .lost)
+        let folder = live.backend.folders.ours
+        live.backend.shutDown()
+        #expect(!FileManager.default.fileExists(atPath: folder))
+        #expect(try foreign.domain.isActive())
+    }
+}
+
+#endif

@@ -73,7 +73,7 @@ import Testing
         await withTaskGroup(of: Void.self) { group in
             for number in 0..<8 {
                 group.addTask {
-                    let worker = try? BlockingWorker()
+                    let worker = try? ThreadExecutor()
                     for round in 0..<50 {
                         let path = "/nonexistent/\(number)-\(round)"
                         let message = await worker?.run { () -> String in
@@ -111,7 +111,7 @@ import Testing
     }
 
     @Test func blockingCallsLeaveTheCooperativePool() async throws {
-        let worker = try BlockingWorker()
+        let worker = try ThreadExecutor()
         let here = pthread_self()
         let threads = await withTaskGroup(of: UInt.self) { group in
             for _ in 0..<20 { group.addTask { await worker.run { pthread_self() } } }

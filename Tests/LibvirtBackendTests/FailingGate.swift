@@ -12,22 +12,29 @@ final class FailingGate: CallGate {
     }
 
     private struct State {
-        var countdown = 0
+        /// How many calls are left until the one that fails.
+        var countdown: Int?
+        /// The only call that counts; `nil` for any.
+        var wanted: Call?
         var kind = Kind.notMade
         var code: Int32 = 1
         var calls: [Call] = []
+        var made: Set<Call> = []
         var failed: Call?
     }
 
     private let state = Mutex(State())
 
-    /// Lets the `n`-th call from now on fail (from 1); none for zero.
-    func fail(_ n: Int, _ kind: Kind = .notMade, code: Int32 = 1) {
-        state.withLock { $0 = State(countdown: n, kind: kind, code: code) }
+    /// Lets the `n`-th call from now on fail (from 1), of one kind of call or of all; none for zero.
+    func fail(_ n: Int, of wanted: Call? = nil, _ kind: Kind = .notMade, code: Int32 = 1) {
+        state.withLock { $0 = State(countdown: n > 0 ? n : nil, wanted: wanted, kind: kind, code: code) }
     }
 
-    /// The calls since ``fail(_:_:code:)``.
+    /// The calls since ``fail(_:of:_:code:)``.
     var calls: [Call] { state.withLock { $0.calls } }
+
+    /// Those of them that succeeded at least once.
+    var made: Set<Call> { state.withLock { $0.made } }
 
     /// The call that was made to fail.
     var failed: Call? { state.withLock { $0.failed } }
@@ -35,7 +42,8 @@ final class FailingGate: CallGate {
     func refusal(of call: Call) -> Int32? {
         state.withLock { state in
             state.calls.append(call)
-            state.countdown -= 1
+            guard state.wanted == nil || state.wanted == call else { return nil }
+            state.countdown = state.countdown.map { $0 - 1 }
             guard state.countdown == 0, state.kind == .notMade else { return nil }
             state.failed = call
             return state.code
@@ -44,18 +52,27 @@ final class FailingGate: CallGate {
 
     func failure(after call: Call) -> Int32? {
         state.withLock { state in
-            guard state.countdown == 0, state.kind == .madeAndDenied, state.failed == nil else { return nil }
-            // What such a call returned is to be given back by who made it, who would not learn of it.
+            state.made.insert(call)
+            guard state.wanted == nil || state.wanted == call else { return nil }
+            // One that fails by itself cannot be denied: it is the next one that succeeds.
+            guard let countdown = state.countdown, countdown <= 0, state.kind == .madeAndDenied, state.failed == nil
+            else { return nil }
             guard !FailingGate.returnsSomething(call) else { return nil }
             state.failed = call
             return state.code
         }
     }
 
-    /// Whether a call returns a descriptor, or the number of a callback.
-    private static func returnsSomething(_ call: Call) -> Bool {
+    /// Whether a call returns a descriptor, a mapping, a process, a name, or the number of a callback: who made it would not
+    /// learn of what has to be given back.
+    static func returnsSomething(_ call: Call) -> Bool {
         switch call {
-        case .host, .libvirt(.eventRegister), .libvirt(.closeCallbackRegister): true
+        case .host(let call):
+            switch call {
+            case .open, .map, .watch, .bell, .sentry, .neighbour, .makeMemoryFile, .symlink: true
+            default: false
+            }
+        case .libvirt(.open), .libvirt(.eventRegister), .libvirt(.closeCallbackRegister): true
         case .libvirt: false
         }
     }

@@ -3,9 +3,18 @@ import Custody
 
 // What libvirt tells, and what it means. All of it runs on the executor.
 extension LibvirtBackend {
+    /// What happens to the domain from now on: its life, its devices, its balloon.
+    ///
+    /// A lost connection is made again without an end of the sequence: ``DomainEvent/Kind/disconnected(_:)`` comes, and
+    /// ``DomainEvent/Kind/reconcile`` with the new one. The sequence ends with the back end, or when the domain is lost.
+    ///
+    /// - Parameter capacity: how many events may wait to be taken, one or more.
+    public func domainEvents(capacity: Int = 256) -> DomainEvents { listeners.listen(capacity: capacity) }
+
     /// Takes what has come in.
     func takeEvents() {
         for event in domain.events.takeAll() where event.domain == nil || event.domain == domain.uuid {
+            listeners.append(event)
             switch event.kind {
             case .deviceRemoved(let alias): if let number = number(of: alias) { released(number) }
             case .deviceRemovalFailed(let alias): if let number = number(of: alias) { refused(number) }
@@ -109,6 +118,7 @@ extension LibvirtBackend {
                 return
             }
             ledger.withLock { $0.isReconnecting = false }
+            listeners.append(DomainEvent(domain: nil, .reconcile))
             reconcile()
             let (ownership, observer, isLost) = ledger.withLock { ($0.ownership, $0.observer, $0.lost != nil) }
             if !isLost { observer?.backendReconnected(finding: ownership) }
@@ -151,6 +161,8 @@ extension LibvirtBackend {
             ledger.waiting = [:]
             return ledger.observer
         }
+        // Behind the events that have come in.
+        executor.submit { [listeners] in listeners.end() }
         if let observer { executor.submit { observer.backendLost(error) } }
         return error
     }

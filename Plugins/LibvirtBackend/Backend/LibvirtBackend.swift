@@ -44,6 +44,7 @@ public final class LibvirtBackend: MemoryBackend {
     let gate: any CallGate
     let ledger: Locked<ChangeLedger>
     let processes = NeighbourProcesses()
+    let listeners = EventListeners()
     /// Hand-overs that a thread is at: one at a time ends one, or looks whether it is over.
     private let turns = Monitor<Set<BackendHandover>>([])
 
@@ -146,6 +147,7 @@ public final class LibvirtBackend: MemoryBackend {
             return !ledger.isEnded
         }
         guard isFirst else { return }
+        listeners.end()
         channel?.close()
         processes.endAll()
         for module in modules { module.open() }

@@ -65,10 +65,12 @@ package final class ManagedDomain: Sendable {
         return try link.domain.ask(command, arguments, for: answer)
     }
 
-    /// What the domain can do beside its modules, as it is now.
-    func facets() throws(BackendError) -> DomainFacets {
+    /// Makes calls on both.
+    func withLink<Result>(
+        _ body: (borrowing Domain, borrowing Connection) throws(BackendError) -> Result
+    ) throws(BackendError) -> Result {
         let link = link.withLock { $0 }
-        return try DomainFacets(of: link.domain, on: link.connection)
+        return try body(link.domain, link.connection)
     }
 
     /// Listens to what happens to it from now on.

@@ -32,9 +32,20 @@ extension CallGate {
     /// Makes a call of libvirt that returns an object or nothing.
     ///
     /// The error is read before anything else runs on this thread, which is where libvirt keeps it.
-    func object<Result>(_ call: LibvirtCall, _ body: () -> Result?) throws(VirError) -> Result {
+    ///
+    /// - Parameter giveBack: what is done with the object where the call is made to have failed although its effect is there;
+    ///   without it that is not asked.
+    func object<Result>(
+        _ call: LibvirtCall,
+        givingBack giveBack: ((Result) -> Void)? = nil,
+        _ body: () -> Result?
+    ) throws(VirError) -> Result {
         if let code = refusal(of: .libvirt(call)) { throw VirError(injected: code, call) }
         guard let result = body() else { throw VirError(last: call) }
+        if let giveBack, let code = failure(after: .libvirt(call)) {
+            giveBack(result)
+            throw VirError(injected: code, call)
+        }
         return result
     }
 

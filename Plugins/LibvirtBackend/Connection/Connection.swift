@@ -6,7 +6,7 @@ import Glibc
 /// A connection to libvirt, or one reference to it: it is given back when the value is gone.
 ///
 /// Every method blocks until libvirt has answered. It belongs on a thread that may sleep, not on Swift's cooperative
-/// pool: ``BlockingWorker`` is the way from there.
+/// pool: `ThreadExecutor.run(_:)` is the way from there.
 @safe package struct Connection: ~Copyable, Sendable {
     // A virConnect is locked by libvirt itself, and may be used by several threads; the pointer never changes.
     nonisolated(unsafe) let pointer: OpaquePointer
@@ -113,7 +113,7 @@ import Glibc
     /// Defines a persistent domain, or describes one that there is anew.
     package func define(_ description: XMLElement) throws(VirError) -> Domain {
         let xml = description.text
-        let domain = try unsafe gate.object(.define) {
+        let domain = try unsafe gate.object(.define, givingBack: { unsafe _ = virDomainFree($0) }) {
             unsafe virDomainDefineXMLFlags(pointer, xml, UInt32(VIR_DOMAIN_DEFINE_VALIDATE.rawValue))
         }
         return try unsafe Domain(domain, gate)
@@ -122,7 +122,7 @@ import Glibc
     /// Starts a domain that is gone when it has ended.
     package func create(_ description: XMLElement) throws(VirError) -> Domain {
         let xml = description.text
-        let domain = try unsafe gate.object(.createTransient) {
+        let domain = try unsafe gate.object(.createTransient, givingBack: { unsafe _ = virDomainFree($0) }) {
             unsafe virDomainCreateXML(pointer, xml, UInt32(VIR_DOMAIN_START_VALIDATE.rawValue))
         }
         return try unsafe Domain(domain, gate)

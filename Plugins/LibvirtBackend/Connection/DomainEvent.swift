@@ -1,9 +1,9 @@
 #if Libvirt
 
 /// Something that happened to a domain, or to the connection to it.
-package struct DomainEvent: Sendable, Hashable {
+public struct DomainEvent: Sendable, Hashable {
     /// What happened.
-    package enum Kind: Sendable, Hashable {
+    public enum Kind: Sendable, Hashable {
         /// The domain runs.
         case started
         /// The domain does not run any more.
@@ -32,16 +32,27 @@ package struct DomainEvent: Sendable, Hashable {
     }
 
     /// Why a domain stopped: `virDomainEventStoppedDetailType`.
-    package enum Stop: Int32, Sendable, Hashable {
-        case shutdown, destroyed, crashed, migrated, saved, failed, fromSnapshot, unknown
+    public enum Stop: Int32, Sendable, Hashable {
+        /// The guest shut itself down, or was destroyed.
+        case shutdown, destroyed
+        /// The guest crashed.
+        case crashed
+        /// The domain is elsewhere, or in a file, now.
+        case migrated, saved
+        /// QEMU could not be started, has ended by itself, or was killed.
+        case failed
+        /// A snapshot that does not run took its place.
+        case fromSnapshot
+        /// A number that this package does not know.
+        case unknown
     }
 
     /// The domain's UUID; `nil` for what concerns the connection.
-    package let domain: String?
+    public let domain: String?
     /// What happened.
-    package let kind: Kind
+    public let kind: Kind
 
-    package init(domain: String?, _ kind: Kind) {
+    init(domain: String?, _ kind: Kind) {
         self.domain = domain
         self.kind = kind
     }

@@ -9,6 +9,7 @@ package final class EventBuffer: Sendable {
     private struct State {
         var events: [DomainEvent] = []
         var waiter: CheckedContinuation<DomainEvent?, Never>?
+        var isOver = false
     }
 
     private let state = Locked(State())
@@ -38,6 +39,16 @@ package final class EventBuffer: Sendable {
         if let waiter { waiter.resume(returning: event) } else if isFirst { wake() }
     }
 
+    /// Lets whoever waits, or takes what is left, know that nothing comes any more.
+    func end() {
+        let waiter = state.withLock { state in
+            defer { state.waiter = nil }
+            state.isOver = true
+            return state.waiter
+        }
+        waiter?.resume(returning: nil)
+    }
+
     /// Takes everything out.
     package func takeAll() -> [DomainEvent] {
         state.withLock { state in
@@ -46,7 +57,7 @@ package final class EventBuffer: Sendable {
         }
     }
 
-    /// The next event; `nil` when the task is cancelled. For one task at a time: a second one that
+    /// The next event; `nil` when the task is cancelled, and after the last one. For one task at a time: a second one that
     /// waits ends the first one's wait.
     package func next() async -> DomainEvent? {
         await withTaskCancellationHandler {
@@ -54,7 +65,7 @@ package final class EventBuffer: Sendable {
                 let (ready, earlier): (DomainEvent??, CheckedContinuation<DomainEvent?, Never>?) =
                     state.withLock { state in
                         if !state.events.isEmpty { return (.some(state.events.removeFirst()), nil) }
-                        if Task.isCancelled { return (.some(nil), nil) }
+                        if Task.isCancelled || state.isOver { return (.some(nil), nil) }
                         defer { state.waiter = continuation }
                         return (nil, state.waiter)
                     }

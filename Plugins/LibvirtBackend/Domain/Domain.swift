@@ -115,7 +115,9 @@ import Glibc
 
     /// The description of what runs, or of what would where it does not.
     package func describe() throws(VirError) -> String {
-        try unsafe text(gate.object(.describe) { unsafe virDomainGetXMLDesc(pointer, 0) })
+        try unsafe text(
+            gate.object(.describe, givingBack: { unsafe free($0) }) { unsafe virDomainGetXMLDesc(pointer, 0) }
+        )
     }
 
     // MARK: Devices of what runs

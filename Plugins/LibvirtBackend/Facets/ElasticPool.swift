@@ -6,7 +6,7 @@ import Glibc
 ///
 /// Asking for less is a hand-over to the host without a range: which addresses the guest gives up is its choice. It may
 /// take as long as it likes, and nobody is told that it does not mean to. Linux gives up memory that is in use only where
-/// it can move it, and after a vain attempt tries again by itself after 50 s; asking once more for the same amount, a
+/// it can move it, and after a vain attempt tries again by itself after a while; asking once more for the same amount, a
 /// nudge, has it try at once.
 ///
 /// Every method blocks until libvirt has answered.

@@ -6,7 +6,7 @@ import Synchronization
 ///
 /// The guest maps it where it likes; contents are copied in and out. To have it back the guest is asked to let the device
 /// go. It is back when the guest has, QEMU's event or the live description says so, **and** the kernel says that nobody
-/// else has the file open or mapped: QEMU lets go of it about 100 ms after it said that it has.
+/// else has the file open or mapped: QEMU lets go of it a moment after it said that it has.
 ///
 /// Every method blocks. One that changes something waits for those before it.
 public final class SharedWindow: Sendable {

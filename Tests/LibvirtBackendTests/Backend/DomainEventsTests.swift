@@ -1,0 +1,87 @@
+#if Libvirt
+import Custody
+import CustodyPolicy
+import Foundation
+import Glibc
+import Synchronization
+import Testing
+
+@testable import LibvirtBackend
+
+/// What happens to a domain: for whoever wants to know, and for the back end itself where it could not be told.
+@Suite(.timeLimit(.minutes(10))) struct DomainEventsTests {
+    @Test func whoeverWantsToKnowIsToldUntilTheEnd() async throws {
+        let live = try LiveGuest("told")
+        let events = live.backend.domainEvents()
+        let module = live.module()
+        // Calls that block have a thread.
+        let thread = try ThreadExecutor()
+        let (controller, backend) = (live.controller, live.backend)
+        try await thread.run {
+            _ = try controller.convert(ConversionRequest(module, to: .shared, by: .host("test")))
+            try backend.domain.use { domain throws(VirError) in
+                try domain.suspend()
+                try domain.resume()
+            }
+            kill(backend.emulator, SIGKILL)
+        }
+        var kinds: [DomainEvent.Kind] = []
+        for await event in events { kinds.append(event.kind) }
+        // The module's own event comes in when it likes.
+        #expect(kinds.filter { $0 != .deviceAdded("ua-custody-0") } == [.suspended, .resumed, .stopped(.failed)])
+        // Who comes late is told nothing.
+        for await event in live.backend.domainEvents() { Issue.record("\(event)") }
+        live.backend.shutDown()
+    }
+
+    /// A module that is plugged in while the description is being read is not in that description, and is there.
+    @Test func aDescriptionThatIsOldAlreadyTakesNothingAway() throws {
+        let gate = MeanwhileGate()
+        let live = try LiveGuest("meanwhile", gate: gate)
+        try live.answerRemovals(.ignore)
+        live.backend.executor.drain()
+        let module = live.module()
+        let controller = live.controller
+        gate.doOnce(after: .libvirt(.describe)) {
+            let done = DispatchSemaphore(value: 0)
+            Foundation.Thread.detachNewThread {
+                _ = try? controller.convert(ConversionRequest(module, to: .shared, by: .host("test")))
+                done.signal()
+            }
+            done.wait()
+        }
+        live.backend.executor.submit { [backend = live.backend] in backend.reconcile() }
+        live.backend.executor.drain()
+        #expect(gate.isDone)
+        #expect(live.ownership == [.shared])
+        #expect(live.controller.pendingTickets.isEmpty)
+        #expect(live.backend.ledger.withLock { $0.presence } == [.plugged])
+        #expect(try live.plugged() == [0])
+    }
+}
+
+/// Has something happen between a call and its answer.
+private final class MeanwhileGate: CallGate {
+    private let state = Mutex<(call: Call, body: @Sendable () -> Void)?>(nil)
+    private let count = Atomic(0)
+
+    var isDone: Bool { count.load(ordering: .relaxed) == 1 }
+
+    func doOnce(after call: Call, _ body: @escaping @Sendable () -> Void) { state.withLock { $0 = (call, body) } }
+
+    func refusal(of call: Call) -> Int32? { nil }
+
+    func failure(after call: Call) -> Int32? {
+        let body: (@Sendable () -> Void)? = state.withLock { state in
+            guard let (wanted, body) = state, wanted == call else { return nil }
+            state = nil
+            return body
+        }
+        if let body {
+            body()
+            count.add(1, ordering: .relaxed)
+        }
+        return nil
+    }
+}
+#endif

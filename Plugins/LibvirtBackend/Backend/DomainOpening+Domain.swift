@@ -28,15 +28,18 @@ extension DomainOpening {
     }
 
     /// Makes the domain. A name whose QEMU has ended a moment ago is not free at once.
+    ///
+    /// What libvirt says of the call is not the last word: where it failed, the domain is looked for by its UUID.
     static func make(
         _ description: XMLElement,
+        uuid: String,
         _ connection: borrowing Connection,
         _ events: EventBuffer
     ) throws(VirError) -> ManagedDomain {
         let end = ContinuousClock.now + .seconds(5)
         while true {
             do throws(VirError) {
-                let domain = try connection.create(description)
+                let domain = try create(description, uuid, connection)
                 do throws(VirError) {
                     return try ManagedDomain(connection.share(), domain.share(), events: events)
                 } catch {
@@ -51,12 +54,24 @@ extension DomainOpening {
         }
     }
 
+    private static func create(
+        _ description: XMLElement,
+        _ uuid: String,
+        _ connection: borrowing Connection
+    ) throws(VirError) -> Domain {
+        do throws(VirError) { return try connection.create(description) } catch {
+            guard let domain = try? connection.domain(uuid: uuid) else { throw error }
+            return domain
+        }
+    }
+
     /// The element that marks a domain as made here.
     static let mark = "custody:guest"
 
     static func description(
         _ guest: GuestConfiguration,
         _ options: LibvirtOptions,
+        uuid: String,
         socket: String,
         _ gate: any CallGate
     ) throws(BackendError) -> XMLElement {
@@ -65,6 +80,7 @@ extension DomainOpening {
             regionsEnd: guest.layout.bounds.end * PageSize.base.bytes,
             slots: guest.layout.regions.count
         )
+        configuration.uuid = uuid
         configuration.accelerator = options.usesKVM ? .kvm : .emulated
         configuration.baseMemory = options.baseMemory.rawValue
         configuration.processors = guest.processors

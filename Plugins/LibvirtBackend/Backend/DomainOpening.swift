@@ -1,5 +1,6 @@
 #if Libvirt
 import Custody
+import FoundationEssentials
 import Glibc
 import GuestChannel
 
@@ -44,9 +45,10 @@ struct DomainOpening: Sendable {
         } else if let name = options.adopt {
             throw BackendError(.unavailable, "there is no domain ‘\(name)’ at \(connection.uri)")
         } else {
-            let description = try DomainOpening.description(guest, options, socket: ownSocket, gate)
+            let uuid = UUID().uuidString.lowercased()
+            let description = try DomainOpening.description(guest, options, uuid: uuid, socket: ownSocket, gate)
             domain = try DomainOpening.asking("the domain cannot be made") { () throws(VirError) in
-                try DomainOpening.make(description, connection, events)
+                try DomainOpening.make(description, uuid: uuid, connection, events)
             }
         }
         do throws(BackendError) {

@@ -12,6 +12,8 @@ package struct DomainConfiguration: Sendable, Hashable {
 
     /// The name.
     package var name: String
+    /// The UUID; `nil` for one of libvirt's choice.
+    package var uuid: String?
     /// How the guest's instructions are run.
     package var accelerator = Accelerator.emulated
     /// QEMU's machine type.
@@ -92,11 +94,12 @@ package struct DomainConfiguration: Sendable, Hashable {
             "cell",
             ["id": "0", "cpus": processors == 1 ? "0" : "0-\(processors - 1)", "memory": "\(base)", "unit": "MiB"]
         )
+        let identity = [XMLElement("name", text: name)] + (uuid.map { [XMLElement("uuid", text: $0)] } ?? [])
         return XMLElement(
             "domain",
             ["type": accelerator.rawValue],
-            [
-                XMLElement("name", text: name), XMLElement("metadata", [:], metadata),
+            identity + [
+                XMLElement("metadata", [:], metadata),
                 XMLElement("maxMemory", ["slots": "\(slots)", "unit": "MiB"], text: "\(most)"),
                 XMLElement("memory", ["unit": "MiB"], text: "\(base)"),
                 XMLElement("vcpu", text: "\(processors)"),

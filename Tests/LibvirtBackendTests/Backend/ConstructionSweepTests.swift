@@ -16,11 +16,19 @@ import Testing
             let live = try LiveGuest(name, modules: [1], gate: counting)
             return (live.backend.folders.ours, counting.calls)
         }()
+        var points = calls.indices.map { (index: $0, kind: FailingGate.Kind.notMade) }
+        // An answer of libvirt's that gets lost.
+        points += calls.indices.filter { index in
+            !calls[index].isOfHost && !FailingGate.returnsSomething(calls[index])
+                && calls.firstIndex(of: calls[index]) == index
+        }
+        .map { ($0, .madeAndDenied) }
+        #expect(points.contains { $0.kind == .madeAndDenied && calls[$0.index] == .libvirt(.createTransient) })
         var count = 0
         var survived: Set<String> = []
-        for index in calls.indices {
+        for (index, kind) in points {
             let gate = FailingGate()
-            gate.fail(index + 1, code: calls[index].isOfHost ? EIO : 1)
+            gate.fail(index + 1, kind, code: calls[index].isOfHost ? EIO : 1)
             do {
                 let live = try LiveGuest(name, modules: [1], gate: gate)
                 if gate.failed != nil {

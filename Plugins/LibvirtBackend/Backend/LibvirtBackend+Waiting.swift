@@ -103,8 +103,11 @@ extension LibvirtBackend {
         let (handover, presence) = ledger.withLock { ($0.wait(waiting), $0.presence[plan.module]) }
         if presence == .plugged {
             do throws(BackendError) { try ask(for: module) } catch {
-                let isStillThere = ledger.withLock { $0.waiting.removeValue(forKey: handover) != nil }
-                if isStillThere { throw error }
+                // It may have reached the guest all the same: where that has let go by now, the change goes on.
+                let isVain = ledger.withLock { ledger in
+                    ledger.presence[plan.module] == .plugged && ledger.waiting.removeValue(forKey: handover) != nil
+                }
+                if isVain { throw error }
             }
             return .pending(handover, blockers: [guestHolder(of: module)])
         }

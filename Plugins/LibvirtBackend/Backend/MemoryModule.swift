@@ -15,8 +15,15 @@ final class MemoryModule: Sendable {
     private struct Access {
         /// The pages that this process's window is closed for.
         var hidden: PageRunMap<Bool>
-        /// Whether other processes are kept out.
-        var isDenied = false
+        /// The way in for other processes.
+        var entry = Entry.open
+    }
+
+    /// Whether other processes can open the file.
+    private enum Entry {
+        case open, closed
+        /// It was to be changed, and that failed.
+        case unknown
     }
 
     private let access: Locked<Access>
@@ -69,7 +76,7 @@ final class MemoryModule: Sendable {
     /// - Throws: `HostError`; everything is as it was then.
     func hide(_ pages: PageRange) throws(HostError) {
         try access.withLock { access throws(HostError) in
-            let wasDenied = access.isDenied
+            let wasDenied = access.entry == .closed
             if !wasDenied { try deny(&access) }
             do throws(HostError) {
                 try protect(pages, isOpen: false)
@@ -103,14 +110,14 @@ final class MemoryModule: Sendable {
     /// Lets other processes in again, where no page is hidden.
     func admit() {
         access.withLock { access in
-            if access.isDenied, access.hidden.isUniform(range, false) { admit(&access) }
+            if access.entry != .open, access.hidden.isUniform(range, false) { admit(&access) }
         }
     }
 
     /// Keeps other processes out, where a page is hidden and they are not kept out already.
     func keepOut() throws(HostError) {
         try access.withLock { access throws(HostError) in
-            if !access.isDenied, !access.hidden.isUniform(range, false) { try deny(&access) }
+            if access.entry != .closed, !access.hidden.isUniform(range, false) { try deny(&access) }
         }
     }
 
@@ -119,7 +126,7 @@ final class MemoryModule: Sendable {
         _ body: () throws(Failure) -> Result
     ) throws(Failure) -> Result {
         let mustOpen = sentry.means == .mode
-        if mustOpen { access.withLock { if $0.isDenied { admit(&$0) } } }
+        if mustOpen { access.withLock { if $0.entry != .open { admit(&$0) } } }
         // Where that fails, whoever waits for the module tries it again.
         defer { if mustOpen { try? keepOut() } }
         return try body()
@@ -131,19 +138,19 @@ final class MemoryModule: Sendable {
     private func deny(_ access: inout Access) throws(HostError) {
         do throws(HostError) {
             try sentry.deny(file)
+            access.entry = .closed
         } catch {
-            try? sentry.admit(file)
+            admit(&access)
             throw error
         }
-        access.isDenied = true
     }
 
     private func admit(_ access: inout Access) {
-        // Where that fails they stay out, and are let in with the next chance.
+        // Where that fails it is tried again with the next chance.
         do throws(HostError) {
             try sentry.admit(file)
-            access.isDenied = false
-        } catch {}
+            access.entry = .open
+        } catch { access.entry = .unknown }
     }
 
     private func protect(_ pages: PageRange, isOpen: Bool) throws(HostError) {

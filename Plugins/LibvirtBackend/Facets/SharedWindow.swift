@@ -128,16 +128,24 @@ public final class SharedWindow: Sendable {
     /// This cannot be withdrawn: a guest that ignores it for now may still do it later. Asking again is harmless.
     public func requestReturn() throws(BackendError) {
         try turn.update { _ throws(BackendError) in
-            do throws(VirError) { try domain.requestDetach(alias: alias) } catch {
-                // A request that is under way already is one; one that was lost on its way is seen by what follows.
-                let isUnderWay = error.code == .internalError && error.message.contains("in the process of unplug")
-                guard !isUnderWay else { return }
-                guard try !isAttached() else {
-                    throw error.ofRunningDomain("the guest was not asked for the window ‘\(name)’")
-                }
+            // QEMU is asked, not libvirt: where a device goes while its removal is refused, because it is under way already,
+            // libvirt 9.0 reads the name of the one that is gone (virDomainAuditShmem), and may end this process by that.
+            do throws(BackendError) { _ = try domain.ask("device_del", ["id": alias], for: Nothing.self) } catch {
+                // A request that is under way already is one, and so is one that the guest has answered, which libvirt learns
+                // a moment later; one that was lost on its way is seen by what follows.
+                let isUnderWay = ["in the process of unplug", "DeviceNotFound"].contains { error.message.contains($0) }
+                guard !isUnderWay, try isAttached() else { return }
+                throw BackendError(
+                    error.code,
+                    "the guest was not asked for the window ‘\(name)’: \(error.message)",
+                    cause: error.cause
+                )
             }
         }
     }
+
+    /// What QEMU answers a command that has no result with.
+    private struct Nothing: Decodable {}
 
     /// Sleeps until the host alone has the window, on a thread that may sleep.
     ///

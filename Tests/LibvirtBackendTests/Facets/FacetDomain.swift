@@ -24,7 +24,7 @@ final class FacetDomain {
     ) throws {
         let name = "facet-\(label)-\(getpid())"
         let connection = try TestRoot.connect()
-        sockets = ["console", "channel"].map { TestRoot.root.path + "/\(label)-\(getpid()).\($0)" }
+        sockets = ["console", "channel"].map { TestRoot.root.path + "/\(name).\($0)" }
         var configuration = DomainConfiguration(name: name, regionsEnd: (4 << 30) + (1 << 30), slots: 8)
         if let linux {
             configuration.kernel = (linux.kernel, linux.initialFileSystem, "console=ttyS0 quiet panic=-1")

@@ -42,7 +42,8 @@ import Testing
 
     private func remove(_ window: SharedWindow) throws {
         try window.requestReturn()
-        #expect(try window.waitForReturn(within: .seconds(30)) == .completed)
+        let ending = try window.waitForReturn(within: .seconds(120))
+        #expect(ending == .completed)
         try window.remove()
     }
 

@@ -149,7 +149,8 @@ public struct LibvirtOptions: Sendable {
 
     /// A directory that the configuration of libvirt's driver can name.
     private static func directory(_ key: String) -> Format<String> {
-        .text.map { (path, location) throws(ConfigurationError) in
+        let pattern = "^/[^\"\\u0000-\\u001f\\u007f]*$"
+        return .text.annotated(["pattern": .string(pattern)]).map { (path, location) throws(ConfigurationError) in
             if let flaw = EmbeddedRoot.flaw(in: path) { throw ConfigurationError("‘\(key)’ \(flaw)", at: location) }
             return path
         }

@@ -213,6 +213,23 @@ import Testing
         try window.remove()
         #expect(!FacetDomain.hasFile(name))
     }
+
+    /// By whoever links the back end.
+    @Test func aBackEndGivesItsDomainAWindow() throws {
+        let live = try LiveGuest("window")
+        try live.answerRemovals(.accept)
+        let name = FacetDomain.windowName("backend")
+        let window = try live.backend.makeSharedWindow(name, byteCount: 1 << 20)
+        try window.write([1, 2], at: 0)
+        #expect(try live.backend.sharedWindow(name).read(2, at: 0) == [1, 2])
+        #expect(try live.backend.facets().capabilities.contains(SharedWindow.capabilities))
+        try window.requestReturn()
+        let ending = try window.waitForReturn(within: .seconds(120))
+        #expect(ending == .completed)
+        try window.remove()
+        #expect(throws: BackendError.self) { try live.backend.sharedWindow(name) }
+        #expect(!FacetDomain.hasFile(name))
+    }
 }
 
 #endif

@@ -11,40 +11,42 @@ import Testing
     /// Making a back end fails at every call once: no domain and no file is left, and the next attempt makes one.
     @Test func constructionLeavesNothing() throws {
         let name = "sweepmake"
+        // The directories are made once.
+        _ = try LiveGuest(name, modules: [1])
         let counting = FailingGate()
         let (folder, calls) = try {
             let live = try LiveGuest(name, modules: [1], gate: counting)
             return (live.backend.folders.ours, counting.calls)
         }()
-        var points = calls.indices.map { (index: $0, kind: FailingGate.Kind.notMade) }
-        // An answer of libvirt's that gets lost.
-        points += calls.indices.filter { index in
-            !calls[index].isOfHost && !FailingGate.returnsSomething(calls[index])
-                && calls.firstIndex(of: calls[index]) == index
+        let counts = Dictionary(grouping: calls) { $0 }.mapValues(\.count).sorted { "\($0.key)" < "\($1.key)" }
+        var points = counts.flatMap { call, count in
+            (1...count).map { (call: call, kind: FailingGate.Kind.notMade, occurrence: $0) }
         }
-        .map { ($0, .madeAndDenied) }
-        #expect(points.contains { $0.kind == .madeAndDenied && calls[$0.index] == .libvirt(.createTransient) })
+        // An answer of libvirt's that gets lost.
+        for call in counting.made where !call.isOfHost && !FailingGate.returnsSomething(call) {
+            points.append((call, .madeAndDenied, 1))
+        }
+        #expect(points.contains { $0.kind == .madeAndDenied && $0.call == .libvirt(.createTransient) })
         var count = 0
         var survived: Set<String> = []
-        for (index, kind) in points {
+        for (call, kind, occurrence) in points {
+            let point = "\(call), \(kind), \(occurrence)"
             let gate = FailingGate()
-            gate.fail(index + 1, kind, code: calls[index].isOfHost ? EIO : 1)
+            gate.fail(occurrence, of: call, kind, code: call.isOfHost ? EIO : 1)
             do {
                 let live = try LiveGuest(name, modules: [1], gate: gate)
-                if gate.failed != nil {
-                    survived.insert("\(calls[index])")
-                    count += 1
-                }
+                if gate.failed != nil { survived.insert(point) }
                 gate.fail(0)
                 try live.convert(live.module(), to: .shared)
             } catch {
-                #expect(error is BackendError, "\(calls[index]): \(error)")
+                #expect(error is BackendError, "\(point): \(error)")
                 count += 1
             }
-            #expect(!FileManager.default.fileExists(atPath: folder), "\(index + 1): \(calls[index])")
+            #expect(!FileManager.default.fileExists(atPath: folder), "\(point)")
             let names = try TestRoot.connect().domainNames()
-            #expect(!names.contains("\(name)-\(getpid())"), "\(index + 1): \(calls[index])")
+            #expect(!names.contains("\(name)-\(getpid())"), "\(point)")
         }
+        count += survived.count
         print("call sweep, construction: \(count) injection points; gone on without: \(survived.sorted())")
         #expect(count >= 20)
     }

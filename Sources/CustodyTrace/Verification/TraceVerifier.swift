@@ -140,10 +140,11 @@ public struct TraceVerifier: ~Copyable {
         for entry in waiting[head...] where !entry.isApplied && !threads.contains(entry.record.thread) {
             if entry.record.thread != record.thread { threads.append(entry.record.thread) }
         }
-        if var found = attempt(record, after: threads) {
+        for ends in TraceVerifier.ends {
+            guard var found = attempt(record, after: threads, ends: ends) else { continue }
             for thread in threads {
                 let fewer = threads.filter { $0 != thread }
-                guard let other = attempt(record, after: fewer) else { continue }
+                guard let other = attempt(record, after: fewer, ends: ends) else { continue }
                 (found, threads) = (other, fewer)
             }
             for index in found.applied { waiting[index].isApplied = true }
@@ -153,11 +154,20 @@ public struct TraceVerifier: ~Copyable {
         guard (try? model?.apply(record, isLate: true)) != nil else { throw contradiction }
     }
 
-    /// The account with a line after the next ones of some threads, each as far as its next answer, and which those are;
-    /// `nil` where the line cannot follow those either.
-    private func attempt(_ record: TraceRecord, after threads: [Int]) -> (model: TraceModel, applied: [Int])? {
+    /// How many of its answers, ends and releases another thread is followed to: one may have come to the next before what
+    /// it did in between has been written down by the others.
+    private static let ends = [1, 2, 4]
+
+    /// The account with a line after the next ones of some threads, each as far as so many of its answers, and which those
+    /// are; `nil` where the line cannot follow those either.
+    private func attempt(
+        _ record: TraceRecord,
+        after threads: [Int],
+        ends: Int
+    ) -> (model: TraceModel, applied: [Int])? {
         guard var attempt = model else { return nil }
         var going = Set(threads)
+        var left = Dictionary(uniqueKeysWithValues: threads.map { ($0, ends) })
         var applied: [Int] = []
         for index in waiting.indices[head...] where !waiting[index].isApplied {
             guard !going.isEmpty else { return nil }
@@ -169,7 +179,9 @@ public struct TraceVerifier: ~Copyable {
             }
             applied.append(index)
             switch other.event {
-            case .answered, .failed, .settled, .released: going.remove(other.thread)
+            case .answered, .failed, .settled, .released:
+                left[other.thread, default: 1] -= 1
+                if left[other.thread, default: 0] <= 0 { going.remove(other.thread) }
             default: break
             }
             if (try? attempt.apply(record)) != nil { return (attempt, applied) }

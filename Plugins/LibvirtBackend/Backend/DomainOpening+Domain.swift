@@ -36,7 +36,7 @@ extension DomainOpening {
         _ connection: borrowing Connection,
         _ events: EventBuffer
     ) throws(VirError) -> ManagedDomain {
-        let end = ContinuousClock.now + .seconds(5)
+        let end = ContinuousClock.now + .seconds(20)
         while true {
             do throws(VirError) {
                 let domain = try create(description, uuid, connection)

@@ -60,15 +60,18 @@ extension DomainOpening {
         try module.plug(into: domain, folders, gate: gate)
     }
 
-    /// Finds out who has what. Pages that were private stay so, unless another process has got at them meanwhile.
+    /// Finds out who has what. Pages that were private stay so, unless another process has got at them meanwhile and does not
+    /// let go within `patience`: one that this process forks off has its files until it becomes a program.
     func takeStock(
         of modules: [MemoryModule],
         _ layout: GuestMemoryLayout,
-        emulator: Int32
+        emulator: Int32,
+        _ patience: Duration
     ) throws(BackendError) -> (ownership: PageRunMap<Ownership>, presence: [ChangeLedger.Presence]) {
         var ownership = PageRunMap(bounds: layout.bounds, state: Ownership.host)
         var presence: [ChangeLedger.Presence] = []
         let live = try domain.describe()
+        let deadline = ContinuousClock.now + patience
         for module in modules {
             let isPlugged = live.memoryModule(module.alias) != nil
             presence.append(isPlugged ? .plugged : .absent)
@@ -77,7 +80,7 @@ extension DomainOpening {
             do throws(HostError) {
                 for pages in module.recordedPrivate {
                     try module.hide(pages)
-                    if try module.holders(of: pages, but: emulator, at: .zero).isEmpty {
+                    if try isLetGo(module, pages, emulator, deadline) {
                         ownership.set(pages, to: .private)
                     } else {
                         try module.show(pages)
@@ -90,6 +93,22 @@ extension DomainOpening {
             module.admit()
         }
         return (ownership, presence)
+    }
+
+    /// Sleeps until no process but QEMU has a module that others cannot open any more.
+    ///
+    /// - Returns: `false` where one has it at the deadline.
+    private func isLetGo(
+        _ module: MemoryModule,
+        _ pages: PageRange,
+        _ emulator: Int32,
+        _ deadline: ContinuousClock.Instant
+    ) throws(HostError) -> Bool {
+        while true {
+            if try module.holders(of: pages, but: emulator, at: .zero).isEmpty { return true }
+            guard ContinuousClock.now < deadline else { return false }
+            usleep(5_000)
+        }
     }
 }
 

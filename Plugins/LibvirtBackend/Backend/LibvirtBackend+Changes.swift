@@ -169,9 +169,6 @@ extension LibvirtBackend {
         }
     }
 
-    /// How long a guest is waited for that is to give back at once what it was given a moment ago.
-    static let patience = Duration.seconds(2)
-
     /// Has the guest give a module back that it was given a moment ago, and waits for that. What happens meanwhile comes to a
     /// listener of its own: this may be the thread that the other one's events come to.
     ///
@@ -184,7 +181,7 @@ extension LibvirtBackend {
         var isAsked = false
         let isBack: Bool?
         do throws(BackendError) {
-            isBack = try domain.watch().wait(for: LibvirtBackend.patience) { events -> Bool? in
+            isBack = try domain.watch().wait(for: patience) { events -> Bool? in
                 if events.contains(.deviceRemovalFailed(module.alias)) { return false }
                 // What QEMU does not take is asked again.
                 if !isAsked {

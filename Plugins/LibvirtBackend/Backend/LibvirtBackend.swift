@@ -39,6 +39,8 @@ public final class LibvirtBackend: MemoryBackend {
     let isOwn: Bool
     /// Whether all memory of a module is taken before the guest gets it.
     let takesMemory: Bool
+    /// How long whoever is to let go at once is waited for.
+    let patience: Duration
     /// Where libvirt has its names of memory files, and where we have ours.
     let folders: MemoryFolders
     let gate: any CallGate
@@ -62,7 +64,15 @@ public final class LibvirtBackend: MemoryBackend {
     }
 
     /// Makes a domain, or finds one; every call passes through `gate`.
-    package init(_ guest: GuestConfiguration, options: LibvirtOptions, gate: any CallGate) throws(BackendError) {
+    ///
+    /// - Parameter patience: how long a guest is waited for that is to give back at once what it was given a moment ago, and
+    ///   how long others who have pages open that were private when the process before ended.
+    package init(
+        _ guest: GuestConfiguration,
+        options: LibvirtOptions,
+        gate: any CallGate,
+        patience: Duration = .seconds(2)
+    ) throws(BackendError) {
         try LibvirtBackend.check(guest)
         let executor = try ThreadExecutor()
         let wake = Wake()
@@ -80,7 +90,7 @@ public final class LibvirtBackend: MemoryBackend {
             if opening.isNew, options.initial == .shared {
                 for module in modules { try opening.plug(module, folders, takesMemory: !options.overcommits) }
             }
-            let stock = try opening.takeStock(of: modules, guest.layout, emulator: emulator)
+            let stock = try opening.takeStock(of: modules, guest.layout, emulator: emulator, patience)
             initialOwnership = stock.ownership
             ledger = Locked(ChangeLedger(ownership: stock.ownership, presence: stock.presence))
             channel = try opening.connectChannel(guest.layout.granularity)
@@ -98,9 +108,9 @@ public final class LibvirtBackend: MemoryBackend {
         domain = opening.domain
         isOwn = opening.isOwn
         takesMemory = !options.overcommits
+        self.patience = patience
         // A guest that boots first answers late.
-        let patience = options.guest == .micro ? Duration.seconds(10) : .seconds(120)
-        guestAgent = channel.map { ChannelGuestAgent($0, patience: patience) }
+        guestAgent = channel.map { ChannelGuestAgent($0, patience: .seconds(120)) }
         wake.target = self
         // What happened between the look at the domain and now is in the live description.
         executor.submit { [weak self] in

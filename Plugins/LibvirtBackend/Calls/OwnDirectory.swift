@@ -26,8 +26,7 @@ struct OwnDirectory: Sendable {
         self.gate = gate
         var status = stat()
         do throws(HostError) {
-            try make()
-            status = try open()
+            status = try makeAndOpen()
         } catch {
             // What open(2) says of a symbolic link, and of what is none and no directory.
             guard error.errno != ELOOP, error.errno != ENOTDIR else { throw distrust("is no directory", error) }
@@ -36,6 +35,23 @@ struct OwnDirectory: Sendable {
         guard status.st_uid == geteuid() else { throw distrust("belongs to the user \(status.st_uid)") }
         guard status.st_mode & 0o022 == 0 else { throw distrust("can be written to by others") }
     }
+
+    /// Makes it and looks at it, again where somebody takes an empty directory of the path away meanwhile, as the end of the
+    /// last guest does in a directory that is for several.
+    private func makeAndOpen() throws(HostError) -> stat {
+        for _ in 1..<OwnDirectory.attempts {
+            do throws(HostError) {
+                try make()
+                return try open()
+            } catch {
+                guard error.errno == ENOENT else { throw error }
+            }
+        }
+        try make()
+        return try open()
+    }
+
+    private static let attempts = 100
 
     /// Makes what is not there.
     private func make() throws(HostError) {

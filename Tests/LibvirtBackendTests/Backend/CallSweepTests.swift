@@ -9,7 +9,7 @@ import Testing
 
 /// Every call that the back end makes, into libvirt and the kernel, fails once: what the controller shows afterwards is what
 /// there is, and a second attempt succeeds.
-@Suite(.serialized, .timeLimit(.minutes(10))) struct CallSweepTests {
+@Suite(.serialized, .timeLimit(.minutes(15))) struct CallSweepTests {
     /// One thing that the back end does, and how it is taken back.
     private struct Operation: Sendable {
         let name: String
@@ -29,19 +29,19 @@ import Testing
     private static let operations = [
         Operation(
             name: "a module is given",
-            perform: { try $0.convert($0.module(), to: .shared) },
+            perform: { _ = try $0.request($0.module(), to: .shared) },
             takeBack: { try $0.giveBack() },
             result: (0, .shared)
         ),
         Operation(
             name: "a module is given as private",
-            perform: { try $0.convert($0.module(), to: .private) },
+            perform: { _ = try $0.request($0.module(), to: .private) },
             takeBack: { try $0.giveBack() },
             result: (0, .private)
         ),
         Operation(
             name: "pages become private",
-            perform: { try $0.convert($0.module(1), to: .private) },
+            perform: { _ = try $0.request($0.module(1), to: .private) },
             takeBack: { try $0.convert($0.module(1), to: .shared) },
             result: (1, .private)
         ),
@@ -52,10 +52,10 @@ import Testing
                 guard live.ownership[1] != .private else { return }
                 try live.backend.map(live.module(1), as: "holder")
                 defer { try? live.backend.release(as: "holder") }
-                guard case .pending(let ticket, _) = try live.convert(live.module(1), to: .private).status
+                guard case .pending(let ticket, _) = try live.request(live.module(1), to: .private).status
                 else { return }
                 try live.backend.release(as: "holder")
-                _ = ticket.wait(for: .seconds(20))
+                _ = ticket.wait(for: LiveGuest.patience)
             },
             takeBack: { try $0.convert($0.module(1), to: .shared) },
             result: (1, .private)
@@ -64,9 +64,9 @@ import Testing
             name: "a module is had back",
             perform: { live in
                 do {
-                    guard case .pending(let ticket, _) = try live.convert(live.module(2), to: .host).status
+                    guard case .pending(let ticket, _) = try live.request(live.module(2), to: .host).status
                     else { return }
-                    _ = ticket.wait(for: .seconds(20))
+                    _ = ticket.wait(for: LiveGuest.patience)
                 } catch let error as ConversionError where error.code == .busy {
                     // The guest answers what was said to have failed, and the host is taking it this moment.
                     _ = LiveGuest.waits { live.ownership[2] == .host }
@@ -103,6 +103,8 @@ import Testing
     @Test func whatIsShownIsWhatThereIs() throws {
         let gate = FailingGate()
         let live = try LiveGuest("sweep", modules: [1, 1, 1], gate: gate)
+        // The look at what happened while it was made is none of what is counted.
+        live.backend.executor.drain()
         try live.answerRemovals(.accept)
         try live.convert(live.module(1), to: .shared)
         try live.convert(live.module(2), to: .shared)
@@ -160,10 +162,8 @@ extension Call {
 
 extension LiveGuest {
     fileprivate func giveBack() throws {
-        if case .pending(let ticket, _) = try convert(module(), to: .host).status {
-            guard case .completed? = ticket.wait(for: .seconds(20)) else {
-                throw BackendError(.guestFailed, "the module does not come back")
-            }
+        guard try convert(module(), to: .host) != nil else {
+            throw BackendError(.guestFailed, "the module does not come back")
         }
     }
 

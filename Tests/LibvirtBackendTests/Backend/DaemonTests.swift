@@ -65,7 +65,7 @@ private final class SessionDaemon {
 }
 
 /// Domains of a daemon.
-@Suite(.timeLimit(.minutes(5))) struct DaemonTests {
+@Suite(.timeLimit(.minutes(15))) struct DaemonTests {
     private static let name = "daemon-\(getpid())"
 
     /// Makes the domain that root adopts: what is root's alone is not for the daemon's user.
@@ -131,9 +131,7 @@ private final class SessionDaemon {
         #expect(try live.plugged() == [0, 1, 2])
         try live.answerRemovals(.accept)
         for number in 0..<3 {
-            if case .pending(let ticket, _) = try live.convert(live.module(number), to: .host).status {
-                #expect("\(ticket.wait(for: .seconds(20)) ?? .cancelled)" == "completed, contents zeroed")
-            }
+            #expect(try live.convert(live.module(number), to: .host) == .zeroed)
         }
         #expect(live.ownership == [.host, .host, .host])
         #expect(try live.plugged() == [])

@@ -3,13 +3,12 @@ import Custody
 import CustodyPolicy
 import Foundation
 import Glibc
-import Synchronization
 import Testing
 
 @testable import LibvirtBackend
 
 /// What happens to a domain: for whoever wants to know, and for the back end itself where it could not be told.
-@Suite(.timeLimit(.minutes(10))) struct DomainEventsTests {
+@Suite(.timeLimit(.minutes(15))) struct DomainEventsTests {
     @Test func whoeverWantsToKnowIsToldUntilTheEnd() async throws {
         let live = try LiveGuest("told")
         let events = live.backend.domainEvents()
@@ -58,31 +57,6 @@ import Testing
         #expect(live.controller.pendingTickets.isEmpty)
         #expect(live.backend.ledger.withLock { $0.presence } == [.plugged])
         #expect(try live.plugged() == [0])
-    }
-}
-
-/// Has something happen between a call and its answer.
-private final class MeanwhileGate: CallGate {
-    private let state = Mutex<(call: Call, body: @Sendable () -> Void)?>(nil)
-    private let count = Atomic(0)
-
-    var isDone: Bool { count.load(ordering: .relaxed) == 1 }
-
-    func doOnce(after call: Call, _ body: @escaping @Sendable () -> Void) { state.withLock { $0 = (call, body) } }
-
-    func refusal(of call: Call) -> Int32? { nil }
-
-    func failure(after call: Call) -> Int32? {
-        let body: (@Sendable () -> Void)? = state.withLock { state in
-            guard let (wanted, body) = state, wanted == call else { return nil }
-            state = nil
-            return body
-        }
-        if let body {
-            body()
-            count.add(1, ordering: .relaxed)
-        }
-        return nil
     }
 }
 #endif

@@ -17,6 +17,14 @@ final class EventLog: ControllerObserver {
         }
     }
 
+    /// Who held a hand-over up, each time that they changed.
+    func holders(of ticket: Ticket) -> [[Blocker]] {
+        all.compactMap { event in
+            guard case .advanced(let held, let blockers) = event.kind, held.id == ticket.id else { return nil }
+            return blockers
+        }
+    }
+
     /// The pages that were found in another ownership.
     var found: [OwnershipDifference] {
         all.flatMap { event -> [OwnershipDifference] in

@@ -9,14 +9,13 @@ import Testing
 @testable import LibvirtBackend
 
 /// What is left when something ends that should not have.
-@Suite(.timeLimit(.minutes(10))) struct FailureTests {
+@Suite(.timeLimit(.minutes(15))) struct FailureTests {
     @Test func aGuestThatIsKilledWithAHandOverPendingIsLost() throws {
         let live = try LiveGuest("killed", modules: [4, 1], initial: .shared)
-        let (ticket, blockers) = try live.begin(live.module(), to: .host)
-        #expect(blockers.map(\.holder.device) == ["guest"])
+        let (ticket, _) = try live.begin(live.module(), to: .host)
         let emulator = live.backend.emulator
         #expect(kill(emulator, SIGKILL) == 0)
-        guard case .failed(let error)? = ticket.wait(for: .seconds(20)) else {
+        guard case .failed(let error)? = ticket.wait(for: LiveGuest.patience) else {
             Issue.record("the hand-over did not fail: \(String(describing: ticket.result))")
             return
         }
@@ -38,7 +37,7 @@ import Testing
         #expect(!live.backend.capabilities.takesRequestsBack)
         let (ticket, blockers) = try live.begin(live.module(), to: .host, deadline: .milliseconds(50))
         #expect(blockers.map { "\($0.holder)" } == ["guest: memory module ua-custody-0"])
-        #expect("\(ticket.wait(for: .seconds(20)) ?? .cancelled)" == "expired")
+        #expect(ticket.end == "expired")
         #expect(live.ownership == [.shared])
         #expect(try live.plugged() == [0])
         #expect(try live.perform(.write([5], to: live.module().address)) == .written)
@@ -93,10 +92,7 @@ import Testing
         #expect(LiveGuest.waits { second.controller.pendingTickets.map(\.id) == [id] })
         let resumed = try #require(second.controller.pendingTickets.first)
         try second.answerRemovals(.accept)
-        guard case .completed? = resumed.wait(for: .seconds(20)) else {
-            Issue.record("the hand-over did not complete: \(resumed.result.map { "\($0)" } ?? "pending")")
-            return
-        }
+        #expect(resumed.end == "completed, contents zeroed")
         try second.convert(secret, to: .shared)
         #expect(second.ownership == [.shared, .host, .shared])
         try second.controller.read(&span, from: second.module().address, for: Holder(device: "test"))
@@ -124,9 +120,24 @@ import Testing
         first.backend.abandon()
         first.backend.modules[0].open()
         try first.backend.map(first.module(), as: "intruder")
-        let second = try LiveGuest("open-meanwhile")
+        let second = try LiveGuest("open-meanwhile", patience: .milliseconds(200))
         #expect(second.ownership == [.shared])
         try first.backend.release(as: "intruder")
+    }
+
+    /// Whoever lets go a moment later has not got at it: a process that is forked off, for example, before it becomes a program.
+    @Test func aSecretIsOneWhenWhoHasItLetsGo() throws {
+        let first = try LiveGuest("let-go", initial: .shared, isOwner: false)
+        let secret = try PageRange(start: first.module().start, count: 2)
+        try first.convert(secret, to: .private)
+        first.backend.abandon()
+        let process = ForkedProcess(keeping: first.backend.modules[0].file.descriptor.rawValue)
+        // Processes are listed again when those of the first list have been looked at.
+        let gate = MeanwhileGate()
+        gate.doOnce(after: .host(.scan), 2) { process.finish() }
+        let second = try LiveGuest("let-go", gate: gate)
+        #expect(gate.isDone)
+        #expect(second.controller.runs(in: second.module()).map(\.state) == [.private, .shared])
     }
 
     @Test func aDomainOfSomebodyElseIsNotTaken() throws {

@@ -15,6 +15,8 @@ final class LiveGuest {
 
     let backend: LibvirtBackend
     let controller: MemoryController
+    /// What the controller told.
+    let log: EventLog
     let name: String
     private let isOwner: Bool
 
@@ -26,7 +28,7 @@ final class LiveGuest {
         gate: any CallGate = OpenGate(),
         restoring snapshot: ControllerSnapshot? = nil,
         limits: ControllerLimits = ControllerLimits(),
-        observer: (any ControllerObserver)? = nil,
+        patience: Duration = LiveGuest.patience,
         isOwner: Bool = true,
         _ adjust: (inout LibvirtOptions) -> Void = { _ in }
     ) throws {
@@ -37,18 +39,19 @@ final class LiveGuest {
         adjust(&options)
         let regions = try modules.enumerated().map { try LiveGuest.module($0.offset, mebibytes: $0.element) }
         let guest = GuestConfiguration(layout: try GuestMemoryLayout(regions: regions))
-        backend = try LibvirtBackend(guest, options: options, gate: gate)
-        let backend = backend
+        backend = try LibvirtBackend(guest, options: options, gate: gate, patience: patience)
+        let (backend, log) = (backend, EventLog())
+        self.log = log
         controller =
             snapshot.map {
                 MemoryController(
                     backend: backend,
                     policy: AllowAll(),
                     limits: limits,
-                    observer: observer,
+                    observer: log,
                     restoring: $0
                 )
-            } ?? MemoryController(backend: backend, policy: AllowAll(), limits: limits, observer: observer)
+            } ?? MemoryController(backend: backend, policy: AllowAll(), limits: limits, observer: log)
     }
 
     deinit { if isOwner { backend.shutDown() } }
@@ -68,24 +71,59 @@ final class LiveGuest {
 
     func module(_ number: Int = 0) -> PageRange { backend.layout.regions[number] }
 
-    @discardableResult
-    func convert(
-        _ range: PageRange,
-        to target: Ownership,
-        deadline: Duration? = nil
-    ) throws -> ConversionOutcome {
+    /// Asks for a conversion, and says what came of it at once.
+    func request(_ range: PageRange, to target: Ownership, deadline: Duration? = nil) throws -> ConversionOutcome {
         try controller.convert(
             ConversionRequest(range, to: target, by: .host("test"), whenHeld: .handOver(deadline: deadline))
         )
     }
 
-    /// Begins a hand-over.
-    func begin(_ range: PageRange, to target: Ownership, deadline: Duration? = nil) throws -> (Ticket, [Blocker]) {
-        let outcome = try convert(range, to: target, deadline: deadline)
+    /// Converts, and sleeps until that is done, which it need not be at once: a process that this one forks off, as libvirt and
+    /// other tests do, has the files of all modules until it becomes a program.
+    ///
+    /// - Returns: what became of the contents; `nil` where it was not done, which is an issue.
+    @discardableResult
+    func convert(
+        _ range: PageRange,
+        to target: Ownership,
+        at location: Testing.SourceLocation = #_sourceLocation
+    ) throws -> ContentsEffect? {
+        let outcome = try request(range, to: target)
+        switch outcome.status {
+        case .completed: return outcome.contents
+        case .pending(let ticket, let blockers):
+            if case .completed(let contents)? = ticket.wait(for: LiveGuest.patience) { return contents }
+            let holders = log.holders(of: ticket).last ?? blockers
+            Issue.record("\(range) → \(target): \(ticket.end), held by \(holders)", sourceLocation: location)
+        default: Issue.record("\(range) → \(target): \(outcome)", sourceLocation: location)
+        }
+        return nil
+    }
+
+    /// Begins a hand-over that these hold up, and sleeps until nobody else does: see ``convert(_:to:at:)``.
+    ///
+    /// - Returns: the hand-over, and them.
+    func begin(
+        _ range: PageRange,
+        to target: Ownership,
+        heldBy devices: [String] = ["guest"],
+        deadline: Duration? = nil,
+        at location: Testing.SourceLocation = #_sourceLocation
+    ) throws -> (Ticket, [Blocker]) {
+        let outcome = try request(range, to: target, deadline: deadline)
         guard case .pending(let ticket, let blockers) = outcome.status else {
             throw BackendError(.invalidArgument, "not pending: \(outcome)")
         }
-        return (ticket, blockers)
+        var found: [Blocker]?
+        let isHeld = LiveGuest.waits {
+            found = ([blockers] + log.holders(of: ticket)).first { $0.map(\.holder.device) == devices }
+            return found != nil
+        }
+        if !isHeld {
+            let all = [blockers] + log.holders(of: ticket)
+            Issue.record("\(range) → \(target) is held by \(all), not by \(devices)", sourceLocation: location)
+        }
+        return (ticket, found ?? blockers)
     }
 
     func answerRemovals(_ answer: RemovalAnswer) throws {
@@ -111,9 +149,12 @@ final class LiveGuest {
         return backend.modules.indices.filter { live.memoryModule(MemoryModule.alias($0)) != nil }
     }
 
+    /// How long something that comes for certain is waited for, on the slowest machine.
+    static let patience = Duration.seconds(120)
+
     /// Sleeps until something is so.
     static func waits(_ isSo: () throws -> Bool) -> Bool {
-        let end = ContinuousClock.now + .seconds(20)
+        let end = ContinuousClock.now + patience
         while ContinuousClock.now < end {
             if (try? isSo()) == true { return true }
             usleep(5_000)
@@ -126,5 +167,10 @@ final class LiveGuest {
         let fields = ProcessMaps.text("/proc/\(process)/stat").split(separator: ")").last?.split(separator: " ")
         return fields?.first.map { $0 != "Z" && $0 != "X" } ?? false
     }
+}
+
+extension Ticket {
+    /// How it ends, in words: it is waited for.
+    var end: String { wait(for: LiveGuest.patience).map { "\($0)" } ?? "pending" }
 }
 #endif

@@ -9,7 +9,7 @@ import Testing
 
 /// Every call that a facet makes, into libvirt and the kernel, fails once: what is shown afterwards is the truth, seen by
 /// a connection on which nothing fails, and nothing is left over.
-@Suite(.serialized, .timeLimit(.minutes(5))) struct FacetSweepTests {
+@Suite(.serialized, .timeLimit(.minutes(15))) struct FacetSweepTests {
     /// Runs `body` once to count its calls, and then once for each call and way to fail.
     ///
     /// One that returns something to give back is only not made: see ``FailingGate``.
@@ -42,7 +42,7 @@ import Testing
 
     private func remove(_ window: SharedWindow) throws {
         try window.requestReturn()
-        let ending = try window.waitForReturn(within: .seconds(120))
+        let ending = try window.waitForReturn(within: LiveGuest.patience)
         #expect(ending == .completed)
         try window.remove()
     }
@@ -79,7 +79,7 @@ import Testing
                     try remove(found)
                 } else if isAttached {
                     try guest.domain.requestDetach(alias: "ua-window-\(name)")
-                    while try !guest.description().windows.isEmpty { usleep(10_000) }
+                    #expect(LiveGuest.waits { try guest.description().windows.isEmpty }, "\(point)")
                 }
                 windows = []
                 if hasFile, !isAttached { unsafe unlink("/dev/shm/" + name) }
@@ -100,21 +100,21 @@ import Testing
         let window = try SharedWindow.make(name, byteCount: 1 << 20, for: domain, on: connection)
         func bringBack() throws {
             try window.requestReturn()
-            #expect(try window.waitForReturn(within: .seconds(30)) == .completed)
+            #expect(try window.waitForReturn(within: LiveGuest.patience) == .completed)
         }
         try bringBack()
         let points = try sweep(gate) { () throws(BackendError) in
             try window.share()
             try window.write([1], at: 0)
             try window.requestReturn()
-            _ = try window.waitForReturn(within: .seconds(30))
+            _ = try window.waitForReturn(within: LiveGuest.patience)
         } after: { point, error in
             let isAttached = try guest.description().windows.contains { $0["name"] == name }
             let place = try window.place()
             // A guest that has been asked may let it go between the two looks.
             #expect(isAttached || place != .shared, "\(point)")
             if place == .shared { try bringBack() }
-            while try window.place() == .inTransit { usleep(10_000) }
+            #expect(LiveGuest.waits { try window.place() != .inTransit }, "\(point)")
             #expect(try window.place() == .host, "\(point)")
         }
         #expect(points >= 10)

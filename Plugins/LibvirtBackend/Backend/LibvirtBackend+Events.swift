@@ -29,8 +29,9 @@ extension LibvirtBackend {
     private func number(of alias: String) -> Int? { modules.firstIndex { $0.alias == alias } }
 
     private func ended(_ stop: DomainEvent.Stop) {
-        guard ledger.withLock({ $0.lost == nil }) else { return }
-        _ = lose(BackendError(.lost, "the domain has ended: \(stop)"))
+        if ledger.withLock({ $0.lost == nil }) { _ = lose(BackendError(.lost, "the domain has ended: \(stop)")) }
+        // Behind the events that have come in with it.
+        executor.submit { [listeners] in listeners.end() }
     }
 
     /// Sees what the guest has, where events may have been missed: the live description is the truth.
@@ -161,8 +162,8 @@ extension LibvirtBackend {
             ledger.waiting = [:]
             return ledger.observer
         }
-        // Behind the events that have come in.
-        executor.submit { [listeners] in listeners.end() }
+        // That a domain has ended may be seen before libvirt tells of it, and that is what a sequence of events ends with.
+        executor.submit(at: executor.now.advanced(by: patience)) { [listeners] in listeners.end() }
         if let observer { executor.submit { observer.backendLost(error) } }
         return error
     }

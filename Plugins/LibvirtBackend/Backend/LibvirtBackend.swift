@@ -39,7 +39,7 @@ public final class LibvirtBackend: MemoryBackend {
     let isOwn: Bool
     /// Whether all memory of a module is taken before the guest gets it.
     let takesMemory: Bool
-    /// How long whoever is to let go at once is waited for.
+    /// How long what is to come at once is waited for.
     let patience: Duration
     /// Where libvirt has its names of memory files, and where we have ours.
     let folders: MemoryFolders
@@ -66,7 +66,8 @@ public final class LibvirtBackend: MemoryBackend {
     /// Makes a domain, or finds one; every call passes through `gate`.
     ///
     /// - Parameter patience: how long a guest is waited for that is to give back at once what it was given a moment ago, and
-    ///   how long others who have pages open that were private when the process before ended.
+    ///   how long others who have pages open that were private when the process before ended, and libvirt's word of the end of
+    ///   a domain that has been seen to have ended.
     package init(
         _ guest: GuestConfiguration,
         options: LibvirtOptions,

@@ -34,6 +34,27 @@ import Testing
         live.backend.shutDown()
     }
 
+    /// That a domain has ended is seen by whoever looks, before libvirt tells of it, which it does all the same.
+    @Test func theEndIsToldAlthoughItHasBeenSeenBefore() async throws {
+        let live = try LiveGuest("seen")
+        let events = live.backend.domainEvents()
+        live.backend.executor.drain()
+        _ = live.backend.lose(BackendError(.lost, "the process that ran the domain has ended"))
+        live.backend.executor.drain()
+        kill(live.backend.emulator, SIGKILL)
+        var last: DomainEvent.Kind?
+        for await event in events { last = event.kind }
+        #expect(last == .stopped(.failed))
+    }
+
+    /// A sequence has an end where nobody tells of the domain's.
+    @Test func theSequenceEndsWithALossThatNobodyTellsOf() async throws {
+        let live = try LiveGuest("untold", patience: .milliseconds(50))
+        let events = live.backend.domainEvents()
+        _ = live.backend.lose(BackendError(.lost, "the domain is gone"))
+        for await event in events where event.kind == .stopped(.destroyed) { Issue.record("\(event)") }
+    }
+
     /// A module that is plugged in while the description is being read is not in that description, and is there.
     @Test func aDescriptionThatIsOldAlreadyTakesNothingAway() throws {
         let gate = MeanwhileGate()

@@ -34,6 +34,20 @@ import Testing
         #expect(mode(folder + "/a/b") == 0o711)
     }
 
+    /// The end of the last guest takes a directory away that the next one is being made in.
+    @Test func whatIsTakenAwayMeanwhileIsMadeAgain() throws {
+        let folder = folder
+        let gate = MeanwhileGate()
+        gate.doOnce(after: .host(.mkdir)) { unsafe rmdir(folder + "/a") }
+        try OwnDirectory(folder + "/a/b", gate: gate)
+        #expect(gate.isDone)
+        #expect(mode(folder + "/a/b") == 0o700)
+        let other = MeanwhileGate()
+        other.doOnce(after: .host(.mkdir)) { unsafe rmdir(folder + "/c") }
+        try OwnDirectory(folder + "/c", gate: other)
+        #expect(mode(folder + "/c") == 0o700)
+    }
+
     /// What an attacker may do with a name in a directory that everybody may write to.
     private enum Trap: String, CaseIterable, Sendable {
         case link, writable, grouped, file

@@ -102,6 +102,45 @@ import Testing
         #expect(try foreign.domain.isActive())
     }
 
+    private static func dimm(_ alias: String, at base: UInt64, mebibytes: Int, access: String) -> XMLElement {
+        let target = [XMLElement("size", ["unit": "MiB"], text: "\(mebibytes)"), XMLElement("node", text: "0")]
+        return XMLElement(
+            "memory",
+            ["model": "dimm", "access": access],
+            [
+                XMLElement("target", [:], target), XMLElement("alias", ["name": alias]),
+                XMLElement("address", ["type": "dimm", "slot": "1", "base": "0x" + String(base, radix: 16)]),
+            ]
+        )
+    }
+
+    /// Modules that the domain has itself keep their sockets.
+    @Test func modulesOfTheDomainsOwnStay() throws {
+        let foreign = try ForeignDomain("own")
+        let base = LiveGuest.start + 512 * LiveGuest.mebibyte
+        try foreign.domain.attach(AdoptionTests.dimm("ua-theirs", at: base, mebibytes: 16, access: "private"))
+        let before = try XMLElement(parsing: foreign.domain.describe()).memoryModule("ua-theirs")
+        let live = try foreign.adopt()
+        for number in 0..<2 { try live.convert(live.module(number), to: .shared) }
+        #expect(try live.plugged() == [0, 1])
+        #expect(try live.backend.domain.describe().memoryModule("ua-theirs") == before)
+        try live.answerRemovals(.accept)
+        for number in 0..<2 { #expect(try live.convert(live.module(number), to: .host) == .zeroed) }
+        live.backend.shutDown()
+        #expect(try XMLElement(parsing: foreign.domain.describe()).memoryModule("ua-theirs") == before)
+    }
+
+    /// One of our name that is not shared was not made here: the host would write where the guest does not look.
+    @Test func aModuleThatIsNotSharedIsRefused() throws {
+        let foreign = try ForeignDomain("unshared")
+        try foreign.domain.attach(
+            AdoptionTests.dimm(MemoryModule.alias(0), at: LiveGuest.start, mebibytes: 4, access: "private")
+        )
+        let error = #expect(throws: BackendError.self) { _ = try foreign.adopt() }
+        #expect(error?.message == "the guest has a module that it does not share")
+        #expect(try XMLElement(parsing: foreign.domain.describe()).memoryModule(MemoryModule.alias(0)) != nil)
+    }
+
     /// Memory without a name cannot be exchanged for a file of ours.
     @Test(arguments: [
         ("memfd", "shared", "whoever may look into QEMU's process shares the memory in place"),

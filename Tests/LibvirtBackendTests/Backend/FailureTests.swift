@@ -30,6 +30,31 @@ import Testing
         #expect(try TestRoot.connect().domainNames().contains(live.name) == false)
     }
 
+    /// A module that is to come when another process lets go of it, and cannot be plugged in then: its memory goes back.
+    @Test func memoryThatWasTakenForNothingGoesBack() throws {
+        let gate = FailingGate()
+        let live = try LiveGuest("late", gate: gate)
+        try live.backend.map(live.module(), as: "loader")
+        let (ticket, _) = try live.begin(live.module(), to: .private, heldBy: ["loader"])
+        #expect(try live.backend.backedBytes(of: live.module()) == 4 << 20)
+        gate.fail(1, of: .libvirt(.attach))
+        try live.backend.release(as: "loader")
+        #expect(ticket.end.hasPrefix("failed: "))
+        #expect(gate.failed == .libvirt(.attach))
+        #expect(live.ownership == [.host])
+        #expect(try live.plugged() == [])
+        #expect(try live.backend.backedBytes(of: live.module()) == 0)
+        // At once, too.
+        gate.fail(1, of: .libvirt(.attach))
+        #expect(throws: ConversionError.self) { try live.convert(live.module(), to: .shared) }
+        #expect(try live.backend.backedBytes(of: live.module()) == 0)
+        // Others are let in again, and the next attempt succeeds.
+        try live.backend.map(live.module(), as: "loader")
+        try live.backend.release(as: "loader")
+        try live.convert(live.module(), to: .private)
+        #expect(live.ownership == [.private])
+    }
+
     /// The guest says nothing until the deadline: all is as before, and it was named. It cannot be told; when it lets go after
     /// all the host has the memory.
     @Test func aGuestThatIgnoresTheQuestionKeepsTheModuleUntilItAnswers() throws {

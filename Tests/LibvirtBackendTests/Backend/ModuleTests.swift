@@ -153,6 +153,23 @@ import Testing
         #expect(ticket.end == "completed, contents preserved")
     }
 
+    /// What is asked of another process is checked before it is asked, and what it has not got is an error.
+    @Test(arguments: [-1, .min, 1 << 20, .max])
+    func anotherProcessCopiesNoSuchCount(count: Int) throws {
+        let live = try LiveGuest("count", modules: [1])
+        let address = live.module().address
+        try live.backend.map(live.module(), as: "other")
+        let error = #expect(throws: BackendError.self) { _ = try live.backend.read(count, from: address, as: "other") }
+        #expect(error?.code == .invalidArgument)
+        let before = GuestPhysicalAddress(address.rawValue - 1)
+        let beyond = GuestPhysicalAddress(address.rawValue + LiveGuest.mebibyte - 1)
+        for (start, count) in [(before, 1), (beyond, 2)] {
+            #expect(throws: BackendError.self) { _ = try live.backend.read(count, from: start, as: "other") }
+        }
+        #expect(try live.backend.read(0, from: address, as: "other") == [])
+        #expect(try live.backend.read(1, from: beyond, as: "other") == [0])
+    }
+
     /// A descriptor in the queue of a socket is no process's; before QEMU has the file the kernel knows of it all the same.
     @Test func aDescriptorOnItsWayIsWaitedFor() throws {
         let live = try LiveGuest("queued")

@@ -61,7 +61,7 @@ import Testing
                 #expect(unsafe symlink(path + "-target", path) == 0)
             case .writable, .grouped:
                 #expect(unsafe mkdir(path, 0o700) == 0)
-                #expect(unsafe chmod(path, self == .writable ? 0o777 : 0o770) == 0)
+                #expect(unsafe chmod(path, self == .writable ? 0o707 : 0o770) == 0)
             case .file: try Data().write(to: URL(filePath: path))
             case .foreign:
                 #expect(unsafe mkdir(path, 0o700) == 0)
@@ -94,14 +94,16 @@ import Testing
     /// The directories of the driver, whose configuration names programs, and of the memory.
     @Test(arguments: ["root", "root/etc", "memory"])
     func aDriverIsNotSetUpInATrap(place: String) throws {
+        // The places are tried beside each other.
+        let label = "\(getpid())-\(place.replacing("/", with: "-"))"
         for trap in Trap.allCases where trap != .foreign || geteuid() == 0 {
             let base = "\(folder)/\(trap.rawValue)"
             #expect(unsafe mkdir(base, 0o700) == 0)
             if place == "root/etc" { #expect(unsafe mkdir(base + "/root", 0o700) == 0) }
             try trap.lay("\(base)/\(place)")
-            let root = EmbeddedRoot("/tmp/custody-own-\(getpid())", memory: base + "/memory")
+            let root = EmbeddedRoot("/tmp/custody-own-\(label)", memory: base + "/memory")
             // A path that is short enough is a link to the place: what is looked at is what it names.
-            let short = "/tmp/c-\(getpid())-\(trap.rawValue)"
+            let short = "/tmp/c-\(label)-\(trap.rawValue)"
             #expect(unsafe symlink(base, short) == 0)
             defer {
                 unsafe unlink(short)

@@ -52,10 +52,6 @@ extension LibvirtBackend {
             if examine(error).code != .lost { catchUpLater() }
             return false
         }
-        guard live["id"] != nil else {
-            _ = lose(BackendError(.lost, "the domain has ended"))
-            return false
-        }
         var isNews = false
         for (number, module) in modules.enumerated() {
             let isPlugged = live.memoryModule(module.alias) != nil

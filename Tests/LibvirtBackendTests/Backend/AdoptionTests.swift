@@ -42,9 +42,9 @@ import Testing
         }
 
         /// A back end that adopts it, by its name or UUID.
-        func adopt(by name: String? = nil) throws -> LiveGuest {
+        func adopt(by name: String? = nil, gate: any CallGate = OpenGate()) throws -> LiveGuest {
             let (own, socket) = (self.name, socket)
-            return try LiveGuest("adopted", modules: [4, 1]) { options in
+            return try LiveGuest("adopted-\(own)", modules: [4, 1], gate: gate) { options in
                 options.adopt = name ?? own
                 options.channel = socket
             }
@@ -128,6 +128,22 @@ import Testing
         for number in 0..<2 { #expect(try live.convert(live.module(number), to: .host) == .zeroed) }
         live.backend.shutDown()
         #expect(try XMLElement(parsing: foreign.domain.describe()).memoryModule("ua-theirs") == before)
+    }
+
+    /// Where nobody can tell what the guest has, it keeps the files of all.
+    @Test func whatTheGuestMayHaveIsNotTakenAway() throws {
+        let foreign = try ForeignDomain("unknown")
+        let gate = FailingGate()
+        let live = try foreign.adopt(gate: gate)
+        live.backend.executor.drain()
+        try live.convert(live.module(), to: .shared)
+        gate.fail(1, of: .libvirt(.describe))
+        live.backend.shutDown()
+        #expect(gate.failed == .libvirt(.describe))
+        let folder = live.backend.folders.ours
+        let files = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+        #expect(files == ["0", "0.record", "1", "1.record"])
+        try FileManager.default.removeItem(atPath: folder)
     }
 
     /// One of our name that is not shared was not made here: the host would write where the guest does not look.

@@ -135,6 +135,15 @@ private final class SessionDaemon {
         }
         #expect(live.ownership == [.host, .host, .host])
         #expect(try live.plugged() == [])
+
+        // Whoever ends the domain finds the daemon again by himself.
+        let standstill = Standstill(live.backend)
+        daemon.kill()
+        try daemon.start()
+        #expect(LiveGuest.waits { !live.backend.domain.isConnected })
+        try live.backend.domain.end()
+        #expect(LiveGuest.waits { !LiveGuest.isAlive(emulator) })
+        _ = consume standstill
     }
 }
 

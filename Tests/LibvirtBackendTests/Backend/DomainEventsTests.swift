@@ -58,7 +58,7 @@ import Testing
     /// A module that is plugged in while the description is being read is not in that description, and is there.
     @Test func aDescriptionThatIsOldAlreadyTakesNothingAway() throws {
         let gate = MeanwhileGate()
-        let live = try LiveGuest("meanwhile", gate: gate)
+        let live = try LiveGuest("described", gate: gate)
         try live.answerRemovals(.ignore)
         live.backend.executor.drain()
         let module = live.module()

@@ -86,6 +86,8 @@ import Testing
         let error = #expect(throws: BackendError.self) { _ = try LiveGuest("sweepstays", modules: [1], gate: gate) }
         #expect(error?.message.contains("the domain ‘sweepstays-\(getpid())’ that was made for it is left") == true)
         #expect(try EndSweepTests.isThere("sweepstays"))
+        let files = "\(TestRoot.root.memory)/custody/sweepstays-\(getpid())"
+        #expect(FileManager.default.fileExists(atPath: files))
 
         // It is gone on with, and cannot be ended by this one either.
         let second = RefusingGate([.libvirt(.destroy): .max])
@@ -97,6 +99,15 @@ import Testing
         #expect(FileManager.default.fileExists(atPath: folder + "/0"))
         let refusal = #expect(throws: ConversionError.self) { try live.convert(live.module(), to: .host) }
         #expect(refusal?.cause?.message.contains("cannot be ended: it runs on, with its files in \(folder)") == true)
+
+        // The controller was told, and so is who asks the back end itself.
+        let isTold = live.log.all.contains { event in
+            guard case .lost(let error) = event.kind else { return false }
+            return error.message.contains("cannot be ended")
+        }
+        #expect(isTold)
+        let asked = #expect(throws: BackendError.self) { try live.backend.populate(live.module()) }
+        #expect(asked?.message.contains("cannot be ended") == true)
 
         // The next one finds it as it was, and ends it.
         let third = try LiveGuest("sweepstays", modules: [1])

@@ -20,6 +20,9 @@ final class LiveGuest {
     let name: String
     private let isOwner: Bool
 
+    /// Which test has a domain of which name: another one beside it would find that one, rather than make its own.
+    private static let users = Locked<[String: Test.ID]>([:])
+
     /// A domain with modules of so many MiB, the first one at 4 GiB and a hole after each of them.
     init(
         _ name: String,
@@ -34,6 +37,13 @@ final class LiveGuest {
     ) throws {
         self.name = "\(name)-\(getpid())"
         self.isOwner = isOwner
+        if let test = Test.current?.id {
+            let user = LiveGuest.users.withLock { users in
+                users[name] = users[name] ?? test
+                return users[name]
+            }
+            #expect(user == test, "the name ‘\(name)’ is taken")
+        }
         var options = LiveGuest.options(self.name)
         options.initial = initial
         adjust(&options)

@@ -10,22 +10,6 @@ import Testing
 
 /// More happens than the buffer of events has room for, and the back end looks for itself.
 @Suite(.timeLimit(.minutes(15))) struct MissedEventTests {
-    /// Keeps the thread that takes events from its turn, for as long as it is there.
-    private final class Standstill {
-        private let isOver = DispatchSemaphore(value: 0)
-
-        init(_ backend: LibvirtBackend) {
-            let (isOver, hasBegun) = (isOver, DispatchSemaphore(value: 0))
-            backend.executor.submit {
-                hasBegun.signal()
-                isOver.wait()
-            }
-            hasBegun.wait()
-        }
-
-        deinit { isOver.signal() }
-    }
-
     /// Lets so much happen to the domain that what happened before is not in the buffer any more.
     private static func flood(_ live: LiveGuest) throws {
         let events = live.backend.domain.events

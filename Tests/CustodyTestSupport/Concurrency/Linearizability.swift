@@ -27,7 +27,7 @@ package struct TimedEvent<Event: Sendable>: Sendable {
 
 /// What has happened, as bits, and the state that it led to.
 private struct Placed<State: Hashable>: Hashable {
-    let done: UInt64
+    let done: UInt128
     let state: State
 }
 
@@ -36,26 +36,26 @@ extension SequentialSpecification {
     /// specified to: Wing and Gong, *Testing and verifying concurrent objects*, with Lowe's memory of what has been tried.
     ///
     /// - Parameters:
-    ///   - history: At most 64 events.
+    ///   - history: At most 128 events.
     ///   - isSound: What must hold in every state that is passed through.
     package func isLinearizable(
         _ history: [TimedEvent<Event>],
         from initial: State,
         isSound: (State) -> Bool = { _ in true }
     ) -> Bool {
-        precondition(history.count <= 64)
-        let all = history.count == 64 ? UInt64.max : (1 << UInt64(history.count)) - 1
+        precondition(history.count <= 128)
+        let all = history.count == 128 ? UInt128.max : (1 << history.count) - 1
         var seen: Set<Placed<State>> = []
         var open = [Placed(done: 0, state: initial)]
         while let node = open.popLast() {
             if node.done == all { return true }
             // Whatever ended first has to happen before anything begins that began later.
-            let bound = history.indices.filter { node.done & (1 << UInt64($0)) == 0 }.map { history[$0].ended }.min()
-            for index in history.indices where node.done & (1 << UInt64(index)) == 0 {
+            let bound = history.indices.filter { node.done & (1 << $0) == 0 }.map { history[$0].ended }.min()
+            for index in history.indices where node.done & (1 << index) == 0 {
                 guard let bound, history[index].began <= bound else { continue }
-                if let before = history[index].predecessor, node.done & (1 << UInt64(before)) == 0 { continue }
+                if let before = history[index].predecessor, node.done & (1 << before) == 0 { continue }
                 guard let next = state(after: history[index].event, in: node.state), isSound(next) else { continue }
-                let node = Placed(done: node.done | 1 << UInt64(index), state: next)
+                let node = Placed(done: node.done | 1 << index, state: next)
                 if seen.insert(node).inserted { open.append(node) }
             }
         }

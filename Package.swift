@@ -13,6 +13,7 @@ let strict: [SwiftSetting] = [
 ]
 
 let uniqueArray = Target.Dependency.product(name: "BasicContainers", package: "swift-collections")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let libvirt = TargetDependencyCondition.when(traits: ["Libvirt"])
 
@@ -64,7 +65,7 @@ let package = Package(
         ),
         .target(
             name: "CustodyTrace",
-            dependencies: ["Custody", "CustodyPolicy", system, uniqueArray],
+            dependencies: ["Custody", "CustodyPolicy", heap, system, uniqueArray],
             swiftSettings: strict
         ),
         .target(

@@ -1,5 +1,7 @@
 import Custody
+import CustodyTestSupport
 import CustodyTrace
+import SimulationBackend
 import Testing
 
 /// A line that was changed, left out or added is found.
@@ -67,5 +69,84 @@ import Testing
         try fixture.write(try fixture.lines().dropLast())
         #expect(try TraceFixture.verify(fixture.path()).error?.message.contains("has no end") == true)
         #expect(try TraceFixture.verify(fixture.path(), acceptsOpenEnd: true).error == nil)
+    }
+
+    /// What a thread had done and not said yet when the trace was cut is missing, and the others cannot be held against it.
+    @Test func aTraceThatWasCutIsJudgedAsFarAsItGoes() throws {
+        try fixture.record()
+        var lines = try fixture.lines().dropLast() as [String]
+        let leased = try #require(lines.firstIndex { $0.contains("\"leased\":{") })
+        lines.remove(at: leased)
+        for index in leased..<lines.count {
+            lines[index] = lines[index].replacing("\"n\":\(index + 1)", with: "\"n\":\(index)")
+        }
+        try fixture.write(lines)
+        let alone = try TraceFixture.verify(fixture.path(), acceptsOpenEnd: true)
+        let error = try #require(alone.error)
+        #expect(alone.notes == [])
+        lines[lines.count - 1] = try #require(lines.last).replacing("\"thread\":1", with: "\"thread\":2")
+        try fixture.write(lines)
+        let cut = try TraceFixture.verify(fixture.path(), acceptsOpenEnd: true)
+        #expect(cut.error == nil)
+        #expect(cut.notes.map(\.line) == [error.line])
+        #expect(cut.notes.map(\.message) == ["lines of other threads may be missing: \(error.message)"])
+        #expect(cut.lines == UInt64(try #require(error.line)) - 2)
+        #expect(try TraceFixture.verify(fixture.path()).error?.message.contains("has no end") == true)
+    }
+
+    @Test func aStepHasOneThread() throws {
+        try fixture.record()
+        var lines = try fixture.lines()
+        let answered = try #require(lines.firstIndex { $0.contains("\"finished\":{") }) + 1
+        lines[answered] = lines[answered].replacing("\"thread\":1", with: "\"thread\":2")
+        try fixture.write(lines)
+        let error = try TraceFixture.verify(fixture.path()).error
+        #expect(error?.line == answered + 1)
+        #expect(error?.message.hasSuffix("was taken by thread 1") == true)
+    }
+
+    /// Lines that stand where their threads came to them, and out of which the order of the steps is made again.
+    @Test func linesAreTakenInTheOrderOfTheirSteps() throws {
+        var random = SplitMix64(seed: Seed.value())
+        var steps: [UInt64] = []
+        var late: [UInt64] = []
+        for step in 1...5_000 as ClosedRange<UInt64> {
+            if random.next() % 4 == 0 { late.append(step) } else { steps += [step, step] }
+            if random.next() % 32 == 0 {
+                steps += late.shuffled(using: &random)
+                late = []
+            }
+        }
+        steps += late
+        var order = TraceOrder()
+        var ordered: [TraceRecord] = []
+        for (index, step) in steps.enumerated() {
+            if let due = try order.add(entry(index + 1, step)) { ordered.append(due.record) }
+        }
+        while let due = order.next() { ordered.append(due.record) }
+        #expect(ordered.map(\.sequence) == steps.sorted())
+        #expect(zip(ordered, ordered.dropFirst()).allSatisfy { $0.sequence != $1.sequence || $0.number < $1.number })
+    }
+
+    @Test func aLineThatComesFarTooLateIsAnError() throws {
+        var order = TraceOrder()
+        for step in 2...TraceOrder.window + 1 { #expect(try order.add(entry(step - 1, UInt64(step)))?.record == nil) }
+        var first = order
+        #expect(try first.add(entry(TraceOrder.window + 1, 1))?.record.sequence == 1)
+        #expect(try order.add(entry(TraceOrder.window + 1, 1 << 20))?.record.sequence == 2)
+        let error = #expect(throws: TraceError.self) { _ = try order.add(entry(TraceOrder.window + 2, 1)) }
+        #expect(error?.message == "the line stands more than 65536 lines after its place")
+        #expect(error?.line == TraceOrder.window + 3)
+    }
+
+    private func entry(_ number: Int, _ sequence: UInt64) -> Trace.Entry {
+        let record = TraceRecord(
+            number: UInt64(number),
+            sequence: sequence,
+            time: .zero,
+            thread: 1,
+            .marked(name: "\(number)")
+        )
+        return Trace.Entry(record: record, file: "trace.jsonl", line: number + 1)
     }
 }

@@ -99,7 +99,9 @@ import Testing
         )
         let count: UInt64 = 5000
         for number in 0..<count {
-            writer.observe(ControllerEvent(time: Timestamp(rawValue: number), kind: .marked("\(number)")))
+            writer.observe(
+                ControllerEvent(sequence: number, time: Timestamp(rawValue: number), kind: .marked("\(number)"))
+            )
         }
         try writer.close(ownership: [])
         var next: UInt64 = 0
@@ -119,7 +121,7 @@ import Testing
         #expect(writer.status.dropped == dropped)
         #expect(whenFull == .drop || dropped == 0)
         // What comes after the end is counted too.
-        writer.observe(ControllerEvent(time: .zero, kind: .marked("late")))
+        writer.observe(ControllerEvent(sequence: 0, time: .zero, kind: .marked("late")))
         #expect(writer.status.dropped == dropped + 1)
     }
 
@@ -151,7 +153,9 @@ import Testing
             )
             func mark(_ numbers: Range<UInt64>) throws {
                 for number in numbers {
-                    writer.observe(ControllerEvent(time: Timestamp(rawValue: number), kind: .marked("\(number)")))
+                    writer.observe(
+                        ControllerEvent(sequence: number, time: Timestamp(rawValue: number), kind: .marked("\(number)"))
+                    )
                 }
             }
             try mark(0..<10)

@@ -103,6 +103,13 @@ struct ControllerState: Sendable {
         return listeners.filter { $0.id <= last }
     }
 
+    /// Takes those that have joined since a claim began: they are told what becomes of it before it is over.
+    mutating func takeLateListeners(of claim: ClaimID) -> [ListenerPort] {
+        guard !listeners.isEmpty, let last = claims[claim]?.lastListener, last < lastListener else { return [] }
+        claims[claim]?.lastListener = lastListener
+        return listeners.filter { $0.id > last }
+    }
+
     /// Whether the host holds some of the pages. Where it only copies at the moment, the end of that is going to be told.
     func isHeld(_ range: PageRange) -> Bool { ledger.isLeased(range) || accesses.isBusy(range) }
 

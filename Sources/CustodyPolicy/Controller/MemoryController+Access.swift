@@ -16,13 +16,14 @@ extension MemoryController {
         onDrain drain: (@Sendable (DrainRequest) -> Void)? = nil
     ) throws(AccessError) -> HostLease {
         let id: LeaseID
+        var step: UInt64?
         do {
-            id = try enter(range, kind, holder, drain)
+            id = try enter(range, kind, holder, drain, &step)
         } catch {
-            if isObserved(kind) { emit(.leaseRefused(kind, range, holder, error)) }
+            if isObserved(kind) { emit(.leaseRefused(kind, range, holder, error), of: step) }
             throw error
         }
-        if isObserved(kind) { emit(.leased(id, kind, range, holder)) }
+        if isObserved(kind) { emit(.leased(id, kind, range, holder), of: step) }
         return HostLease(id: id, range: range, kind: kind, holder: holder, owner: self, memory: backend)
     }
 
@@ -126,11 +127,13 @@ extension MemoryController {
         _ range: PageRange,
         _ kind: LeaseKind,
         _ holder: Holder,
-        _ drain: (@Sendable (DrainRequest) -> Void)?
+        _ drain: (@Sendable (DrainRequest) -> Void)?,
+        _ step: inout UInt64?
     ) throws(AccessError) -> LeaseID {
         if let hole = layout.firstHole(in: range) { throw .hole(hole) }
         let now = executor.now
         return try state.withLock { state throws(AccessError) -> LeaseID in
+            step = self.step()
             try state.checkHostHas(range)
             let id = state.ledger.enter(LeaseLedger.Entry(range: range, kind: kind, holder: holder, since: now))
             if let drain { state.drains[id] = drain }
@@ -155,13 +158,16 @@ extension ControllerState {
 extension MemoryController: LeaseOwner {
     /// Takes a lease back. What waited for it goes on, on the executor.
     public func release(_ lease: LeaseID) {
-        let (entry, ready) = state.withLock { state in
+        let (entry, step, ready) = state.withLock { state in
             let entry = state.ledger.remove(lease)
+            let step = self.step()
             if !state.drains.isEmpty { state.drains[lease] = nil }
-            guard let entry, !state.claims.isEmpty else { return (entry, [Handover]()) }
-            return (entry, state.takeReady(meeting: entry.range))
+            guard let entry, !state.claims.isEmpty else { return (entry, step, [Handover]()) }
+            return (entry, step, state.takeReady(meeting: entry.range))
         }
-        if let entry, isObserved(entry.kind) { emit(.released(lease, entry.kind, entry.range, entry.holder)) }
+        if let entry, isObserved(entry.kind) {
+            emit(.released(lease, entry.kind, entry.range, entry.holder), of: step)
+        }
         for handover in ready { executor.submit { [weak self] in self?.run(handover) } }
     }
 }

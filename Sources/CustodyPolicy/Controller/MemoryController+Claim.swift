@@ -30,15 +30,18 @@ extension MemoryController {
     }
 
     /// Decides about a request that is going to be carried out part by part.
-    func admit(_ request: ConversionRequest) throws(ConversionError) -> Admission {
+    func admit(_ request: ConversionRequest, _ step: inout UInt64?) throws(ConversionError) -> Admission {
         let now = executor.now
-        let ruling = state.withLock { rule(&$0, request, request.range, now, isContinuation: false) }
+        let ruling = state.withLock { state in
+            step = self.step()
+            return rule(&state, request, request.range, now, isContinuation: false)
+        }
         switch ruling {
         case .allowed(let range, let decision):
-            emit(.decided(request, decision), at: now)
+            emit(.decided(request, decision), of: step, at: now)
             return .admitted(range, range == request.range ? nil : decision.reason)
         case .stopped(let result, let decision):
-            if let decision { emit(.decided(request, decision), at: now) }
+            if let decision { emit(.decided(request, decision), of: step, at: now) }
             switch result {
             case .refused(let error): throw error
             case .later(let time, let reason, let first):
@@ -128,9 +131,11 @@ extension MemoryController {
         _ request: ConversionRequest,
         _ range: PageRange,
         isContinuation: Bool,
-        _ now: Timestamp
+        _ now: Timestamp,
+        _ step: inout UInt64?
     ) -> (ClaimResult, PolicyDecision?) {
         return state.withLock { state in
+            step = self.step()
             switch rule(&state, request, range, now, isContinuation: isContinuation) {
             case .stopped(let result, let decision): return (result, decision)
             case .allowed(let allowed, var decision):

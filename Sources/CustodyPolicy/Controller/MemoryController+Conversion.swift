@@ -8,21 +8,26 @@ extension MemoryController {
     /// - Complexity: O(log *n* + *k*) for *k* runs that change, and one prepare, commit and finish for each.
     public func convert(_ request: ConversionRequest) throws(ConversionError) -> ConversionOutcome {
         emit(.requested(request))
+        // The last step of the request that took effect: what it comes to was so then.
+        var step: UInt64?
         do {
-            let outcome = try perform(request)
-            emit(.answered(request, outcome))
+            let outcome = try perform(request, &step)
+            emit(.answered(request, outcome), of: step)
             return outcome
         } catch {
-            emit(.failed(request, error))
+            emit(.failed(request, error), of: step)
             throw error
         }
     }
 
-    func perform(_ request: ConversionRequest) throws(ConversionError) -> ConversionOutcome {
+    private func perform(
+        _ request: ConversionRequest,
+        _ step: inout UInt64?
+    ) throws(ConversionError) -> ConversionOutcome {
         try checkShape(of: request)
         switch request.extent {
-        case .all: return try transact(request, request.range, isContinuation: false)
-        case .prefix(let runs, let pages): return try transactPrefix(request, runs, pages)
+        case .all: return try transact(request, request.range, isContinuation: false, &step)
+        case .prefix(let runs, let pages): return try transactPrefix(request, runs, pages, &step)
         }
     }
 
@@ -89,11 +94,12 @@ extension MemoryController {
     func transactPrefix(
         _ request: ConversionRequest,
         _ maximumRuns: Int,
-        _ maximumPages: UInt64
+        _ maximumPages: UInt64,
+        _ last: inout UInt64?
     ) throws(ConversionError) -> ConversionOutcome {
         let admitted: PageRange
         var clamp: PolicyReason?
-        switch try admit(request) {
+        switch try admit(request, &last) {
         case .unchanged: return outcome(.completed, request.range)
         case .stopped(let answer): return answer
         case .admitted(let range, let reason): (admitted, clamp) = (range, reason)
@@ -117,7 +123,10 @@ extension MemoryController {
                     )
                 }
                 runs += 1
-                let run = state.withLock { $0.ownership.run(containing: page) }
+                let run = state.withLock { state in
+                    last = step()
+                    return state.ownership.run(containing: page)
+                }
                 var part = run?.range.intersection(rest) ?? rest
                 if run?.state != request.target {
                     // A region that comes or goes as one is not cut: the request ends with it.
@@ -129,25 +138,28 @@ extension MemoryController {
                 }
                 page = PageNumber(part.end)
                 guard run?.state != request.target else { continue }
-                let step: ConversionOutcome
+                let done: ConversionOutcome
                 do {
-                    step = try transact(request, part, isContinuation: true)
+                    done = try transact(request, part, isContinuation: true, &last)
                 } catch {
                     guard changed > 0 || part.start != request.range.start else { throw error }
                     return outcome(.stopped(by: error), request.range, stoppedAt: part.start, changed, contents)
                 }
-                changed += step.changedPages
-                if step.changedPages > 0 {
-                    contents = contents == nil || contents == step.contents ? step.contents : .unspecified
+                changed += done.changedPages
+                if done.changedPages > 0 {
+                    contents = contents == nil || contents == done.contents ? done.contents : .unspecified
                 }
-                if let stop = step.stoppedAt {
-                    return outcome(step.status, request.range, stoppedAt: stop, changed, contents)
+                if let stop = done.stoppedAt {
+                    return outcome(done.status, request.range, stoppedAt: stop, changed, contents)
                 }
             }
         }
-        guard let clamp, let stop = state.withLock({ firstOff(request, admitted.end, $0) }) else {
-            return outcome(.completed, request.range, changed, contents)
+        guard let clamp else { return outcome(.completed, request.range, changed, contents) }
+        let rest = state.withLock { state in
+            last = step()
+            return firstOff(request, admitted.end, state)
         }
+        guard let stop = rest else { return outcome(.completed, request.range, changed, contents) }
         return outcome(
             .deferred(until: nil, reason: "\(clamp)"),
             request.range,
@@ -161,18 +173,19 @@ extension MemoryController {
     func transact(
         _ request: ConversionRequest,
         _ range: PageRange,
-        isContinuation: Bool
+        isContinuation: Bool,
+        _ step: inout UInt64?
     ) throws(ConversionError) -> ConversionOutcome {
         // What was withdrawn can be followed by something new: three rounds, then the range is called busy.
         for round in 0..<3 {
             let now = executor.now
-            let (result, decision) = claim(request, range, isContinuation: isContinuation || round > 0, now)
-            if let decision { emit(.decided(request, decision), at: now) }
+            let (result, decision) = claim(request, range, isContinuation: isContinuation || round > 0, now, &step)
+            if let decision { emit(.decided(request, decision), of: step, at: now) }
             switch result {
             case .unchanged:
                 return outcome(.completed, range)
             case .running(let work):
-                return try carryOut(work)
+                return try carryOut(work, &step)
             case .registered(let handover, let blockers, let drains):
                 drain(drains)
                 watch(handover)

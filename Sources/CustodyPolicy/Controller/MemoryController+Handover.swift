@@ -7,15 +7,17 @@ extension MemoryController {
         _ work: Work,
         _ transaction: consuming Transaction,
         _ reference: BackendHandover,
-        _ blockers: [Blocker]
+        _ blockers: [Blocker],
+        _ step: inout UInt64?
     ) throws(ConversionError) -> ConversionOutcome {
         var transaction = consume transaction
         let now = executor.now
         var registered: Handover? = state.withLock { state in
             guard let deadline = work.patience, mayPend(work.request, state) else { return nil }
+            step = self.step()
             return attach(work, now, deadline, &state)
         }
-        if registered == nil { registered = try takeBack(work, &transaction, reference, now) }
+        if registered == nil { registered = try takeBack(work, &transaction, reference, now, &step) }
         guard let handover = registered else {
             guard work.patience != nil else {
                 return outcome(.blocked(by: blockers), work.range, stoppedAt: work.changes[0].range.start)
@@ -51,19 +53,23 @@ extension MemoryController {
         _ work: Work,
         _ transaction: inout Transaction,
         _ reference: BackendHandover,
-        _ now: Timestamp
+        _ now: Timestamp,
+        _ step: inout UInt64?
     ) throws(ConversionError) -> Handover? {
         guard backend.withdraw(reference) else {
-            return state.withLock { attach(work, now, nil, &$0) }
+            return state.withLock { state in
+                step = self.step()
+                return attach(work, now, nil, &state)
+            }
         }
         do {
             try transaction.undo()
         } catch {
-            conclude(work, transaction.undone)
+            step = conclude(work, transaction.undone)
             backendLost(error)
             throw ConversionError(.backend, "the back end could not take it back", range: work.range, cause: error)
         }
-        conclude(work, transaction.undone)
+        step = conclude(work, transaction.undone)
         return nil
     }
 
@@ -127,8 +133,8 @@ extension MemoryController {
             return postponeOrFail(handover, error, transaction.undone)
         }
         switch progress {
-        case .done(let contents):
-            settle(handover, .completed(contents), .changed)
+        case .done(let contents, let finished):
+            settle(handover, .completed(contents), .changed, finished)
         case .pending(let reference, _):
             let made = transaction.made
             handover.keep(consume transaction)
@@ -195,10 +201,19 @@ extension MemoryController {
     }
 
     /// Ends a hand-over. Its phase is `running` or `ending`, which one caller alone has seen it become.
-    func settle(_ handover: Handover, _ result: TicketResult, _ ending: Ending) {
-        conclude(handover.work, ending)
+    func settle(
+        _ handover: Handover,
+        _ result: TicketResult,
+        _ ending: Ending,
+        _ finished: [FinishedChange] = []
+    ) {
+        tell(handover, result, of: conclude(handover.work, ending, finished))
+    }
+
+    /// Tells whoever waits for a hand-over that it has ended, by a step.
+    func tell(_ handover: Handover, _ result: TicketResult, of step: UInt64) {
         if let timer = handover.takeTimer() { executor.withdraw(timer) }
-        emit(.settled(handover.ticket, result))
+        emit(.settled(handover.ticket, result), of: step)
         handover.ticket.settle(result)
     }
 

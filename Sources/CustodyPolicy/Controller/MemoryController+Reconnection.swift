@@ -9,8 +9,7 @@ extension MemoryController {
             state.lost == nil ? state.takeStrays(ownership) + adopt(ownership, &state) : []
         }
         var differences: [OwnershipDifference] = []
-        var completed: [TicketID] = []
-        var failed: [TicketID] = []
+        var results: [(handover: Handover, result: TicketResult)] = []
         for stray in strays {
             let changes = stray.changes
             var lost = Changes()
@@ -25,30 +24,50 @@ extension MemoryController {
             let taken = lost
             drain(state.withLock { drains(of: taken, in: $0, for: nil) })
             tellListeners(stray.work, .found(ownership))
-            guard let handover = stray.handover else {
-                conclude(stray.work, .found(ownership))
-                continue
-            }
+            guard let handover = stray.handover else { continue }
             if changes.allSatisfy({ ownership.isUniform($0.range, $0.to) }) {
-                completed.append(handover.ticket.id)
-                settle(handover, .completed(.unspecified), .found(ownership))
+                results.append((handover, .completed(.unspecified)))
             } else {
-                failed.append(handover.ticket.id)
                 let text = "the pages changed hands while the back end was away"
                 let error = BackendError(.disconnected, text, range: handover.ticket.range)
-                settle(handover, .failed(error), .found(ownership))
+                results.append((handover, .failed(error)))
             }
+        }
+        let step = conclude(strays.map(\.work), ownership)
+        for (handover, result) in results { tell(handover, result, of: step) }
+        func tickets(_ isMeant: (TicketResult) -> Bool) -> [TicketID] {
+            results.filter { isMeant($0.result) }.map(\.handover.ticket.id).sorted()
         }
         emit(
             .reconnected(
                 Reconciliation(
                     ownership: differences.sorted { $0.range.start < $1.range.start },
-                    completed: completed.sorted(),
-                    failed: failed.sorted()
+                    completed: tickets { if case .completed = $0 { true } else { false } },
+                    failed: tickets { if case .completed = $0 { false } else { true } }
                 )
-            )
+            ),
+            of: step
         )
         resume()
+    }
+
+    /// Ends claims whose pages are as the back end found them, all in one step.
+    ///
+    /// - Returns: the step.
+    private func conclude(_ works: [Work], _ found: PageRunMap<Ownership>) -> UInt64 {
+        var step: UInt64?
+        while step == nil {
+            let late: [(Work, [ListenerPort])] = state.withLock { state in
+                let late = works.map { ($0, state.takeLateListeners(of: $0.id)) }.filter { !$0.1.isEmpty }
+                guard late.isEmpty else { return late }
+                for work in works { state.conclude(work, .found(found)) }
+                step = self.step()
+                return []
+            }
+            for (work, listeners) in late { tell(listeners, work, .found(found)) }
+        }
+        for work in works { settle(work, .found(found)) }
+        return step ?? 0
     }
 
     /// Claims the pages that nobody is changing and that are not as they were, run by run.

@@ -10,10 +10,12 @@ extension MemoryController: BackendObserver {
 
     /// Tells who is still waited for.
     public func handoverAdvanced(_ reference: BackendHandover, stillHeldBy blockers: [Blocker]) {
-        let ticket = state.withLock { state in
-            state.claims.awaiting(reference).flatMap { state.claims[$0] }?.handover?.ticket
+        var step: UInt64 = 0
+        let ticket: Ticket? = state.withLock { state in
+            step = self.step()
+            return state.claims.awaiting(reference).flatMap { state.claims[$0] }?.handover?.ticket
         }
-        if let ticket { emit(.advanced(ticket, blockers)) }
+        if let ticket { emit(.advanced(ticket, blockers), of: step) }
     }
 
     /// Ends the hand-over that a change belongs to.
@@ -56,16 +58,18 @@ extension MemoryController: BackendObserver {
         // Dropped after the lock: the end of a change that was committed calls the back end.
         var early: [BackendHandover: EarlyEnd] = [:]
         defer { early = [:] }
+        var step: UInt64 = 0
         let waiting: [Handover]? = state.withLock { state in
             guard state.lost == nil else { return nil }
             state.lose(error)
+            step = self.step()
             swap(&early, &state.early)
             let waiting = state.claims.all.filter { $0.phase != .running && $0.phase != .ending }
             for claim in waiting { state.claims[claim.work.id]?.phase = .ending }
             return waiting.compactMap(\.handover)
         }
         guard let waiting else { return }
-        emit(.lost(error))
+        emit(.lost(error), of: step)
         for handover in waiting { settle(handover, .failed(error), .restored) }
     }
 }

@@ -3,34 +3,38 @@ import Custody
 // Carrying changes out.
 extension MemoryController {
     enum Progress {
-        case done(ContentsEffect)
+        case done(ContentsEffect, [FinishedChange])
         case blocked([Blocker])
         case pending(BackendHandover, [Blocker])
     }
 
+    /// A change whose stale backing is gone, and what became of the bytes.
+    typealias FinishedChange = (change: OwnershipChange, contents: ContentsEffect)
+
     /// Carries a claim out that waits for nobody.
-    func carryOut(_ work: Work) throws(ConversionError) -> ConversionOutcome {
+    func carryOut(_ work: Work, _ step: inout UInt64?) throws(ConversionError) -> ConversionOutcome {
         let transaction: Transaction
-        do { transaction = try prepare(work) } catch { throw refuse(work, error) }
-        return try drive(work, consume transaction)
+        do { transaction = try prepare(work) } catch { throw refuse(work, error, .restored, &step) }
+        return try drive(work, consume transaction, &step)
     }
 
     private func drive(
         _ work: Work,
-        _ transaction: consuming Transaction
+        _ transaction: consuming Transaction,
+        _ step: inout UInt64?
     ) throws(ConversionError) -> ConversionOutcome {
         var transaction = consume transaction
         let progress: Progress
-        do { progress = try advance(&transaction) } catch { throw refuse(work, error, transaction.undone) }
+        do { progress = try advance(&transaction) } catch { throw refuse(work, error, transaction.undone, &step) }
         switch progress {
-        case .done(let contents):
-            conclude(work, .changed)
+        case .done(let contents, let finished):
+            step = conclude(work, .changed, finished)
             return outcome(.completed, work.range, work.changes.pageCount, contents)
         case .blocked(let blockers):
-            conclude(work, transaction.undone)
+            step = conclude(work, transaction.undone)
             return outcome(.blocked(by: blockers), work.range, stoppedAt: work.changes[0].range.start)
         case .pending(let reference, let blockers):
-            return try register(work, consume transaction, reference, blockers)
+            return try register(work, consume transaction, reference, blockers, &step)
         }
     }
 
@@ -47,27 +51,36 @@ extension MemoryController {
             case .committed(let change): emit(.committed(change))
             case .blocked(let blockers): return .blocked(blockers)
             case .pending(let handover, let blockers): return .pending(handover, blockers)
-            case .done: return .done(transaction.finish { emit(.finished($0, $1)) } ?? .preserved)
+            case .done:
+                var finished: [FinishedChange] = []
+                let contents = transaction.finish { if observer != nil { finished.append(($0, $1)) } }
+                return .done(contents ?? .preserved, finished)
             }
         }
     }
 
-    /// Ends a claim.
-    func conclude(_ work: Work, _ ending: Ending) {
+    /// Ends a claim, and tells of its changes that are made.
+    ///
+    /// - Returns: the step.
+    func conclude(_ work: Work, _ ending: Ending, _ finished: [FinishedChange] = []) -> UInt64 {
         var box: UInt64?
+        var step: UInt64 = 0
         let period = ending.isChanged && work.request.target == .shared ? work.terms.returnsAfter : nil
         let due = period.map { executor.now.advanced(by: $0) }
         whenAllKnow(work, ending) { state in
             state.conclude(work, ending)
+            step = self.step()
             if let period, let due { box = state.timeBoxes.open(work.changes, TimeBox(due: due, period: period)) }
         }
-        if let pool { work.changes.forEach { settle($0, ending, with: pool) } }
-        if case .kept = ending { tellKept(work, ending) }
+        settle(work, ending)
+        for change in finished { emit(.finished(change.change, change.contents), of: step) }
+        if case .kept = ending { tellKept(work, ending, step) }
         if let box, let due { watch(box, until: due) }
+        return step
     }
 
     /// Reports pages that are in another ownership than before, although their change was taken back.
-    private func tellKept(_ work: Work, _ ending: Ending) {
+    private func tellKept(_ work: Work, _ ending: Ending, _ step: UInt64) {
         var differences: [OwnershipDifference] = []
         work.changes.forEach { change in
             ending.forEachRun(of: change) { range, found in
@@ -75,15 +88,18 @@ extension MemoryController {
                 differences.append(OwnershipDifference(range: range, before: change.from, after: found))
             }
         }
-        emit(.reconnected(Reconciliation(ownership: differences, completed: [], failed: [])))
+        emit(.reconnected(Reconciliation(ownership: differences, completed: [], failed: [])), of: step)
     }
 
     /// A pool was charged with what is shared, and with what was going to be.
-    private func settle(_ change: OwnershipChange, _ ending: Ending, with pool: SharedPool) {
-        let wasCharged = change.from == .shared || change.to == .shared
-        ending.forEachRun(of: change) { range, final in
-            if wasCharged, final != .shared { pool.giveBack(range.count) }
-            if !wasCharged, final == .shared { pool.charge(range.count) }
+    func settle(_ work: Work, _ ending: Ending) {
+        guard let pool else { return }
+        work.changes.forEach { change in
+            let wasCharged = change.from == .shared || change.to == .shared
+            ending.forEachRun(of: change) { range, final in
+                if wasCharged, final != .shared { pool.giveBack(range.count) }
+                if !wasCharged, final == .shared { pool.charge(range.count) }
+            }
         }
     }
 
@@ -91,13 +107,9 @@ extension MemoryController {
     func whenAllKnow(_ work: Work, _ ending: Ending, _ body: (inout ControllerState) -> Void) {
         while true {
             let late: [ListenerPort] = state.withLock { state in
-                if !state.listeners.isEmpty, let last = state.claims[work.id]?.lastListener, last < state.lastListener {
-                    state.claims[work.id]?.lastListener = state.lastListener
-                    let late = state.listeners.filter { $0.id > last }
-                    if !late.isEmpty { return late }
-                }
-                body(&state)
-                return []
+                let late = state.takeLateListeners(of: work.id)
+                if late.isEmpty { body(&state) }
+                return late
             }
             guard !late.isEmpty else { return }
             tell(late, work, ending)
@@ -114,8 +126,13 @@ extension MemoryController {
         }
     }
 
-    private func refuse(_ work: Work, _ refusal: Refusal, _ ending: Ending = .restored) -> ConversionError {
-        conclude(work, ending)
+    private func refuse(
+        _ work: Work,
+        _ refusal: Refusal,
+        _ ending: Ending,
+        _ step: inout UInt64?
+    ) -> ConversionError {
+        step = conclude(work, ending)
         refused(refusal)
         return refusal.error(for: work.range)
     }

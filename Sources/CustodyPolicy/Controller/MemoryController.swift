@@ -1,4 +1,5 @@
 public import Custody
+import Synchronization
 
 /// The one place that decides who owns which page of a guest, whatever carries it out.
 ///
@@ -24,6 +25,8 @@ public final class MemoryController: Sendable {
     let hostAccess: HostAccessMap
     /// Whether somebody wants to be told of copies in and out.
     let areAccessesObserved: Bool
+    /// The number of the last step that an observer is told of.
+    private let lastStep = Atomic<UInt64>(0)
 
     /// A controller of the back end's guest. A back end has one controller for life.
     ///
@@ -116,8 +119,15 @@ public final class MemoryController: Sendable {
         )
     }
 
-    func emit(_ kind: @autoclosure () -> ControllerEvent.Kind, at time: Timestamp? = nil) {
+    /// The number of a step, for its events: taken under the lock by a step that takes effect there.
+    func step() -> UInt64 {
+        observer == nil ? 0 : lastStep.add(1, ordering: .relaxed).newValue
+    }
+
+    /// Tells the observer of a step that has taken effect as the given one, or takes effect now.
+    func emit(_ kind: @autoclosure () -> ControllerEvent.Kind, of step: UInt64? = nil, at time: Timestamp? = nil) {
         guard let observer else { return }
-        observer.observe(ControllerEvent(time: time ?? executor.now, kind: kind()))
+        let event = ControllerEvent(sequence: step ?? self.step(), time: time ?? executor.now, kind: kind())
+        observer.observe(event)
     }
 }

@@ -48,13 +48,18 @@ public struct ControllerEvent: Sendable {
         case lost(BackendError)
     }
 
+    /// The place of the step in the order in which the steps of the controller took effect, whatever thread they were
+    /// on: later ones are larger. Observers are told after that, so that threads may tell of theirs in another order.
+    /// Events of one step have one number, and are told in their order.
+    public let sequence: UInt64
     /// When, in the back end's time. A decision has the time that the policy was given.
     public let time: Timestamp
     /// What happened.
     public let kind: Kind
 
     /// A step at a time.
-    public init(time: Timestamp, kind: Kind) {
+    public init(sequence: UInt64, time: Timestamp, kind: Kind) {
+        self.sequence = sequence
         self.time = time
         self.kind = kind
     }

@@ -32,6 +32,14 @@ extension TraceEvent {
         }
     }
 
+    /// Whether it is a note of the trace's writer, and nothing that the controller did.
+    public var isNote: Bool {
+        switch self {
+        case .dropped, .closed: true
+        default: false
+        }
+    }
+
     /// The names of all events.
     public static let names = [
         "malformed", "requested", "decided", "prepared", "committed", "finished", "answered", "failed", "postponed",

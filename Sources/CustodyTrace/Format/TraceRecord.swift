@@ -4,6 +4,9 @@ public import Custody
 public struct TraceRecord: Sendable, Hashable, Codable {
     /// The number of the line after its header, from 1: a line that is missing leaves a gap.
     public let number: UInt64
+    /// The step of the controller, as in `ControllerEvent`: a line may stand after one of a later step on another thread.
+    /// `nil` for the notes of the trace's writer, and for nothing else.
+    public let sequence: UInt64?
     /// When, in nanoseconds of the back end's time.
     public let time: Timestamp
     /// The thread on which it happened: a number that means nothing but "the same one", and 0 where it is not known.
@@ -13,22 +16,25 @@ public struct TraceRecord: Sendable, Hashable, Codable {
 
     private enum CodingKeys: String, CodingKey {
         case number = "n"
+        case sequence = "seq"
         case time = "t"
         case thread
     }
 
     /// A line.
-    public init(number: UInt64, time: Timestamp, thread: Int, _ event: TraceEvent) {
+    public init(number: UInt64, sequence: UInt64?, time: Timestamp, thread: Int, _ event: TraceEvent) {
         self.number = number
+        self.sequence = sequence
         self.time = time
         self.thread = thread
         self.event = event
     }
 
-    /// Writes the number, the time, the thread and one more key: the event's name, with what there is to say of it.
+    /// Writes the number, the step, the time, the thread and one more key: the event's name, with what there is to say of it.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(number, forKey: .number)
+        try container.encodeIfPresent(sequence, forKey: .sequence)
         try container.encode(time, forKey: .time)
         try container.encode(thread, forKey: .thread)
         try event.encode(to: encoder)
@@ -36,12 +42,17 @@ public struct TraceRecord: Sendable, Hashable, Codable {
 
     /// Reads a line.
     ///
-    /// - Throws: `DecodingError` unless there is exactly one event of a name that is known.
+    /// - Throws: `DecodingError` unless there is exactly one event of a name that is known, with its step.
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         number = try container.decode(UInt64.self, forKey: .number)
+        sequence = try container.decodeIfPresent(UInt64.self, forKey: .sequence)
         time = try container.decode(Timestamp.self, forKey: .time)
         thread = try container.decode(Int.self, forKey: .thread)
         event = try TraceEvent(from: decoder)
+        guard (sequence == nil) == event.isNote else {
+            let text = "every event has the number of its step, and nothing else has"
+            throw DecodingError.dataCorruptedError(forKey: .sequence, in: container, debugDescription: text)
+        }
     }
 }

@@ -11,6 +11,13 @@ public struct Trace: Sendable {
         /// Its line in the file, from 1.
         public let line: Int
 
+        /// A line that stands at a place.
+        public init(record: TraceRecord, file: String, line: Int) {
+            self.record = record
+            self.file = file
+            self.line = line
+        }
+
         func error(_ message: String) -> TraceError { TraceError(message, file: file, line: line) }
     }
 

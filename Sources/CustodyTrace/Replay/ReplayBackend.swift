@@ -147,8 +147,7 @@ final class ReplayBackend: MemoryBackend {
             let held = state.withLock({ $0.committed.removeValue(forKey: reservation) })?.take()
         else { return .unspecified }
         let effect = inner.finish(held)
-        if case .finished(change, let contents) = script.next?.event { return contents }
-        return effect
+        return script.contents(of: change) ?? effect
     }
 
     func undo(_ committed: consuming CommittedChange) throws(BackendError) {

@@ -56,6 +56,20 @@ final class ReplayScript: Sendable {
         }
     }
 
+    /// What became of the bytes of a change, where the lines that are to come next on the thread say so.
+    func contents(of change: OwnershipChange) -> ContentsEffect? {
+        state.withLock { state in
+            let end = min(entries.count, state.first + ReplayScript.window)
+            for index in state.first..<end where !state.isConsumed[index] {
+                let record = entries[index].record
+                guard record.thread == state.thread else { continue }
+                guard case .finished(let other, let contents) = record.event else { return nil }
+                if other == change { return contents }
+            }
+            return nil
+        }
+    }
+
     private func index(_ state: State) -> Int? {
         let end = min(entries.count, state.first + ReplayScript.window)
         return (state.first..<end).first { !state.isConsumed[$0] && entries[$0].record.thread == state.thread }

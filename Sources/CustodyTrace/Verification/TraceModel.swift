@@ -4,7 +4,7 @@ import CustodyPolicy
 /// What a trace says of a guest's memory up to a line, and whether the line can follow.
 ///
 /// It is a naive account of ownership, leases and hand-overs, which shares nothing with the controller but the table of
-/// moves. A line that cannot follow changes nothing.
+/// moves. It takes lines in the order in which what they tell of took effect. A line that cannot follow changes nothing.
 public struct TraceModel: Sendable {
     /// A hand-over that is pending.
     struct Pending: Sendable {
@@ -47,10 +47,13 @@ public struct TraceModel: Sendable {
         let request: TraceRequest
         var verdict: TraceDecision.Verdict?
         var work = Work()
-        /// Hand-overs that it began and that ended before its answer.
-        var ended: Set<TicketID> = []
-        /// Other threads have done something since: what the answer says was so at another time than now.
+        /// Other threads have done something since: what it found may be otherwise by its answer.
         var isDisturbed = false
+
+        /// Whether it may have claimed pages that have not been prepared for yet.
+        func mayHave(_ page: PageNumber) -> Bool {
+            (verdict == .allow || verdict == .clamp) && request.range.contains(page)
+        }
     }
 
     /// Where the guest has RAM.
@@ -60,22 +63,14 @@ public struct TraceModel: Sendable {
     /// What the host holds.
     public private(set) var leases: [LeaseID: TraceLease] = [:]
     private(set) var pending: [TicketID: Pending] = [:]
-    private var ended: [TicketID: TraceTicket] = [:]
+    /// The number of the last hand-over that was begun.
+    private var lastTicket = TicketID(rawValue: 0)
     /// Hand-overs that were complete without steps: the back end is about to say that it found them so.
     private var foundComplete: Set<TicketID> = []
+    /// Pages that somebody was refused as in transit without anybody at them: the back end is about to say that it found
+    /// them in another ownership.
+    private var foundInTransit: Set<PageNumber> = []
     private var open: [Int: [Open]] = [:]
-    /// The threads that have done something, and whether another one has since.
-    private var isDisturbed: [Int: Bool] = [:]
-    /// What changed hands lately, the oldest first, where several threads are at work: what a line says was so at some
-    /// time since the line before it on its thread.
-    private var lately: [(number: UInt64, run: PageRun<Ownership>)] = []
-    private var changes: UInt64 = 0
-    private var acceptsLate = false
-    /// The number of changes at the last line of each thread.
-    private var changesBefore: [Int: UInt64] = [:]
-
-    /// The largest number of changes that are remembered.
-    private static let memory = 1024
 
     /// The account at the beginning of a trace.
     public init(_ header: TraceHeader) {
@@ -93,12 +88,6 @@ public struct TraceModel: Sendable {
     ///
     /// - Throws: ``TraceContradiction`` where it cannot follow; nothing has changed then.
     public mutating func apply(_ record: TraceRecord) throws(TraceContradiction) {
-        try apply(record, isLate: false)
-    }
-
-    /// Takes a line into the account. One that is late may tell of pages as they were since the last line of its thread.
-    mutating func apply(_ record: TraceRecord, isLate: Bool) throws(TraceContradiction) {
-        acceptsLate = isLate
         let thread = record.thread
         switch record.event {
         case .malformed(let request, _):
@@ -110,7 +99,7 @@ public struct TraceModel: Sendable {
         case .committed(let change): try move(change, thread, from: \.prepared, to: \.committed, "prepared for")
         case .finished(let change, _):
             try move(change, thread, from: \.committed, to: \.finished, "committed")
-            if open[thread]?.last?.work.finished.last == change { set(change.range, to: change.to) }
+            if open[thread]?.last?.work.finished.last == change { ownership.set(change.range, to: change.to) }
         case .answered(let request, let outcome): try answer(request, outcome, thread)
         case .failed(let request, let error): try fail(request, error, thread)
         case .postponed(let ticket, _, _):
@@ -119,8 +108,8 @@ public struct TraceModel: Sendable {
         case .advanced(let ticket, _):
             guard let waiting = pending[ticket.id], waiting.ticket == ticket else { throw unknown(ticket) }
         case .settled(let ticket, let result): try settle(ticket, result, record)
-        case .leased(let lease): try enter(lease, thread)
-        case .leaseRefused(_, let range, _, let error): try refuse(range, error, thread)
+        case .leased(let lease): try enter(lease)
+        case .leaseRefused(_, let range, _, let error): try refuse(range, error)
         case .released(let lease):
             try require(leases[lease.id] == lease, "nobody holds this lease")
             leases[lease.id] = nil
@@ -134,34 +123,6 @@ public struct TraceModel: Sendable {
         disturb(by: thread)
     }
 
-    private mutating func set(_ range: PageRange, to state: Ownership) {
-        changes += 1
-        if isDisturbed.count > 1 {
-            for run in ownership.runs(in: range) { lately.append((changes, run)) }
-            if lately.count > 2 * TraceModel.memory { lately.removeFirst(lately.count - TraceModel.memory) }
-        }
-        ownership.set(range, to: state)
-    }
-
-    /// The first pages that are not in an ownership that is meant, and were not since the thread's last line.
-    private func firstOff(
-        _ range: PageRange,
-        _ thread: Int,
-        _ isMeant: (Ownership) -> Bool
-    ) -> PageRun<Ownership>? {
-        let since = changesBefore[thread] ?? 0
-        for run in ownership.runs(in: range) where !isMeant(run.state) {
-            guard acceptsLate else { return run }
-            var page = run.range.start
-            while page.rawValue < run.range.end {
-                let before = lately.first { $0.number > since && $0.run.range.contains(page) && isMeant($0.run.state) }
-                guard let before else { return run }
-                page = PageNumber(before.run.range.end)
-            }
-        }
-        return nil
-    }
-
     private func require(_ isSo: Bool, _ why: @autoclosure () -> String) throws(TraceContradiction) {
         if !isSo { throw TraceContradiction(why()) }
     }
@@ -170,17 +131,13 @@ public struct TraceModel: Sendable {
         if let known = pending[ticket.id] {
             return TraceContradiction("hand-over \(ticket.id) is \(known.ticket), not \(ticket)")
         }
-        return TraceContradiction(
-            "hand-over \(ticket.id) \(ended[ticket.id] == nil ? "was never begun" : "has ended")"
-        )
+        let isOver = ticket.id <= lastTicket
+        return TraceContradiction("hand-over \(ticket.id) \(isOver ? "has ended" : "was never begun")")
     }
 
-    /// Notes that what other threads are about to say may have been so before this line.
+    /// Notes that what requests on other threads find may be otherwise by now.
     private mutating func disturb(by thread: Int) {
-        isDisturbed[thread] = false
-        changesBefore[thread] = changes
-        for other in isDisturbed.keys where other != thread { isDisturbed[other] = true }
-        for other in open.keys where other != thread {
+        for other in Array(open.keys) where other != thread {
             guard var requests = open[other] else { continue }
             for index in requests.indices { requests[index].isDisturbed = true }
             open[other] = requests
@@ -248,10 +205,8 @@ public struct TraceModel: Sendable {
                     && request.requester.party == change.initiator,
                 "the request on its thread is another one: \(request)"
             )
-            if let other = firstOff(change.range, thread, { $0 == change.from }) {
-                throw TraceContradiction("\(other.range) is \(other.state), not \(change.from)")
-            }
-            set(change.range, to: .inTransit)
+            try checkOwnership(change.range, change.from)
+            ownership.set(change.range, to: .inTransit)
             updateTop(thread) { $0.work.prepared.append(change) }
             return
         }
@@ -322,7 +277,7 @@ public struct TraceModel: Sendable {
         if !top.isDisturbed, let done = outcome.stoppedAt.map({ request.range.prefix(before: $0) }) ?? request.range {
             for piece in layout.memory(in: done) { try checkOwnership(piece, request.target) }
         }
-        if outcome.status == .blocked, !top.isDisturbed, top.work.prepared.isEmpty {
+        if outcome.status == .blocked, top.work.prepared.isEmpty, top.work.committed.isEmpty {
             for blocker in outcome.blockers ?? [] {
                 try require(
                     leases.values.contains { $0.holder == blocker.holder && $0.range.contains(blocker.range) },
@@ -334,8 +289,9 @@ public struct TraceModel: Sendable {
         pop(thread)
         restore(top.work, except: begun)
         if let begun {
-            for run in begun.before { set(run.range, to: .inTransit) }
+            for run in begun.before { ownership.set(run.range, to: .inTransit) }
             pending[begun.ticket.id] = begun
+            lastTicket = begun.ticket.id
         }
     }
 
@@ -351,17 +307,16 @@ public struct TraceModel: Sendable {
             guard known.ticket == ticket else { throw unknown(ticket) }
             return nil
         }
-        // One that ended between the answer and its line.
-        if top.ended.contains(ticket.id) || (top.isDisturbed && ended[ticket.id] == ticket) { return nil }
-        try require(ended[ticket.id] == nil, "hand-over \(ticket.id) has ended")
+        try require(ticket.id > lastTicket, "hand-over \(ticket.id) has ended")
         try require(request.range.contains(ticket.range), "\(ticket.range) was not asked for")
-        try require(request.whenHeld == .handOver, "the request was not to wait")
         try require(top.verdict == .allow || top.verdict == .clamp, "the policy did not allow it")
         // What the back end is at already is in transit; the rest waits for leases.
         var work = top.work.within(ticket.range)
         work.finished = []
         var before = work.before
         if before.isEmpty {
+            // A change that the back end completes by itself cannot always be withdrawn; this has not even begun.
+            try require(request.whenHeld == .handOver, "the request was not to wait")
             for piece in layout.memory(in: ticket.range) {
                 for run in ownership.runs(in: piece) where run.state != ticket.target {
                     let move = TransitionTable.move(
@@ -377,7 +332,7 @@ public struct TraceModel: Sendable {
                 }
             }
             let isHeld = before.contains { run in leases.values.contains { $0.range.overlaps(run.range) } }
-            try require(isHeld || top.isDisturbed, "nobody holds a page of \(ticket.range), so nothing is waited for")
+            try require(isHeld, "nobody holds a page of \(ticket.range), so nothing is waited for")
         }
         try require(!before.isEmpty, "all pages of \(ticket.range) are \(ticket.target) already")
         return Pending(ticket: ticket, before: before, work: work)
@@ -387,7 +342,7 @@ public struct TraceModel: Sendable {
     private mutating func restore(_ work: Work, except begun: Pending?) {
         for change in work.prepared + work.committed {
             if let begun, begun.ticket.range.contains(change.range) { continue }
-            set(change.range, to: change.from)
+            ownership.set(change.range, to: change.from)
         }
     }
 
@@ -410,15 +365,7 @@ public struct TraceModel: Sendable {
         _ result: TraceResult,
         _ record: TraceRecord
     ) throws(TraceContradiction) {
-        let waiting: Pending
-        let isOfRequest = pending[ticket.id] == nil
-        if let known = pending[ticket.id] {
-            guard known.ticket == ticket else { throw unknown(ticket) }
-            waiting = known
-        } else {
-            guard let begun = unanswered(ticket, record.thread) else { throw unknown(ticket) }
-            waiting = begun
-        }
+        guard let waiting = pending[ticket.id], waiting.ticket == ticket else { throw unknown(ticket) }
         let isFound = result == .completed(contents: .unspecified) && waiting.work.isEmpty
         if case .completed = result, !isFound {
             let done = waiting.work.finished.reduce(0) { $0 + $1.range.count }
@@ -433,59 +380,41 @@ public struct TraceModel: Sendable {
         }
         for run in waiting.before {
             if case .completed = result {
-                // What a request itself has finished is so since then, and may be otherwise by now.
-                if !isOfRequest { set(run.range, to: ticket.target) }
+                ownership.set(run.range, to: ticket.target)
             } else {
-                set(run.range, to: run.state)
-            }
-        }
-        if isOfRequest {
-            updateTop(record.thread) { top in
-                top.work = top.work.without(ticket.range)
-                top.ended.insert(ticket.id)
+                ownership.set(run.range, to: run.state)
             }
         }
         if isFound { foundComplete.insert(ticket.id) }
         pending[ticket.id] = nil
-        ended[ticket.id] = ticket
     }
 
-    /// A hand-over that the request on the thread has begun, and that ends before its answer: the back end was quick.
-    private func unanswered(_ ticket: TraceTicket, _ thread: Int) -> Pending? {
-        guard let top = open[thread]?.last, ended[ticket.id] == nil, ticket.target == top.request.target,
-            top.request.range.contains(ticket.range)
-        else { return nil }
-        let work = top.work.within(ticket.range)
-        guard !work.isEmpty else { return nil }
-        return Pending(ticket: ticket, before: work.before, work: work)
-    }
-
-    private mutating func enter(_ lease: TraceLease, _ thread: Int) throws(TraceContradiction) {
+    private mutating func enter(_ lease: TraceLease) throws(TraceContradiction) {
         try require(leases[lease.id] == nil, "lease \(lease.id.rawValue) is there already")
         if let hole = layout.firstHole(in: lease.range) {
             throw TraceContradiction("there is no memory at \(hole.address)")
         }
-        if let denied = firstOff(lease.range, thread, { $0.allows(.host) }) {
+        if let denied = ownership.runs(in: lease.range).first(where: { !$0.state.allows(.host) }) {
             throw TraceContradiction("\(denied.range) is \(denied.state): the host may not have it")
         }
         leases[lease.id] = lease
     }
 
-    private func refuse(
-        _ range: PageRange,
-        _ error: TraceAccessRefusal,
-        _ thread: Int
-    ) throws(TraceContradiction) {
+    private mutating func refuse(_ range: PageRange, _ error: TraceAccessRefusal) throws(TraceContradiction) {
         guard let page = error.page else { return }
         try require(range.contains(page), "\(page) was not asked for")
+        let actual = layout.region(containing: page) == nil ? nil : ownership[page]
         switch error.code {
-        case .hole: try require(layout.region(containing: page) == nil, "there is memory at \(page.address)")
-        case .notOwned, .inTransit:
-            let expected = error.code == .inTransit ? Ownership.inTransit : error.ownership
-            let actual = layout.region(containing: page) == nil ? nil : ownership[page]
-            // What another thread was at may have been the reason, before its own lines say so.
-            let isAlone = open.keys.allSatisfy { $0 == thread } && !(isDisturbed[thread] ?? true)
-            try require(actual == expected || !isAlone, "the page at \(page.address) is not so")
+        case .hole: try require(actual == nil, "there is memory at \(page.address)")
+        case .notOwned: try require(actual == error.ownership, "the page at \(page.address) is not so")
+        case .inTransit:
+            if let ticket = error.ticket {
+                let isIn = pending[ticket]?.before.contains { $0.range.contains(page) } ?? false
+                try require(isIn, "the page at \(page.address) is not in hand-over \(ticket)")
+            }
+            if actual == .inTransit || open.values.contains(where: { $0.contains { $0.mayHave(page) } }) { return }
+            try require(actual != nil, "there is no memory at \(page.address)")
+            foundInTransit.insert(page)
         case .invalid, .backend: break
         }
     }
@@ -504,9 +433,10 @@ public struct TraceModel: Sendable {
             try require(isKnown, "\(difference.range) was not \(difference)")
         }
         for difference in found.ownership {
-            if let after = difference.after { set(difference.range, to: after) }
+            if let after = difference.after { ownership.set(difference.range, to: after) }
         }
         foundComplete = []
+        foundInTransit = foundInTransit.filter { page in !found.ownership.contains { $0.range.contains(page) } }
     }
 
     /// Leaves pages out of what is to be put back as it was before.
@@ -529,10 +459,13 @@ public struct TraceModel: Sendable {
             waiting.before.removeAll { range.contains($0.range) }
             pending[id] = waiting
         }
-        for change in made { set(change.range, to: change.from) }
+        for change in made { ownership.set(change.range, to: change.from) }
     }
 
     private func close(_ runs: [PageRun<Ownership>]) throws(TraceContradiction) {
+        if let page = foundInTransit.min() {
+            throw TraceContradiction("the page at \(page.address) was not in transit, as somebody was told")
+        }
         try require(foundComplete.isEmpty, "hand-overs were complete without steps, and no back end had been away")
         try require(layout.isCovered(by: runs), "the ownership in the end is not that of all RAM")
         for run in runs {

@@ -58,10 +58,10 @@ struct TracePen: ~Copyable, Sendable {
         repairedBytes = repaired
     }
 
-    mutating func write(_ event: TraceEvent, _ time: Timestamp, _ thread: UInt?) {
+    mutating func write(_ event: TraceEvent, _ sequence: UInt64?, _ time: Timestamp, _ thread: UInt?) {
         lastTime = max(lastTime, time)
         noteMissing()
-        add(event, time, thread.map { number(of: $0) } ?? 0)
+        add(event, sequence, time, thread.map { number(of: $0) } ?? 0)
         if batch.count >= TracePen.batchSize { flush() }
     }
 
@@ -70,10 +70,10 @@ struct TracePen: ~Copyable, Sendable {
         guard missing > 0, batch.isEmpty else { return }
         let note = TraceEvent.dropped(count: missing)
         missing = 0
-        add(note, lastTime, 0)
+        add(note, nil, lastTime, 0)
     }
 
-    private mutating func add(_ event: TraceEvent, _ time: Timestamp, _ thread: Int) {
+    private mutating func add(_ event: TraceEvent, _ sequence: UInt64?, _ time: Timestamp, _ thread: Int) {
         if case .dropped(let count) = event {
             events += count
         } else {
@@ -82,7 +82,7 @@ struct TracePen: ~Copyable, Sendable {
         }
         do {
             batch += try TracePen.line(
-                TraceRecord(number: first + lines, time: time, thread: thread, event),
+                TraceRecord(number: first + lines, sequence: sequence, time: time, thread: thread, event),
                 path
             )
             lines += 1

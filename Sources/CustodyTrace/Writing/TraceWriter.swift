@@ -170,8 +170,9 @@ public final class TraceWriter: ControllerObserver {
             if isEnd ?? true { break }
             for entry in entries {
                 switch entry {
-                case .event(let event, let thread): pen.write(TraceEvent(event.kind), event.time, thread)
-                case .note(let event, let time): pen.write(event, time, nil)
+                case .event(let event, let thread):
+                    pen.write(TraceEvent(event.kind), event.sequence, event.time, thread)
+                case .note(let event, let time): pen.write(event, nil, time, nil)
                 }
             }
             pen.flush()

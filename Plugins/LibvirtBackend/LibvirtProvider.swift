@@ -54,6 +54,10 @@ public struct LibvirtProvider: BackendProvider {
     ) throws(BackendCreationError) -> any MemoryBackend {
         let settings: LibvirtOptions
         do throws(ConfigurationError) { settings = try LibvirtOptions(options) } catch { throw .configuration(error) }
+        if let (pool, flaw) = ElasticPoolConfiguration.overlap(of: settings.elasticPools, beside: guest.layout.regions)
+        {
+            throw .configuration(ConfigurationError(flaw, at: pool.location ?? options.location))
+        }
         do throws(BackendError) { return try LibvirtBackend(guest, options: settings) } catch { throw .backend(error) }
     }
 

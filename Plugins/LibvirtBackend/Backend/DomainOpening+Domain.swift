@@ -84,6 +84,9 @@ extension DomainOpening {
         configuration.accelerator = options.usesKVM ? .kvm : .emulated
         configuration.baseMemory = options.baseMemory.rawValue
         configuration.processors = guest.processors
+        configuration.pools = options.elasticPools
+        configuration.takesMemory = !options.overcommits
+        configuration.hasBalloon = options.hasBalloon
         configuration.launchSecurity = options.launchSecurity
         configuration.metadata = [XMLElement(mark, ["xmlns:custody": "urn:custody"])]
         // A daemon may run QEMU as another user, who has to reach what it is given here.

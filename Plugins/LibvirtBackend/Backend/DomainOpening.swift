@@ -66,12 +66,42 @@ struct DomainOpening: Sendable {
                 )
             }
             let kind = LiveDescription(live)
+            if isOwn { try DomainOpening.check(self.domain, kind, has: options) }
             support = try self.domain.useConnection { connection throws(BackendError) in
                 try DomainSupport(of: connection, kind: kind)
             }
         } catch {
             guard isNew else { throw error }
             throw DomainOpening.end(self.domain, after: error) ?? error
+        }
+    }
+
+    /// Holds what the domain has beside modules against what is configured: one that runs already may have been made by
+    /// another configuration.
+    private static func check(
+        _ domain: ManagedDomain,
+        _ live: LiveDescription,
+        has options: LibvirtOptions
+    ) throws(BackendError) {
+        let pools = try domain.withLink { domain, connection throws(BackendError) in
+            try ElasticPool.all(of: domain, on: connection, in: live)
+        }
+        let isAsWanted =
+            pools.count == options.elasticPools.count
+            && zip(pools, options.elasticPools).allSatisfy { pool, wanted in
+                pool.address == wanted.range.address && pool.size == wanted.range.byteCount
+                    && pool.capabilities.granularity == wanted.block.rawValue
+            }
+        guard isAsWanted else {
+            let there = pools.map { "\(ByteCount($0.size)) at \($0.address)" }.joined(separator: ", ")
+            throw BackendError(
+                .unavailable,
+                "the domain ‘\(domain.name)’ has other elastic pools than are configured: \(there.isEmpty ? "none" : there)"
+            )
+        }
+        guard live.hasBalloon == options.hasBalloon else {
+            let difference = live.hasBalloon ? "a balloon, and none is" : "no balloon, and one is"
+            throw BackendError(.unavailable, "the domain ‘\(domain.name)’ has \(difference) configured")
         }
     }
 

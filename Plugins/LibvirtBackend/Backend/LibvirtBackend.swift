@@ -53,6 +53,11 @@ public final class LibvirtBackend: MemoryBackend {
     /// The first guest-physical byte after the last one that a module can be at.
     static let regionsEnd: UInt64 = 512 << 30
 
+    /// Whether memory that comes and goes can be there.
+    static func hasRoom(for range: PageRange) -> Bool {
+        range.address.rawValue >= DomainConfiguration.regionsBase && range.end <= regionsEnd / PageSize.base.bytes
+    }
+
     /// Makes a domain, or finds one.
     ///
     /// - Throws: `BackendError` with code `unavailable` where libvirt or this user cannot do it.
@@ -74,7 +79,7 @@ public final class LibvirtBackend: MemoryBackend {
         gate: any CallGate,
         patience: Duration = .seconds(2)
     ) throws(BackendError) {
-        try LibvirtBackend.check(guest)
+        try LibvirtBackend.check(guest, options)
         let executor = try ThreadExecutor()
         let wake = Wake()
         let events = EventBuffer(capacity: 256) { executor.submit { wake.call() } }
@@ -180,15 +185,19 @@ public final class LibvirtBackend: MemoryBackend {
     }
 
     /// Whether there can be modules like the layout's regions.
-    private static func check(_ guest: GuestConfiguration) throws(BackendError) {
+    private static func check(_ guest: GuestConfiguration, _ options: LibvirtOptions) throws(BackendError) {
         let unit: UInt64 = 1 << 20
-        guard guest.layout.regions.count <= 250 else {
-            throw BackendError(.unsupported, "a domain has room for 250 modules, one for each region of its memory")
+        guard guest.layout.regions.count + options.elasticPools.count <= 250 else {
+            throw BackendError(
+                .unsupported,
+                "a domain has room for 250 modules and pools; each region of its memory is a module"
+            )
+        }
+        if let (pool, flaw) = ElasticPoolConfiguration.overlap(of: options.elasticPools, beside: guest.layout.regions) {
+            throw BackendError(.invalidArgument, flaw, range: pool.range)
         }
         for region in guest.layout.regions {
-            guard region.address.rawValue >= DomainConfiguration.regionsBase,
-                region.end <= regionsEnd / PageSize.base.bytes
-            else {
+            guard hasRoom(for: region) else {
                 throw BackendError(.unsupported, "modules are at addresses from 4 GiB to 512 GiB", range: region)
             }
             guard region.address.rawValue.isMultiple(of: unit), region.byteCount.isMultiple(of: unit) else {

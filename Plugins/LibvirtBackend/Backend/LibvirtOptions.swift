@@ -43,6 +43,10 @@ public struct LibvirtOptions: Sendable {
     /// The key `overcommit`: whether a guest may be given memory that there may not be when it is touched. Where not, all
     /// of a module is taken from the system before the guest gets it.
     public var overcommits: Bool
+    /// The key `elastic-pools`: memory of a domain that is made that comes and goes by amount, beside its modules.
+    public var elasticPools: [ElasticPoolConfiguration]
+    /// The key `balloon`: whether a domain that is made has one.
+    public var hasBalloon: Bool
     /// The key `launch-security`: how the processor is to protect a domain that is made from its host.
     public var launchSecurity: LaunchSecurity?
 
@@ -57,6 +61,8 @@ public struct LibvirtOptions: Sendable {
         baseMemory = ByteCount(16 << 20)
         initial = .host
         overcommits = false
+        elasticPools = []
+        hasBalloon = false
     }
 
     /// Reads a section to its end.
@@ -105,6 +111,18 @@ public struct LibvirtOptions: Sendable {
             ),
             .setting("overcommit", \.overcommits, .boolean, "Whether memory is taken at the first touch only."),
             .setting(
+                "elastic-pools",
+                \.elasticPools,
+                .list(of: ElasticPoolConfiguration.format),
+                "Memory of a domain that is made that comes and goes by amount, beside its modules: virtio-mem."
+            ),
+            .setting(
+                "balloon",
+                \.hasBalloon,
+                .boolean,
+                "Whether a domain that is made has a balloon: virtio-balloon; none unless named."
+            ),
+            .setting(
                 "launch-security",
                 \.launchSecurity,
                 LaunchSecurity.format,
@@ -113,11 +131,18 @@ public struct LibvirtOptions: Sendable {
         ]
     )
     .map { (options, location) throws(ConfigurationError) in
-        guard options.adopt == nil || options.launchSecurity == nil else {
+        let made = [
+            ("launch-security", options.launchSecurity != nil), ("elastic-pools", !options.elasticPools.isEmpty),
+            ("balloon", options.hasBalloon),
+        ]
+        if options.adopt != nil, let key = made.first(where: \.1)?.0 {
             throw ConfigurationError(
-                "‘launch-security’ is for a domain that is made, and ‘adopt’ names one that is there",
+                "‘\(key)’ is for a domain that is made, and ‘adopt’ names one that is there",
                 at: location
             )
+        }
+        if let (pool, flaw) = ElasticPoolConfiguration.overlap(of: options.elasticPools) {
+            throw ConfigurationError(flaw, at: pool.location ?? location)
         }
         guard options.guest != .linux || options.kernel != nil || options.adopt != nil else {
             throw ConfigurationSection(at: location).missing("kernel")

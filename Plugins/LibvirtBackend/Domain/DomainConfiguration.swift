@@ -1,4 +1,5 @@
 #if Libvirt
+import Custody
 
 /// A domain as this back end defines one: a machine with a little memory of its own, and room for regions above 4 GiB.
 package struct DomainConfiguration: Sendable, Hashable {
@@ -24,6 +25,12 @@ package struct DomainConfiguration: Sendable, Hashable {
     package var regionsEnd: UInt64
     /// How many regions there can be at a time.
     package var slots: Int
+    /// Memory that comes and goes by amount.
+    package var pools: [ElasticPoolConfiguration] = []
+    /// Whether all memory of a pool's block is taken from the system before the guest gets the block.
+    package var takesMemory = true
+    /// Whether the guest has a balloon.
+    package var hasBalloon = false
     /// The number of virtual processors.
     package var processors = 1
     /// The firmware image; `nil` for the machine's own.
@@ -67,7 +74,9 @@ package struct DomainConfiguration: Sendable, Hashable {
         let mebibyte: UInt64 = 1 << 20
         let base = baseMemory / mebibyte
         let first = DomainConfiguration.regionsBase
-        let most = base + (max(regionsEnd, first) - first) / mebibyte
+        // Libvirt holds the sizes of all memory devices against it, and their number against the slots.
+        let end = pools.map { $0.range.end * PageSize.base.bytes }.reduce(max(regionsEnd, first), max)
+        let most = base + (end - first) / mebibyte
         var boot = [XMLElement("type", ["arch": "x86_64", "machine": machine], text: "hvm")]
         if let firmware { boot.append(XMLElement("loader", ["readonly": "yes", "type": "rom"], text: firmware)) }
         if let kernel {
@@ -78,29 +87,26 @@ package struct DomainConfiguration: Sendable, Hashable {
         var machine = [
             XMLElement("emulator", text: emulator),
             XMLElement("controller", ["type": "usb", "model": "none"]),
-            XMLElement("memballoon", ["model": "none"]),
+            XMLElement("memballoon", ["model": hasBalloon ? "virtio" : "none"]),
         ]
+        machine += pools.enumerated().map { $0.element.element($0.offset) }
         for socket in [serialSocket, channelSocket].compactMap(\.self) {
             machine.append(
                 XMLElement("serial", ["type": "unix"], [XMLElement("source", ["mode": "bind", "path": socket])])
             )
         }
-        for device in devices {
-            // One of its kind: the one that is given takes the place of the one that is not there.
-            if device.name == "memballoon" { machine.removeAll { $0.name == "memballoon" } }
-            machine.append(device)
-        }
+        machine += devices
         let cell = XMLElement(
             "cell",
             ["id": "0", "cpus": processors == 1 ? "0" : "0-\(processors - 1)", "memory": "\(base)", "unit": "MiB"]
         )
         let identity = [XMLElement("name", text: name)] + (uuid.map { [XMLElement("uuid", text: $0)] } ?? [])
-        return XMLElement(
+        var domain = XMLElement(
             "domain",
             ["type": accelerator.rawValue],
             identity + [
                 XMLElement("metadata", [:], metadata),
-                XMLElement("maxMemory", ["slots": "\(slots)", "unit": "MiB"], text: "\(most)"),
+                XMLElement("maxMemory", ["slots": "\(slots + pools.count)", "unit": "MiB"], text: "\(most)"),
                 XMLElement("memory", ["unit": "MiB"], text: "\(base)"),
                 XMLElement("vcpu", text: "\(processors)"),
                 XMLElement(
@@ -117,6 +123,12 @@ package struct DomainConfiguration: Sendable, Hashable {
                 XMLElement("devices", [:], machine),
             ] + (launchSecurity.map { [$0.element] } ?? [])
         )
+        if !pools.isEmpty {
+            domain["xmlns:qemu"] = "http://libvirt.org/schemas/domain/qemu/1.0"
+            let properties = pools.enumerated().map { $0.element.properties($0.offset, takesMemory: takesMemory) }
+            domain.children.append(.element(XMLElement("qemu:override", [:], properties)))
+        }
+        return domain
     }
 }
 

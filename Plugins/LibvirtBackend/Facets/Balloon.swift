@@ -11,7 +11,8 @@ public final class Balloon: Sendable {
     /// What a balloon can do.
     public static let capabilities = FacetCapabilities.balloon
 
-    /// The most that can be left to the guest, in bytes: all of its memory.
+    /// The most that can be left to the guest, in bytes: all that it had when the balloon was found, but for elastic pools.
+    /// Those are no memory of a balloon's (QEMU hw/virtio/virtio-balloon.c).
     public let maximum: UInt64
 
     private let domain: Domain
@@ -24,10 +25,12 @@ public final class Balloon: Sendable {
         on connection: borrowing Connection,
         in description: LiveDescription
     ) throws(BackendError) -> Balloon? {
-        guard let device = description.devices("memballoon").first, device["model"] != "none" else { return nil }
-        guard let maximum = description.root.first("memory")?.byteCount else {
+        guard description.hasBalloon else { return nil }
+        guard let all = description.root.first("memory")?.byteCount else {
             throw BackendError(.system, "the domain is described without memory")
         }
+        let pools = description.memoryDevices("virtio-mem").compactMap { $0.device.first("target", "size")?.byteCount }
+        let maximum = pools.reduce(all) { $0 - min($0, $1) }
         return Balloon(maximum, domain.share(), connection.share())
     }
 

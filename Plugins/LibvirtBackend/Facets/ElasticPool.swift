@@ -15,6 +15,8 @@ public final class ElasticPool: Sendable {
     public let alias: String
     /// What this pool can do.
     public let capabilities: FacetCapabilities
+    /// The first guest-physical address that it can give memory at.
+    public let address: GuestPhysicalAddress
     /// The most that it can give to the guest, in bytes.
     public let size: UInt64
 
@@ -27,24 +29,33 @@ public final class ElasticPool: Sendable {
         on connection: borrowing Connection,
         in description: LiveDescription
     ) throws(BackendError) -> [ElasticPool] {
+        let devices = description.memoryDevices("virtio-mem")
+        guard !devices.isEmpty else { return [] }
+        // Where they are only QEMU tells: libvirt does from 9.4 on.
+        let known = try domain.ask("query-memory-devices", for: [MemoryDevice].self)
         var pools: [ElasticPool] = []
-        for (alias, device) in description.memoryDevices("virtio-mem") {
+        for (alias, device) in devices {
             guard let target = device.first("target"), let size = target.first("size")?.byteCount,
                 let block = target.first("block")?.byteCount, block > 0
             else { throw BackendError(.system, "the memory device ‘\(alias)’ is described without size or block") }
-            pools.append(ElasticPool(alias, size, block, domain.share(), connection.share()))
+            guard let address = known.first(where: { $0.data.id == alias })?.data.address else {
+                throw BackendError(.system, "QEMU does not tell where the memory device ‘\(alias)’ is")
+            }
+            pools.append(ElasticPool(alias, address, size, block, domain.share(), connection.share()))
         }
         return pools
     }
 
     private init(
         _ alias: String,
+        _ address: UInt64,
         _ size: UInt64,
         _ block: UInt64,
         _ domain: consuming Domain,
         _ connection: consuming Connection
     ) {
         self.alias = alias
+        self.address = GuestPhysicalAddress(address)
         self.size = size
         self.domain = domain
         self.connection = connection
@@ -186,11 +197,13 @@ private struct MemoryDevice: Decodable {
     struct Data: Decodable {
         let id: String?
         let memdev: String?
+        let address: UInt64?
         let size: UInt64
         let requested: UInt64?
 
         private enum CodingKeys: String, CodingKey {
             case id, memdev, size
+            case address = "memaddr"
             case requested = "requested-size"
         }
     }

@@ -99,7 +99,8 @@ extension FacetCapabilities {
         refusal: .silent,
         canBeWithdrawn: true,
         ending: .polling,
-        limits: "nothing stops the guest from using the pages again, and it may run out of memory",
+        limits: "nothing stops the guest from using the pages again, it may run out of memory, and without a driver it "
+            + "leaves it pending",
         isExercised: true
     )
 

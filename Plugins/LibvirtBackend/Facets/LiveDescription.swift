@@ -42,6 +42,9 @@ package struct LiveDescription: Sendable, Hashable {
         }
     }
 
+    /// Whether the guest has a balloon.
+    package var hasBalloon: Bool { devices("memballoon").contains { $0["model"] != "none" } }
+
     /// The memory that the guest has without its memory devices, in bytes.
     package var baseMemory: UInt64 {
         let cells = root.first("cpu", "numa")?.elements("cell") ?? []

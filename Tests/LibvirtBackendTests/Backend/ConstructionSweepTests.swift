@@ -11,11 +11,17 @@ import Testing
     /// Making a back end fails at every call once: no domain and no file is left, and the next attempt makes one.
     @Test func constructionLeavesNothing() throws {
         let name = "sweepmake"
+        func make(_ gate: any CallGate = OpenGate()) throws -> LiveGuest {
+            try LiveGuest(name, modules: [1], gate: gate) { options in
+                options.elasticPools = [try .test()]
+                options.hasBalloon = true
+            }
+        }
         // The directories are made once.
-        _ = try LiveGuest(name, modules: [1])
+        _ = try make()
         let counting = FailingGate()
         let (folder, calls) = try {
-            let live = try LiveGuest(name, modules: [1], gate: counting)
+            let live = try make(counting)
             return (live.backend.folders.ours, counting.calls)
         }()
         let counts = Dictionary(grouping: calls) { $0 }.mapValues(\.count).sorted { "\($0.key)" < "\($1.key)" }
@@ -34,7 +40,7 @@ import Testing
             let gate = FailingGate()
             gate.fail(occurrence, of: call, kind, code: call.isOfHost ? EIO : 1)
             do {
-                let live = try LiveGuest(name, modules: [1], gate: gate)
+                let live = try make(gate)
                 if gate.failed != nil { survived.insert(point) }
                 gate.fail(0)
                 try live.convert(live.module(), to: .shared)

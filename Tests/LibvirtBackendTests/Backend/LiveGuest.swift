@@ -33,7 +33,7 @@ final class LiveGuest {
         limits: ControllerLimits = ControllerLimits(),
         patience: Duration = LiveGuest.patience,
         isOwner: Bool = true,
-        _ adjust: (inout LibvirtOptions) -> Void = { _ in }
+        _ adjust: (inout LibvirtOptions) throws -> Void = { _ in }
     ) throws {
         self.name = "\(name)-\(getpid())"
         self.isOwner = isOwner
@@ -46,7 +46,7 @@ final class LiveGuest {
         }
         var options = LiveGuest.options(self.name)
         options.initial = initial
-        adjust(&options)
+        try adjust(&options)
         let regions = try modules.enumerated().map { try LiveGuest.module($0.offset, mebibytes: $0.element) }
         let guest = GuestConfiguration(layout: try GuestMemoryLayout(regions: regions))
         backend = try LibvirtBackend(guest, options: options, gate: gate, patience: patience)

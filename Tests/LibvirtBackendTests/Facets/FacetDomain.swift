@@ -20,7 +20,7 @@ final class FacetDomain {
     init(
         _ label: String,
         linux: LinuxGuest? = nil,
-        configure: (inout DomainConfiguration) -> Void = { _ in }
+        configure: (inout DomainConfiguration) throws -> Void = { _ in }
     ) throws {
         let name = "facet-\(label)-\(getpid())"
         let connection = try TestRoot.connect()
@@ -43,7 +43,7 @@ final class FacetDomain {
             configuration.firmware = try TestRoot.firmware()
             configuration.serialSocket = sockets[0]
         }
-        configure(&configuration)
+        try configure(&configuration)
         domain = try connection.define(configuration.description)
         self.connection = connection.share()
         self.name = name

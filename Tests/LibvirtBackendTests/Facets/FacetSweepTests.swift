@@ -124,17 +124,8 @@ import Testing
 
     @Test func whatAPoolWasAskedForIsTheTruth() throws {
         let guest = try FacetDomain("sweeppool") { configuration in
-            let target = XMLElement(
-                "target",
-                [:],
-                [
-                    XMLElement("size", ["unit": "MiB"], text: "64"), XMLElement("node", text: "0"),
-                    XMLElement("block", ["unit": "MiB"], text: "2"),
-                    XMLElement("requested", ["unit": "MiB"], text: "0"),
-                ]
-            )
-            configuration.devices.append(XMLElement("memory", ["model": "virtio-mem"], [target]))
-            configuration.devices.append(XMLElement("memballoon", ["model": "virtio"]))
+            configuration.pools = [try .test()]
+            configuration.hasBalloon = true
         }
         let gate = FailingGate()
         let connection = try TestRoot.connect(gate)

@@ -150,35 +150,19 @@ import Testing
         #expect(try guest.backend.domain.describe().name == "domain", "and goes on")
     }
 
-    private func validate(_ description: XMLElement) throws -> (code: Int32, output: String) {
-        let file = FileManager.default.temporaryDirectory.appending(component: "custody-\(UUID()).xml")
-        defer { try? FileManager.default.removeItem(at: file) }
-        try description.text.write(to: file, atomically: true, encoding: .utf8)
-        let process = Process()
-        let output = Pipe()
-        process.executableURL = URL(filePath: "/usr/bin/virt-xml-validate")
-        process.arguments = [file.path, "domain"]
-        process.standardOutput = output
-        process.standardError = output
-        try process.run()
-        let text = try output.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        return (process.terminationStatus, String(decoding: text, as: UTF8.self))
-    }
-
     /// Libvirt's own schema, as it is installed: of a kind that it does not know yet everything else must be right.
     @Test func theSchemaTakesIt() throws {
         let schema = try String(contentsOfFile: "/usr/share/libvirt/schemas/domaincommon.rng", encoding: .utf8)
         for security in try Self.written.map(Self.read) {
             let isKnown = schema.contains("<value>\(security.kind)</value>")
-            let result = try validate(Self.domain(security))
+            let result = try Self.domain(security).validated()
             #expect((result.code == 0) == isKnown, "\(security.kind): \(result.output)")
             #expect(!isKnown || result.output.contains("validates"))
         }
         #expect(schema.contains("<value>sev</value>"), "one kind at least is held against it")
         var wrong = try Self.domain(Self.read(Self.written[0]))
         wrong = wrong.changing(["launchSecurity", "policy"]) { $0 = XMLElement("policy", text: "much") }
-        #expect(try validate(wrong).code != 0)
+        #expect(try wrong.validated().code != 0)
     }
 
     /// Here there is no such hardware, and libvirt says so itself: what this package says agrees with it.

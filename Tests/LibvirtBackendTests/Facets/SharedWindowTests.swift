@@ -154,14 +154,8 @@ import Testing
     /// A guest that has ended has nothing: what was pending is over, and everything else says that the guest is gone.
     @Test func anEmulatorThatIsKilledEndsIt() throws {
         let guest = try FacetDomain("killed") { configuration in
-            let target = [
-                XMLElement("size", ["unit": "MiB"], text: "64"), XMLElement("node", text: "0"),
-                XMLElement("block", ["unit": "MiB"], text: "2"), XMLElement("requested", ["unit": "MiB"], text: "0"),
-            ]
-            configuration.devices.append(
-                XMLElement("memory", ["model": "virtio-mem"], [XMLElement("target", [:], target)])
-            )
-            configuration.devices.append(XMLElement("memballoon", ["model": "virtio"]))
+            configuration.pools = [try .test()]
+            configuration.hasBalloon = true
         }
         let name = FacetDomain.windowName("killed")
         let window = try SharedWindow.make(name, byteCount: Self.size, for: guest.domain, on: guest.connection)

@@ -97,15 +97,15 @@ import Testing
         live.backend.shutDown()
         #expect(try EndSweepTests.isThere("sweepstays"))
         #expect(FileManager.default.fileExists(atPath: folder + "/0"))
-        let refusal = #expect(throws: ConversionError.self) { try live.convert(live.module(), to: .host) }
-        #expect(refusal?.cause?.message.contains("cannot be ended: it runs on, with its files in \(folder)") == true)
-
-        // The controller was told, and so is who asks the back end itself.
+        // The controller is told, and so is who asks the back end itself.
         let isTold = live.log.all.contains { event in
             guard case .lost(let error) = event.kind else { return false }
             return error.message.contains("cannot be ended")
         }
         #expect(isTold)
+        let refusal = #expect(throws: ConversionError.self) { try live.convert(live.module(), to: .host) }
+        #expect(refusal?.cause?.message.contains("cannot be ended: it runs on, with its files in \(folder)") == true)
+
         let asked = #expect(throws: BackendError.self) { try live.backend.populate(live.module()) }
         #expect(asked?.message.contains("cannot be ended") == true)
 

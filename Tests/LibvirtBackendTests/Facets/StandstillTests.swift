@@ -96,10 +96,14 @@ import Testing
             ]
         )
         // The micro guest's page tables: the first entry refers to the table that follows.
-        let entry = try facet.whileStopped { () throws(BackendError) in
-            try inspection.read(8, from: GuestPhysicalAddress(0x10000))
+        // It lays them out when it begins.
+        let isLaidOut = LiveGuest.waits {
+            let entry = try facet.whileStopped { () throws(BackendError) in
+                try inspection.read(8, from: GuestPhysicalAddress(0x10000))
+            }
+            return entry[1] == 0x10 && entry[2] == 0x01 && entry[0] & 0x3 == 0x3
         }
-        #expect(entry[1] == 0x10 && entry[2] == 0x01 && entry[0] & 0x3 == 0x3)
+        #expect(isLaidOut)
         #expect(try inspection.read(0, from: GuestPhysicalAddress(.max)).isEmpty)
         // More than one piece.
         let backing = ["path": "/objects/memua-look", "property": "mem-path"]

@@ -30,10 +30,10 @@ struct MapCommand: ParsableCommand {
     @Argument(help: "A snapshot or a trace.")
     var file: String
 
-    @Option(help: "Up to this line of a trace.")
+    @Option(help: "Up to what this line of a trace tells of.")
     var line: Int?
 
-    @Option(help: "Up to this time of a trace, for example 20ms.")
+    @Option(help: "Up to what was told by this time of a trace, for example 20ms.")
     var time: String?
 
     @Option(help: "The width in columns; that of the terminal unless named.")
@@ -96,6 +96,8 @@ struct MapCommand: ParsableCommand {
         private var model: TraceModel
         private var order = TraceOrder()
         private var title = "at the beginning of the trace"
+        /// Lines from after the end: what they tell of took effect before it if a later step was told of by then.
+        private var late: [Trace.Entry] = []
         private(set) var isOver: Bool
 
         init(_ header: TraceHeader, until time: Duration?, line: Int) {
@@ -109,7 +111,7 @@ struct MapCommand: ParsableCommand {
             guard header.continues == nil else { return }
             _ = try finish()
             guard !isOver else { return }
-            (model, order, isOver) = (TraceModel(header), TraceOrder(), place >= line)
+            (model, order, late, isOver) = (TraceModel(header), TraceOrder(), [], place >= line)
         }
 
         mutating func take(_ entry: Trace.Entry) throws(TraceError) {
@@ -122,15 +124,19 @@ struct MapCommand: ParsableCommand {
         }
 
         private mutating func apply(_ entry: Trace.Entry) throws(TraceError) {
-            let record = entry.record
-            if let end, record.time > end { return isOver = true }
-            do throws(TraceContradiction) {
-                try model.apply(record)
-            } catch {
-                throw TraceError("\(record.event): \(error)", file: entry.file, line: entry.line)
+            late.append(entry)
+            if let end, entry.record.time > end { return isOver = late.count > TraceOrder.window }
+            for entry in late where !isOver {
+                let record = entry.record
+                do throws(TraceContradiction) {
+                    try model.apply(record)
+                } catch {
+                    throw TraceError("\(record.event): \(error)", file: entry.file, line: entry.line)
+                }
+                title = "at \(record.time.since(.zero).text), line \(entry.line) of the trace"
+                isOver = entry.line == line
             }
-            title = "at \(record.time.since(.zero).text), line \(entry.line) of the trace"
-            isOver = entry.line == line
+            late.removeAll(keepingCapacity: true)
         }
     }
 }

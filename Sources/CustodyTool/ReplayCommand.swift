@@ -32,7 +32,7 @@ struct ReplayCommand: ParsableCommand {
     func run() throws {
         try ExitCode.reporting {
             let (traces, torn) = try Trace.read(file)
-            TraceCommand.reportTorn(torn)
+            TraceCommand.reportNote(torn)
             for trace in traces { try replay(trace) }
         }
     }

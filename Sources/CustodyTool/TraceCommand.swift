@@ -16,7 +16,7 @@ struct TraceCommand: ParsableCommand {
     )
 
     /// Says that a torn line was skipped, where one was.
-    static func reportTorn(_ torn: TraceError?) {
+    static func reportNote(_ torn: TraceError?) {
         if let torn { report("\(torn.file):\(torn.line ?? 1): note: \(torn.message)") }
     }
 }

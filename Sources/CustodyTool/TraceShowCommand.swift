@@ -46,7 +46,7 @@ struct TraceShowCommand: ParsableCommand {
                     )
                 }
             }
-            TraceCommand.reportTorn(reader.tornLine)
+            TraceCommand.reportNote(reader.tornLine)
         }
     }
 

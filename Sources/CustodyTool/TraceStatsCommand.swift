@@ -18,7 +18,7 @@ struct TraceStatsCommand: ParsableCommand {
             var statistics = TraceStatistics()
             while let line = try reader.next() { statistics.add(line) }
             print(text(statistics))
-            TraceCommand.reportTorn(reader.tornLine)
+            TraceCommand.reportNote(reader.tornLine)
         }
     }
 

@@ -21,7 +21,7 @@ struct TraceVerifyCommand: ParsableCommand {
     func run() throws {
         try ExitCode.reporting {
             let result = try TraceVerifier(file, acceptsOpenEnd: open).verify()
-            result.notes.forEach { TraceCommand.reportTorn($0) }
+            result.notes.forEach { TraceCommand.reportNote($0) }
             if let error = result.error {
                 report("\(error)")
                 throw ExitCode.failure

@@ -89,9 +89,34 @@ import Testing
         let cut = try TraceFixture.verify(fixture.path(), acceptsOpenEnd: true)
         #expect(cut.error == nil)
         #expect(cut.notes.map(\.line) == [error.line])
-        #expect(cut.notes.map(\.message) == ["lines of other threads may be missing: \(error.message)"])
+        #expect(cut.notes.map(\.message) == ["what is missing may be the reason: \(error.message)"])
         #expect(cut.lines == UInt64(try #require(error.line)) - 2)
         #expect(try TraceFixture.verify(fixture.path()).error?.message.contains("has no end") == true)
+        // What does not fit its own request nobody else can explain.
+        for (from, to) in [
+            ("\"changedPages\":4", "\"changedPages\":5"), ("\"verdict\":\"allow\"", "\"verdict\":\"deny\""),
+        ] {
+            let index = try #require(lines.firstIndex { $0.contains(from) })
+            var wrong = lines
+            wrong[index] = wrong[index].replacing(from, with: to)
+            try fixture.write(wrong)
+            let report = try TraceFixture.verify(fixture.path(), acceptsOpenEnd: true)
+            #expect((report.error?.line ?? 0) > index, "\(report)")
+        }
+    }
+
+    /// A page that is refused as in transit is: nobody takes it before it has been said why.
+    @Test func aRefusalThatNothingExplainsIsFound() throws {
+        try fixture.record()
+        let lines = try fixture.lines()
+        let index = try #require(lines.firstIndex { $0.contains("\"code\":\"notOwned\"") })
+        var wrong = lines
+        wrong[index] = wrong[index].replacing("notOwned", with: "inTransit")
+        try fixture.write(wrong)
+        let text = "line \(index) of the trace has the page at 0x200000 in transit, and nobody was at it"
+        #expect(try TraceFixture.verify(fixture.path()).error?.message.hasSuffix(text) == true)
+        try fixture.write(wrong.dropLast())
+        #expect(try TraceFixture.verify(fixture.path(), acceptsOpenEnd: true).error?.message.hasSuffix(text) == true)
     }
 
     @Test func aStepHasOneThread() throws {

@@ -31,11 +31,11 @@ extension MemoryController {
         }
         var failure: BackendError?
         do { try backend.discardContents(of: range) } catch { failure = error }
-        let ready = state.withLock { state in
+        let (step, ready) = state.withLock { state in
             state.discards[id] = nil
-            return state.takeReady(meeting: range)
+            return (self.step(), state.takeReady(meeting: range))
         }
-        emit(.discarded(range, failure))
+        emit(.discarded(range, failure), of: step)
         for handover in ready { executor.submit { [weak self] in self?.run(handover) } }
         guard let failure else { return }
         if failure.code == .lost { backendLost(failure) }

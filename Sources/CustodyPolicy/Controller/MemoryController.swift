@@ -5,8 +5,8 @@ import Synchronization
 ///
 /// It validates, asks the policy, keeps new users away, waits for old ones, and drives the back end through prepare,
 /// commit and finish. All of it is synchronous on the requester's thread, except what follows a last release or a
-/// report of the back end: that runs on the back end's executor. No lock is held while a back end, a policy or an
-/// observer is called.
+/// report of the back end: that runs on the back end's executor. A policy decides under the controller's lock, in the step
+/// that claims the pages; no lock is held while a back end, a listener or an observer is called.
 public final class MemoryController: Sendable {
     /// The back end that carries changes out.
     public let backend: any MemoryBackend
@@ -94,8 +94,11 @@ public final class MemoryController: Sendable {
     /// Notes that something has happened, now, for rules that ask for it: for example that the guest is launched.
     public func mark(_ name: String) {
         let now = executor.now
-        state.withLock { $0.memory[name] = now }
-        emit(.marked(name), at: now)
+        let step = state.withLock { state in
+            state.memory[name] = now
+            return self.step()
+        }
+        emit(.marked(name), of: step, at: now)
     }
 
     /// The hand-overs that are pending, the oldest first.

@@ -49,8 +49,9 @@ public struct ControllerEvent: Sendable {
     }
 
     /// The place of the step in the order in which the steps of the controller took effect, whatever thread they were
-    /// on: later ones are larger. Observers are told after that, so that threads may tell of theirs in another order.
-    /// Events of one step have one number, and are told in their order.
+    /// on: later ones are larger. Observers are told after that, and may be told of a later step first, by another thread
+    /// or, of a request whose hand-over has ended before it is answered, by the same one. Events of one step have one
+    /// number, and are told in their order.
     public let sequence: UInt64
     /// When, in the back end's time. A decision has the time that the policy was given.
     public let time: Timestamp

@@ -4,8 +4,8 @@ public import Custody
 public struct TraceRecord: Sendable, Hashable, Codable {
     /// The number of the line after its header, from 1: a line that is missing leaves a gap.
     public let number: UInt64
-    /// The step of the controller, as in `ControllerEvent`: a line may stand after one of a later step on another thread.
-    /// `nil` for the notes of the trace's writer, and for nothing else.
+    /// The step of the controller, as in `ControllerEvent`: a line may stand after one of a later step. `nil` for the
+    /// notes of the trace's writer, and for nothing else.
     public let sequence: UInt64?
     /// When, in nanoseconds of the back end's time.
     public let time: Timestamp

@@ -12,7 +12,7 @@ public struct Trace: Sendable {
         public let line: Int
 
         /// A line that stands at a place.
-        public init(record: TraceRecord, file: String, line: Int) {
+        package init(record: TraceRecord, file: String, line: Int) {
             self.record = record
             self.file = file
             self.line = line

@@ -2,8 +2,8 @@ import HeapModule
 
 /// Puts the lines of a trace into the order in which what they tell of took effect.
 ///
-/// Each thread writes its lines when it comes to it, so that one may stand after the line of a later step of another
-/// thread. How far after is bounded: ``window`` lines wait for those before them.
+/// Each thread writes its lines when it comes to it, so that one may stand after the line of a later step. How far after
+/// is bounded: ``window`` lines wait for those before them.
 package struct TraceOrder: Sendable {
     /// The largest number of lines that a line may stand after its place.
     package static let window = 1 << 16

@@ -3,5 +3,12 @@ public struct TraceContradiction: Error, Sendable, Hashable, CustomStringConvert
     /// Why: one sentence.
     public let description: String
 
-    init(_ description: String) { self.description = description }
+    /// Whether it is about what other lines say of pages, leases and hand-overs, rather than about the line itself and its
+    /// request: where lines are missing, one of those may be the reason.
+    let isOfState: Bool
+
+    init(_ description: String, isOfState: Bool = false) {
+        self.description = description
+        self.isOfState = isOfState
+    }
 }

@@ -21,13 +21,9 @@ public struct TraceModel: Sendable {
         var finished: [OwnershipChange] = []
 
         /// The part that is about pages of a range.
-        func within(_ range: PageRange) -> Work { filtered { range.contains($0.range) } }
-
-        /// The part that is about other pages.
-        func without(_ range: PageRange) -> Work { filtered { !range.contains($0.range) } }
-
-        private func filtered(_ isMeant: (OwnershipChange) -> Bool) -> Work {
-            Work(
+        func within(_ range: PageRange) -> Work {
+            func isMeant(_ change: OwnershipChange) -> Bool { range.contains(change.range) }
+            return Work(
                 prepared: prepared.filter(isMeant),
                 committed: committed.filter(isMeant),
                 finished: finished.filter(isMeant)
@@ -67,9 +63,9 @@ public struct TraceModel: Sendable {
     private var lastTicket = TicketID(rawValue: 0)
     /// Hand-overs that were complete without steps: the back end is about to say that it found them so.
     private var foundComplete: Set<TicketID> = []
-    /// Pages that somebody was refused as in transit without anybody at them: the back end is about to say that it found
-    /// them in another ownership.
-    private var foundInTransit: Set<PageNumber> = []
+    /// Pages that somebody was refused as in transit without anybody at them, each with the number of the line: the back
+    /// end is about to say that it found them in another ownership.
+    private var foundInTransit: [PageNumber: UInt64] = [:]
     private var open: [Int: [Open]] = [:]
 
     /// The account at the beginning of a trace.
@@ -107,11 +103,11 @@ public struct TraceModel: Sendable {
             pending[ticket.id]?.work = Work()
         case .advanced(let ticket, _):
             guard let waiting = pending[ticket.id], waiting.ticket == ticket else { throw unknown(ticket) }
-        case .settled(let ticket, let result): try settle(ticket, result, record)
+        case .settled(let ticket, let result): try settle(ticket, result, record.time)
         case .leased(let lease): try enter(lease)
-        case .leaseRefused(_, let range, _, let error): try refuse(range, error)
+        case .leaseRefused(_, let range, _, let error): try refuse(range, error, record.number)
         case .released(let lease):
-            try require(leases[lease.id] == lease, "nobody holds this lease")
+            try requireState(leases[lease.id] == lease, "nobody holds this lease")
             leases[lease.id] = nil
         case .discarded(let range, _): try require(layout.firstHole(in: range) == nil, "\(range) is not all RAM")
         case .vetoed, .dismissed, .marked, .lost: break
@@ -127,12 +123,17 @@ public struct TraceModel: Sendable {
         if !isSo { throw TraceContradiction(why()) }
     }
 
+    /// Requires what follows from the lines before.
+    private func requireState(_ isSo: Bool, _ why: @autoclosure () -> String) throws(TraceContradiction) {
+        if !isSo { throw TraceContradiction(why(), isOfState: true) }
+    }
+
     private func unknown(_ ticket: TraceTicket) -> TraceContradiction {
         if let known = pending[ticket.id] {
             return TraceContradiction("hand-over \(ticket.id) is \(known.ticket), not \(ticket)")
         }
         let isOver = ticket.id <= lastTicket
-        return TraceContradiction("hand-over \(ticket.id) \(isOver ? "has ended" : "was never begun")")
+        return TraceContradiction("hand-over \(ticket.id) \(isOver ? "has ended" : "was never begun")", isOfState: true)
     }
 
     /// Notes that what requests on other threads find may be otherwise by now.
@@ -190,7 +191,10 @@ public struct TraceModel: Sendable {
 
     private func checkHolders(of range: PageRange) throws(TraceContradiction) {
         if let lease = leases.values.first(where: { $0.range.overlaps(range) }) {
-            throw TraceContradiction("\(lease.holder) holds \(lease.range), and the host is to lose it")
+            throw TraceContradiction(
+                "\(lease.holder) holds \(lease.range), and the host is to lose it",
+                isOfState: true
+            )
         }
     }
 
@@ -206,6 +210,7 @@ public struct TraceModel: Sendable {
                 "the request on its thread is another one: \(request)"
             )
             try checkOwnership(change.range, change.from)
+            try checkRefusals(in: change.range)
             ownership.set(change.range, to: .inTransit)
             updateTop(thread) { $0.work.prepared.append(change) }
             return
@@ -214,7 +219,9 @@ public struct TraceModel: Sendable {
             waiting.ticket.target == change.to
                 && waiting.before.contains { $0.state == change.from && $0.range.contains(change.range) }
         }?.key
-        guard let id else { throw TraceContradiction("no request and no hand-over is about \(change)") }
+        guard let id else {
+            throw TraceContradiction("no request and no hand-over is about \(change)", isOfState: true)
+        }
         try require(
             !(pending[id]?.work.prepared ?? []).contains { $0.range.overlaps(change.range) },
             "\(change.range) has been prepared for already"
@@ -224,7 +231,7 @@ public struct TraceModel: Sendable {
 
     private func checkOwnership(_ range: PageRange, _ expected: Ownership) throws(TraceContradiction) {
         if let other = ownership.runs(in: range).first(where: { $0.state != expected }) {
-            throw TraceContradiction("\(other.range) is \(other.state), not \(expected)")
+            throw TraceContradiction("\(other.range) is \(other.state), not \(expected)", isOfState: true)
         }
     }
 
@@ -253,7 +260,7 @@ public struct TraceModel: Sendable {
                 return
             }
         }
-        throw TraceContradiction("\(change) has not been \(before)")
+        throw TraceContradiction("\(change) has not been \(before)", isOfState: open[thread] == nil)
     }
 
     private mutating func answer(
@@ -279,7 +286,7 @@ public struct TraceModel: Sendable {
         }
         if outcome.status == .blocked, top.work.prepared.isEmpty, top.work.committed.isEmpty {
             for blocker in outcome.blockers ?? [] {
-                try require(
+                try requireState(
                     leases.values.contains { $0.holder == blocker.holder && $0.range.contains(blocker.range) },
                     "\(blocker.holder) does not hold \(blocker.range)"
                 )
@@ -307,8 +314,8 @@ public struct TraceModel: Sendable {
             guard known.ticket == ticket else { throw unknown(ticket) }
             return nil
         }
-        try require(ticket.id > lastTicket, "hand-over \(ticket.id) has ended")
-        try require(request.range.contains(ticket.range), "\(ticket.range) was not asked for")
+        try requireState(ticket.id > lastTicket, "hand-over \(ticket.id) has ended")
+        try requireState(request.range.contains(ticket.range), "\(ticket.range) was not asked for")
         try require(top.verdict == .allow || top.verdict == .clamp, "the policy did not allow it")
         // What the back end is at already is in transit; the rest waits for leases.
         var work = top.work.within(ticket.range)
@@ -316,7 +323,7 @@ public struct TraceModel: Sendable {
         var before = work.before
         if before.isEmpty {
             // A change that the back end completes by itself cannot always be withdrawn; this has not even begun.
-            try require(request.whenHeld == .handOver, "the request was not to wait")
+            try requireState(request.whenHeld == .handOver, "the request was not to wait")
             for piece in layout.memory(in: ticket.range) {
                 for run in ownership.runs(in: piece) where run.state != ticket.target {
                     let move = TransitionTable.move(
@@ -327,14 +334,15 @@ public struct TraceModel: Sendable {
                     switch move {
                     case .give, .handOver: before.append(run)
                     case .stay, .askTicket, .illegal:
-                        throw TraceContradiction("\(run.range) is \(run.state) and does not become \(ticket.target)")
+                        let text = "\(run.range) is \(run.state) and does not become \(ticket.target)"
+                        throw TraceContradiction(text, isOfState: true)
                     }
                 }
             }
             let isHeld = before.contains { run in leases.values.contains { $0.range.overlaps(run.range) } }
-            try require(isHeld, "nobody holds a page of \(ticket.range), so nothing is waited for")
+            try requireState(isHeld, "nobody holds a page of \(ticket.range), so nothing is waited for")
         }
-        try require(!before.isEmpty, "all pages of \(ticket.range) are \(ticket.target) already")
+        try requireState(!before.isEmpty, "all pages of \(ticket.range) are \(ticket.target) already")
         return Pending(ticket: ticket, before: before, work: work)
     }
 
@@ -363,7 +371,7 @@ public struct TraceModel: Sendable {
     private mutating func settle(
         _ ticket: TraceTicket,
         _ result: TraceResult,
-        _ record: TraceRecord
+        _ now: Timestamp
     ) throws(TraceContradiction) {
         guard let waiting = pending[ticket.id], waiting.ticket == ticket else { throw unknown(ticket) }
         let isFound = result == .completed(contents: .unspecified) && waiting.work.isEmpty
@@ -376,7 +384,7 @@ public struct TraceModel: Sendable {
             }
         }
         if result == .expired {
-            try require(ticket.deadline.map { $0 <= record.time } ?? false, "its deadline has not come")
+            try require(ticket.deadline.map { $0 <= now } ?? false, "its deadline has not come")
         }
         for run in waiting.before {
             if case .completed = result {
@@ -390,37 +398,42 @@ public struct TraceModel: Sendable {
     }
 
     private mutating func enter(_ lease: TraceLease) throws(TraceContradiction) {
-        try require(leases[lease.id] == nil, "lease \(lease.id.rawValue) is there already")
+        try requireState(leases[lease.id] == nil, "lease \(lease.id.rawValue) is there already")
         if let hole = layout.firstHole(in: lease.range) {
             throw TraceContradiction("there is no memory at \(hole.address)")
         }
         if let denied = ownership.runs(in: lease.range).first(where: { !$0.state.allows(.host) }) {
-            throw TraceContradiction("\(denied.range) is \(denied.state): the host may not have it")
+            throw TraceContradiction("\(denied.range) is \(denied.state): the host may not have it", isOfState: true)
         }
+        try checkRefusals(in: lease.range)
         leases[lease.id] = lease
     }
 
-    private mutating func refuse(_ range: PageRange, _ error: TraceAccessRefusal) throws(TraceContradiction) {
+    private mutating func refuse(
+        _ range: PageRange,
+        _ error: TraceAccessRefusal,
+        _ number: UInt64
+    ) throws(TraceContradiction) {
         guard let page = error.page else { return }
         try require(range.contains(page), "\(page) was not asked for")
         let actual = layout.region(containing: page) == nil ? nil : ownership[page]
         switch error.code {
         case .hole: try require(actual == nil, "there is memory at \(page.address)")
-        case .notOwned: try require(actual == error.ownership, "the page at \(page.address) is not so")
+        case .notOwned: try requireState(actual == error.ownership, "the page at \(page.address) is not so")
         case .inTransit:
             if let ticket = error.ticket {
                 let isIn = pending[ticket]?.before.contains { $0.range.contains(page) } ?? false
-                try require(isIn, "the page at \(page.address) is not in hand-over \(ticket)")
+                try requireState(isIn, "the page at \(page.address) is not in hand-over \(ticket)")
             }
             if actual == .inTransit || open.values.contains(where: { $0.contains { $0.mayHave(page) } }) { return }
             try require(actual != nil, "there is no memory at \(page.address)")
-            foundInTransit.insert(page)
+            foundInTransit[page] = foundInTransit[page] ?? number
         case .invalid, .backend: break
         }
     }
 
     private mutating func reconnect(_ found: Reconciliation) throws(TraceContradiction) {
-        try require(foundComplete == Set(found.completed), "other hand-overs were found complete than ended")
+        try requireState(foundComplete == Set(found.completed), "other hand-overs were found complete than ended")
         // What was made, could not be taken back and stays.
         for difference in found.ownership { leave(difference.range) }
         for difference in found.ownership {
@@ -430,13 +443,15 @@ public struct TraceModel: Sendable {
             let isKnown = ownership.runs(in: difference.range).allSatisfy {
                 $0.state == difference.before || $0.state == after
             }
-            try require(isKnown, "\(difference.range) was not \(difference)")
+            try requireState(isKnown, "\(difference.range) was not \(difference)")
         }
         for difference in found.ownership {
             if let after = difference.after { ownership.set(difference.range, to: after) }
         }
         foundComplete = []
-        foundInTransit = foundInTransit.filter { page in !found.ownership.contains { $0.range.contains(page) } }
+        foundInTransit = foundInTransit.filter { entry in
+            !found.ownership.contains { $0.range.contains(entry.key) }
+        }
     }
 
     /// Leaves pages out of what is to be put back as it was before.
@@ -462,10 +477,16 @@ public struct TraceModel: Sendable {
         for change in made { ownership.set(change.range, to: change.from) }
     }
 
+    /// Pages that somebody was refused as in transit were: nobody may be at them before the back end has said why.
+    func checkRefusals(in range: PageRange) throws(TraceContradiction) {
+        guard let (page, number) = foundInTransit.filter({ range.contains($0.key) }).min(by: { $0.value < $1.value })
+        else { return }
+        let text = "line \(number) of the trace has the page at \(page.address) in transit, and nobody was at it"
+        throw TraceContradiction(text, isOfState: true)
+    }
+
     private func close(_ runs: [PageRun<Ownership>]) throws(TraceContradiction) {
-        if let page = foundInTransit.min() {
-            throw TraceContradiction("the page at \(page.address) was not in transit, as somebody was told")
-        }
+        try checkRefusals(in: layout.bounds)
         try require(foundComplete.isEmpty, "hand-overs were complete without steps, and no back end had been away")
         try require(layout.isCovered(by: runs), "the ownership in the end is not that of all RAM")
         for run in runs {

@@ -12,7 +12,8 @@ public struct TraceVerifier: ~Copyable {
         /// The first line that cannot be, with its place. A line that is missing comes before any that does not fit:
         /// without it the others cannot be held against each other.
         public internal(set) var error: TraceError?
-        /// What is worth telling beside that: a torn last line that was skipped.
+        /// What is worth telling beside that: a torn last line that was skipped, and the line from which on a trace that
+        /// was cut cannot be judged.
         public internal(set) var notes: [TraceError] = []
 
         /// Whether every line can follow those before it, and the trace is whole.
@@ -26,6 +27,8 @@ public struct TraceVerifier: ~Copyable {
     private var order = TraceOrder()
     /// The time of the last line of each thread.
     private var times: [Int: Timestamp] = [:]
+    /// The number of requests of each thread that have no answer up to here.
+    private var unanswered: [Int: Int] = [:]
     private var nextNumber: UInt64 = 1
     private var isClosed = false
     /// The last step, and the thread that took it.
@@ -74,7 +77,7 @@ public struct TraceVerifier: ~Copyable {
         header = next
         model = TraceModel(next)
         order = TraceOrder()
-        (times, nextNumber, isClosed, lastStep) = ([:], 1, false, (nil, 0))
+        (times, unanswered, nextNumber, isClosed, lastStep) = ([:], [:], 1, false, (nil, 0))
         report.traces += 1
     }
 
@@ -92,6 +95,8 @@ public struct TraceVerifier: ~Copyable {
         nextNumber += 1
         times[record.thread] = record.time
         switch record.event {
+        case .requested: unanswered[record.thread, default: 0] += 1
+        case .answered, .failed: unanswered[record.thread, default: 0] -= 1
         case .closed: isClosed = true
         case .dropped: return try check(entry)
         default: break
@@ -101,34 +106,44 @@ public struct TraceVerifier: ~Copyable {
 
     /// Holds a line against the account.
     private mutating func check(_ entry: Trace.Entry) throws(TraceError) {
-        let record = entry.record
+        do throws(TraceContradiction) { try judge(entry.record) } catch { throw error.at(entry) }
+    }
+
+    private mutating func judge(_ record: TraceRecord) throws(TraceContradiction) {
         if let sequence = record.sequence {
             guard sequence != lastStep.sequence || record.thread == lastStep.thread else {
-                throw entry.error("step \(sequence) was taken by thread \(lastStep.thread)")
+                throw TraceContradiction("step \(sequence) was taken by thread \(lastStep.thread)")
             }
             lastStep = (sequence, record.thread)
         }
-        do throws(TraceContradiction) {
-            try model?.apply(record)
-        } catch {
-            throw entry.error("\(record.event): \(error)")
-        }
+        try model?.apply(record)
         report.lines += 1
     }
 
     private mutating func finish() throws(TraceError) {
-        guard isClosed || acceptsOpenEnd else {
-            throw error("the trace has no end: its writer did not close it, or it was cut")
-        }
-        // What was cut off may have been before what is there.
+        // What several threads had done, and not all of them said, when a trace was cut.
         let isCut = !isClosed && order.isOfSeveralThreads
         while let due = order.next() {
-            do {
-                try check(due)
+            do throws(TraceContradiction) {
+                try judge(due.record)
             } catch {
-                guard isCut else { throw error }
-                return report.notes.append(due.error("lines of other threads may be missing: \(error.message)"))
+                let mayBeMissing = isCut || (!isClosed && unanswered[due.record.thread] ?? 0 > 0)
+                guard mayBeMissing, error.isOfState else { throw error.at(due) }
+                report.notes.append(due.error("what is missing may be the reason: \(error.at(due).message)"))
+                order = TraceOrder()
             }
         }
+        guard !isClosed else { return }
+        guard acceptsOpenEnd else {
+            throw error("the trace has no end: its writer did not close it, or it was cut")
+        }
+        guard !isCut else { return }
+        do throws(TraceContradiction) { if let model { try model.checkRefusals(in: model.layout.bounds) } } catch {
+            throw self.error("\(error)")
+        }
     }
+}
+
+extension TraceContradiction {
+    fileprivate func at(_ entry: Trace.Entry) -> TraceError { entry.error("\(entry.record.event): \(self)") }
 }

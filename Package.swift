@@ -188,7 +188,7 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
     "SimulationBackendTests": ["Custody", "CustodyTestSupport", "SimulationBackend"],
     "LibvirtBackendTests": [
         "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyTestSupport", "GuestChannel",
-        .target(name: "LibvirtBackend", condition: libvirt), .target(name: "CLibvirt", condition: libvirt),
+        .target(name: "LibvirtBackend", condition: libvirt), .target(name: "CLibvirt", condition: libvirt), system,
     ],
     "KVMBackendTests": ["CKVM", "Custody", "CustodyPolicy", "KVMBackend", system],
     "GuestChannelTests": [

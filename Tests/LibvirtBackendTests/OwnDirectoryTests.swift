@@ -38,13 +38,14 @@ import Testing
     @Test func whatIsTakenAwayMeanwhileIsMadeAgain() throws {
         let folder = folder
         let gate = MeanwhileGate()
-        gate.doOnce(after: .host(.mkdir)) { unsafe rmdir(folder + "/a") }
+        gate.doOnce(after: .host(.mkdir)) { #expect(unsafe rmdir(folder + "/a") == 0) }
         try OwnDirectory(folder + "/a/b", gate: gate)
         #expect(gate.isDone)
         #expect(mode(folder + "/a/b") == 0o700)
         let other = MeanwhileGate()
-        other.doOnce(after: .host(.mkdir)) { unsafe rmdir(folder + "/c") }
+        other.doOnce(after: .host(.mkdir)) { #expect(unsafe rmdir(folder + "/c") == 0) }
         try OwnDirectory(folder + "/c", gate: other)
+        #expect(other.isDone)
         #expect(mode(folder + "/c") == 0o700)
     }
 

@@ -71,12 +71,12 @@ extension DomainOpening {
         var ownership = PageRunMap(bounds: layout.bounds, state: Ownership.host)
         var presence: [ChangeLedger.Presence] = []
         let live = try domain.describe()
-        let deadline = ContinuousClock.now + patience
         for module in modules {
             let isPlugged = live.memoryModule(module.alias) != nil
             presence.append(isPlugged ? .plugged : .absent)
             guard isPlugged else { continue }
             ownership.set(module.range, to: .shared)
+            let deadline = ContinuousClock.now + patience
             do throws(HostError) {
                 for pages in module.recordedPrivate {
                     try module.hide(pages)
@@ -107,7 +107,7 @@ extension DomainOpening {
         while true {
             if try module.holders(of: pages, but: emulator, at: .zero).isEmpty { return true }
             guard ContinuousClock.now < deadline else { return false }
-            usleep(5_000)
+            usleep(20_000)
         }
     }
 }

@@ -84,16 +84,20 @@ struct DomainOpening: Sendable {
         has options: LibvirtOptions
     ) throws(BackendError) {
         let pools = try domain.withLink { domain, connection throws(BackendError) in
-            try ElasticPool.all(of: domain, on: connection, in: live)
+            try ElasticPool.all(of: domain, on: connection, in: live).sorted { $0.address < $1.address }
         }
+        let wanted = options.elasticPools.sorted { $0.range.start < $1.range.start }
         let isAsWanted =
-            pools.count == options.elasticPools.count
-            && zip(pools, options.elasticPools).allSatisfy { pool, wanted in
+            pools.count == wanted.count
+            && zip(pools, wanted).allSatisfy { pool, wanted in
                 pool.address == wanted.range.address && pool.size == wanted.range.byteCount
                     && pool.capabilities.granularity == wanted.block.rawValue
             }
         guard isAsWanted else {
-            let there = pools.map { "\(ByteCount($0.size)) at \($0.address)" }.joined(separator: ", ")
+            let there = pools.map { pool in
+                let block = ByteCount(pool.capabilities.granularity)
+                return "\(ByteCount(pool.size)) at \(pool.address) in blocks of \(block)"
+            }.joined(separator: ", ")
             throw BackendError(
                 .unavailable,
                 "the domain ‘\(domain.name)’ has other elastic pools than are configured: \(there.isEmpty ? "none" : there)"

@@ -115,7 +115,7 @@ public final class LibvirtBackend: MemoryBackend {
         isOwn = opening.isOwn
         takesMemory = !options.overcommits
         self.patience = patience
-        // A guest that boots first answers late.
+        // A guest that boots first, or whose processor has to wait for a busy host's, answers late.
         guestAgent = channel.map { ChannelGuestAgent($0, patience: .seconds(120)) }
         wake.target = self
         // What happened between the look at the domain and now is in the live description.
@@ -184,13 +184,16 @@ public final class LibvirtBackend: MemoryBackend {
         folders.remove(modules.indices, gate: gate)
     }
 
+    /// The largest number of modules and pools of a domain.
+    static let maximumModules = 250
+
     /// Whether there can be modules like the layout's regions.
     private static func check(_ guest: GuestConfiguration, _ options: LibvirtOptions) throws(BackendError) {
         let unit: UInt64 = 1 << 20
-        guard guest.layout.regions.count + options.elasticPools.count <= 250 else {
+        guard guest.layout.regions.count + options.elasticPools.count <= maximumModules else {
             throw BackendError(
                 .unsupported,
-                "a domain has room for 250 modules and pools; each region of its memory is a module"
+                "a domain has room for \(maximumModules) modules and pools; each region of its memory is a module"
             )
         }
         if let (pool, flaw) = ElasticPoolConfiguration.overlap(of: options.elasticPools, beside: guest.layout.regions) {

@@ -141,6 +141,11 @@ public struct LibvirtOptions: Sendable {
                 at: location
             )
         }
+        guard options.elasticPools.count <= LibvirtBackend.maximumModules else {
+            let first = options.elasticPools[LibvirtBackend.maximumModules]
+            let text = "a domain has room for \(LibvirtBackend.maximumModules) modules and pools"
+            throw ConfigurationError(text, at: first.location ?? location)
+        }
         if let (pool, flaw) = ElasticPoolConfiguration.overlap(of: options.elasticPools) {
             throw ConfigurationError(flaw, at: pool.location ?? location)
         }

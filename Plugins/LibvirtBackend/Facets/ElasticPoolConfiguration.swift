@@ -21,7 +21,7 @@ public struct ElasticPoolConfiguration: Sendable, Hashable {
     ///   - range: from 4 GiB to 512 GiB, beginning and ending at a multiple of `block`.
     ///   - block: a power of two from 2 MiB on.
     ///   - requested: a multiple of `block`, at most all of it.
-    /// - Throws: `BackendError` with code ``BackendError/Code/invalidArgument``.
+    /// - Throws: `BackendError` with the code `invalidArgument`.
     public init(
         _ range: PageRange,
         block: ByteCount = smallestBlock,
@@ -71,6 +71,18 @@ public struct ElasticPoolConfiguration: Sendable, Hashable {
             }
         }
         return nil
+    }
+
+    /// Whether two are the same pool, wherever they are named.
+    public static func == (one: Self, other: Self) -> Bool {
+        (one.range, one.block, one.requested) == (other.range, other.block, other.requested)
+    }
+
+    /// Hashes what makes a pool what it is.
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(range)
+        hasher.combine(block)
+        hasher.combine(requested)
     }
 
     /// What is wrong with a pool.

@@ -156,7 +156,7 @@ import Testing
         let secret = try PageRange(start: first.module().start, count: 2)
         try first.convert(secret, to: .private)
         first.backend.abandon()
-        let process = ForkedProcess(keeping: first.backend.modules[0].file.descriptor.rawValue)
+        let process = try ForkedProcess(keeping: first.backend.modules[0].file.descriptor.rawValue)
         // Processes are listed again when those of the first list have been looked at.
         let gate = MeanwhileGate()
         gate.doOnce(after: .host(.scan), 2) { process.finish() }

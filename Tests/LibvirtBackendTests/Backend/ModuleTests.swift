@@ -130,7 +130,7 @@ import Testing
     /// mapping of the guest's memory.
     @Test func aProcessThatIsForkedOffIsWaitedForAndHasNoMemory() throws {
         let live = try LiveGuest("forked", initial: .shared)
-        let process = ForkedProcess(keeping: live.backend.modules[0].file.descriptor.rawValue)
+        let process = try ForkedProcess(keeping: live.backend.modules[0].file.descriptor.rawValue)
         let name = FileHolder.command(of: process.identity)
         let (ticket, blockers) = try live.begin(live.module(), to: .private, heldBy: [name])
         #expect(blockers.map(\.holder.process) == [process.identity])

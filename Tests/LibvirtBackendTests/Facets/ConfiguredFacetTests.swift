@@ -7,7 +7,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// Elastic pools and the balloon of a domain that is made: by the keys of a configuration file.
-@Suite(.timeLimit(.minutes(5))) struct ConfiguredFacetTests {
+@Suite(.timeLimit(.minutes(15))) struct ConfiguredFacetTests {
     /// A file whose last line is a key of the back end's section. Its modules are at 4 GiB and 4352 MiB, as `LiveGuest`'s.
     private static func configuration(_ keys: String...) throws -> Configuration {
         let file = """
@@ -76,6 +76,28 @@ import Testing
         }
         #expect(error?.message.contains(message) == true, "\(error as Any)")
         #expect(error?.location == SourceLocation(file: "vm.yaml", line: 8, column: column), "\(error as Any)")
+    }
+
+    /// Before they are held against each other.
+    @Test func manyPoolsAreRefusedInTheirPlace() throws {
+        let items = (0...250).map { "{at: \(8192 + 2 * $0)MiB, size: 2MiB}" }
+        let error = #expect(throws: ConfigurationError.self) {
+            _ = try Self.configuration("elastic-pools: [\(items.joined(separator: ", "))]")
+        }
+        #expect(error?.message == "a domain has room for 250 modules and pools")
+        let column = 21 + items.dropLast().reduce(0) { $0 + $1.count + 2 }
+        #expect(error?.location == SourceLocation(file: "vm.yaml", line: 8, column: column))
+    }
+
+    /// A pool is what it is, wherever it is named.
+    @Test func poolsAreComparedByWhatTheyAre() throws {
+        let item = "{at: 5GiB, size: 64MiB}"
+        let read = try LibvirtOptions(Self.configuration("elastic-pools: [\(item)]").backendOptions).elasticPools
+        let other = try LibvirtOptions(Self.configuration("elastic-pools: [ \(item)]").backendOptions).elasticPools
+        let made = try ElasticPoolConfiguration(
+            PageRange(address: GuestPhysicalAddress(5 << 30), byteCount: 64 << 20)
+        )
+        #expect(read == [made] && other == [made] && Set(read + other).count == 1)
     }
 
     @Test(arguments: ["elastic-pools: [{at: 5GiB, size: 2MiB}]", "balloon: true"])
@@ -175,7 +197,11 @@ import Testing
         // Another configuration is not that domain's.
         let other = #expect(throws: BackendError.self) { _ = try make { $0.elasticPools.removeLast() } }
         #expect(other?.code == .unavailable)
-        #expect(other?.message.hasSuffix("than are configured: 64 MiB at 0x140000000, 32 MiB at 0x108000000") == true)
+        #expect(
+            other?.message.hasSuffix(
+                "than are configured: 32 MiB at 0x108000000 in blocks of 4 MiB, 64 MiB at 0x140000000 in blocks of 2 MiB"
+            ) == true
+        )
         let larger = #expect(throws: BackendError.self) {
             _ = try make { options in
                 let range = try PageRange(address: GuestPhysicalAddress(4224 << 20), byteCount: 64 << 20)
@@ -183,6 +209,10 @@ import Testing
             }
         }
         #expect(larger?.code == .unavailable)
+        let finer = #expect(throws: BackendError.self) {
+            _ = try make { $0.elasticPools[1] = try ElasticPoolConfiguration($0.elasticPools[1].range) }
+        }
+        #expect(finer?.code == .unavailable)
         let without = #expect(throws: BackendError.self) { _ = try make { $0.hasBalloon = false } }
         #expect(without?.message.hasSuffix("has a balloon, and none is configured") == true)
 
@@ -195,7 +225,8 @@ import Testing
         facets = try expectFacets(of: adopted, requested: [16 << 20, 0])
         #expect(try facets.balloon?.state().actual == 16 << 20 + 5 << 20)
         adopted.backend.abandon()
-        let second = try make()
+        // In whatever order they are named.
+        let second = try make { $0.elasticPools.reverse() }
         _ = try expectFacets(of: second, requested: [16 << 20, 0])
         #expect(try second.plugged() == [0, 1])
         let folder = second.backend.folders.libvirt

@@ -251,19 +251,24 @@ import Testing
             }
         }
         /// What does not go at once is asked for again.
-        func askUntilDone(_ offset: UInt64, _ byteCount: UInt64, _ target: Ownership) -> Bool {
-            LiveGuest.waits {
-                let reply = try ask(offset, byteCount, target)
-                if case .reply(.retry) = reply { return false }
-                #expect(reply == .reply(.done))
+        func askUntilDone(_ offset: UInt64, _ byteCount: UInt64, _ target: Ownership) throws -> Bool {
+            var failure: (any Error)?
+            let isAnswered = LiveGuest.waits {
+                do {
+                    let reply = try ask(offset, byteCount, target)
+                    if case .reply(.retry) = reply { return false }
+                    #expect(reply == .reply(.done))
+                } catch { failure = error }
                 return true
             }
+            if let failure { throw failure }
+            return isAnswered
         }
         func ownership() -> [PageRun<Ownership>] { controller.runs(in: region) }
         // The guest asks for the module, and its kernel uses what is plugged in then.
         #expect(ownership().map(\.state) == [.host])
         #expect(try ask(0, size, .shared) == .reply(.refused), "the policy protects a page of it")
-        #expect(askUntilDone(0, size, .private))
+        #expect(try askUntilDone(0, size, .private))
         #expect(ownership().map(\.state) == [.private])
         #expect(try ask(0, 4096, .shared) == .reply(.done))
         #expect(try ask(8 << 20, 4096, .shared) == .reply(.refused), "the policy protects it")
@@ -277,10 +282,10 @@ import Testing
         )
         #expect(try ask(0, 4096, .private) == .reply(.retry(from: GuestPhysicalAddress(base))))
         lease.release()
-        #expect(askUntilDone(0, 4096, .private))
+        #expect(try askUntilDone(0, 4096, .private))
         #expect(ownership().map(\.state) == [.private])
         // All of the module: the guest's own kernel is asked to let it go, and does.
-        #expect(askUntilDone(0, size, .host))
+        #expect(try askUntilDone(0, size, .host))
         #expect(ownership().map(\.state) == [.host])
         let description = try LiveDescription(parsing: backend.domain.describe().text)
         #expect(description.memoryDevices("dimm").isEmpty)

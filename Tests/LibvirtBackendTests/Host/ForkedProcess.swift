@@ -1,6 +1,7 @@
 #if Libvirt
 import Glibc
 import Synchronization
+import SystemPackage
 
 /// A process that is forked off and does not become a program: it has a copy of one descriptor, and what mappings are copied.
 final class ForkedProcess: Sendable {
@@ -8,9 +9,12 @@ final class ForkedProcess: Sendable {
     let identity: pid_t
     private let end = Atomic<Int32>(-1)
 
-    init(keeping descriptor: Int32) {
+    /// Forks.
+    ///
+    /// - Throws: `Errno` where there is no process to be had.
+    init(keeping descriptor: Int32) throws(Errno) {
         var ends: [Int32] = [-1, -1]
-        unsafe _ = pipe(&ends)
+        guard unsafe pipe(&ends) == 0 else { throw Errno(rawValue: errno) }
         let (input, output) = (ends[0], ends[1])
         _ = fcntl(output, F_SETFD, FD_CLOEXEC)
         // Swift does not offer it, because a copy of one of many threads is no process for Swift: it makes system calls, and
@@ -28,6 +32,12 @@ final class ForkedProcess: Sendable {
             }
             _ = unsafe read(0, &byte, 1)
             _exit(0)
+        }
+        guard identity > 0 else {
+            let error = Errno(rawValue: errno)
+            close(input)
+            close(output)
+            throw error
         }
         close(input)
         end.store(output, ordering: .relaxed)

@@ -72,71 +72,13 @@ struct MapCommand: ParsableCommand {
 
     /// What a trace says up to the line or the time; `nil` where the file is no trace.
     private func ofTrace() throws -> OwnershipPicture? {
-        var reader = try TraceReader(file)
-        guard let first = try? reader.next(), case .header(let header) = first else { return nil }
-        var account = Account(header, until: time.flatMap { Duration(text: $0) }, line: line ?? .max)
-        while !account.isOver {
-            let next: TraceReader.Line?
-            // What comes after the line is only looked at for what belongs before it.
-            do { next = try reader.next() } catch { if reader.line > account.line { break } else { throw error } }
-            switch next {
-            case nil: return try account.finish()
-            case .header(let header)?: try account.begin(header, at: reader.line)
-            case .record(let record)?:
-                try account.take(Trace.Entry(record: record, file: reader.file, line: reader.line))
-            }
+        guard var account = try? TraceAccount(file, until: time.flatMap { Duration(text: $0) }, line: line) else {
+            return nil
         }
-        return try account.finish()
-    }
-
-    /// What the lines of a trace come to, up to one of them.
-    private struct Account {
-        let line: Int
-        private let end: Timestamp?
-        private var model: TraceModel
-        private var order = TraceOrder()
-        private var title = "at the beginning of the trace"
-        /// Lines from after the end: what they tell of took effect before it if a later step was told of by then.
-        private var late: [Trace.Entry] = []
-        private(set) var isOver: Bool
-
-        init(_ header: TraceHeader, until time: Duration?, line: Int) {
-            model = TraceModel(header)
-            end = time.map { Timestamp.zero.advanced(by: $0) }
-            self.line = line
-            isOver = line <= 1
+        try account.read()
+        let title = account.last.map { entry in
+            "at \(entry.record.time.since(.zero).text), line \(entry.line) of the trace"
         }
-
-        mutating func begin(_ header: TraceHeader, at place: Int) throws(TraceError) {
-            guard header.continues == nil else { return }
-            _ = try finish()
-            guard !isOver else { return }
-            (model, order, late, isOver) = (TraceModel(header), TraceOrder(), [], place >= line)
-        }
-
-        mutating func take(_ entry: Trace.Entry) throws(TraceError) {
-            if let due = try order.add(entry) { try apply(due) }
-        }
-
-        mutating func finish() throws(TraceError) -> OwnershipPicture {
-            while !isOver, let due = order.next() { try apply(due) }
-            return OwnershipPicture(model, title: title)
-        }
-
-        private mutating func apply(_ entry: Trace.Entry) throws(TraceError) {
-            late.append(entry)
-            if let end, entry.record.time > end { return isOver = late.count > TraceOrder.window }
-            for entry in late where !isOver {
-                let record = entry.record
-                do throws(TraceContradiction) {
-                    try model.apply(record)
-                } catch {
-                    throw TraceError("\(record.event): \(error)", file: entry.file, line: entry.line)
-                }
-                title = "at \(record.time.since(.zero).text), line \(entry.line) of the trace"
-                isOver = entry.line == line
-            }
-            late.removeAll(keepingCapacity: true)
-        }
+        return OwnershipPicture(account.model, title: title ?? "at the beginning of the trace")
     }
 }

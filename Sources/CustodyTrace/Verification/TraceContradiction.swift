@@ -11,4 +11,7 @@ public struct TraceContradiction: Error, Sendable, Hashable, CustomStringConvert
         self.description = description
         self.isOfState = isOfState
     }
+
+    /// The error of a line that this is about.
+    func at(_ entry: Trace.Entry) -> TraceError { entry.error("\(entry.record.event): \(self)") }
 }

@@ -143,7 +143,3 @@ public struct TraceVerifier: ~Copyable {
         }
     }
 }
-
-extension TraceContradiction {
-    fileprivate func at(_ entry: Trace.Entry) -> TraceError { entry.error("\(entry.record.event): \(self)") }
-}

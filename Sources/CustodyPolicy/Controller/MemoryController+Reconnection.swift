@@ -55,9 +55,10 @@ extension MemoryController {
     ///
     /// - Returns: the step.
     private func conclude(_ works: [Work], _ found: PageRunMap<Ownership>) -> UInt64 {
-        var step: UInt64?
-        while step == nil {
-            let late: [(Work, [ListenerPort])] = state.withLock { state in
+        var step: UInt64 = 0
+        var late: [(Work, [ListenerPort])]
+        repeat {
+            late = state.withLock { state in
                 let late = works.map { ($0, state.takeLateListeners(of: $0.id)) }.filter { !$0.1.isEmpty }
                 guard late.isEmpty else { return late }
                 for work in works { state.conclude(work, .found(found)) }
@@ -65,9 +66,9 @@ extension MemoryController {
                 return []
             }
             for (work, listeners) in late { tell(listeners, work, .found(found)) }
-        }
+        } while !late.isEmpty
         for work in works { settle(work, .found(found)) }
-        return step ?? 0
+        return step
     }
 
     /// Claims the pages that nobody is changing and that are not as they were, run by run.

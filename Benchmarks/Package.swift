@@ -6,6 +6,11 @@ let package = Package(
     dependencies: [.package(name: "custody", path: "..")],
     targets: [
         .target(name: "CAllocations"),
+        .target(
+            name: "FlatMemory",
+            dependencies: [.product(name: "Custody", package: "custody")],
+            swiftSettings: [.enableUpcomingFeature("InternalImportsByDefault")]
+        ),
         .executableTarget(
             name: "ConversionBenchmark",
             dependencies: [
@@ -19,9 +24,18 @@ let package = Package(
         .executableTarget(
             name: "AccessBenchmark",
             dependencies: [
-                "CAllocations",
+                "CAllocations", "FlatMemory",
                 .product(name: "Custody", package: "custody"),
                 .product(name: "CustodyPolicy", package: "custody"),
+            ]
+        ),
+        .executableTarget(
+            name: "ContentionBenchmark",
+            dependencies: [
+                "FlatMemory",
+                .product(name: "Custody", package: "custody"),
+                .product(name: "CustodyPolicy", package: "custody"),
+                .product(name: "SimulationBackend", package: "custody"),
             ]
         ),
     ]

@@ -91,7 +91,7 @@ import Testing
         }
     }
 
-    /// A thread has four places, whatever is on the board besides; what does not fit goes another way.
+    /// Whoever comes takes a free place as long as there is one, whichever thread it is on.
     @Test func aFullBoardRefuses() throws {
         let board = AccessBoard()
         let holder = Holder(device: "vmm")
@@ -99,8 +99,8 @@ import Testing
         try unsafe withUnsafePointer(to: holder) { holder in
             let record = unsafe AccessBoard.Record(range: range, holder: holder)
             try unsafe withUnsafePointer(to: record) { record in
-                let places = (0..<5).map { _ in unsafe board.enter(record) }
-                #expect(Set(places.compactMap { $0 }).count == 4 && places[4] == nil)
+                let places = (0...AccessBoard.places).map { _ in unsafe board.enter(record) }
+                #expect(Set(places.compactMap { $0 }).count == AccessBoard.places && places.last == .some(nil))
                 let third = try #require(places[2])
                 #expect(!board.leave(third))
                 let again = unsafe board.enter(record)

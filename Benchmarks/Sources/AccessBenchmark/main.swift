@@ -2,6 +2,7 @@ import CAllocations
 import Custody
 import CustodyPolicy
 import Dispatch
+import FlatMemory
 import Synchronization
 
 /// Nanoseconds for one of `count` calls of `body`.

@@ -1,36 +1,61 @@
-#if !THREAD_SANITIZER
-    package import Synchronization
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
 #endif
 
 /// A value behind a lock that is held for a moment.
 ///
-/// It is the `Mutex` of the standard library. The thread sanitizer does not see that one, which sleeps on a futex by
-/// itself, and would report races that are none: a build for it has `-D THREAD_SANITIZER` and uses the POSIX lock of
-/// ``Monitor``, which it knows.
-package struct Locked<Value: ~Copyable & Sendable>: ~Copyable, Sendable {
-    #if THREAD_SANITIZER
-        private let lock: Monitor<Value>
+/// It is a POSIX mutex that whoever comes first takes. The standard library's `Mutex` is a priority-inheriting futex on
+/// Linux: the thread that releases it hands it to the one that has slept longest, and nobody can take it until that one
+/// has woken up. As soon as several threads meet at such a lock, each acquisition costs a switch of context. This one
+/// stays free for threads that run, and a thread spins for a moment before it sleeps. The thread sanitizer knows it.
+@safe package struct Locked<Value: ~Copyable & Sendable>: ~Copyable, Sendable {
+    /// The lock and the value, at one address for life.
+    @unsafe private struct Storage: ~Copyable {
+        var mutex = unsafe pthread_mutex_t()
+        var acquisitions: UInt64 = 0
+        var value: Value
 
-        package init(_ value: consuming Value) { lock = Monitor(value) }
+        init(_ value: consuming Value) { unsafe self.value = value }
+    }
 
-        /// Runs `body` with the lock held.
-        package borrowing func withLock<Result: ~Copyable, Failure: Error>(
-            _ body: (inout Value) throws(Failure) -> sending Result
-        ) throws(Failure) -> sending Result {
-            try lock.update(body)
-        }
-    #else
-        @usableFromInline let lock: Mutex<Value>
+    // Sendable: the pointer never changes, and what it points to is touched only with its mutex held.
+    private nonisolated(unsafe) let storage: UnsafeMutablePointer<Storage>
 
-        @inlinable
-        package init(_ value: consuming sending Value) { lock = Mutex(value) }
+    package init(_ value: consuming Value) {
+        unsafe storage = .allocate(capacity: 1)
+        unsafe storage.initialize(to: Storage(value))
+        var attributes = pthread_mutexattr_t()
+        unsafe pthread_mutexattr_init(&attributes)
+        #if canImport(Glibc)
+            unsafe pthread_mutexattr_settype(&attributes, CInt(PTHREAD_MUTEX_ADAPTIVE_NP))
+        #endif
+        unsafe pthread_mutex_init(&storage.pointee.mutex, &attributes)
+        unsafe pthread_mutexattr_destroy(&attributes)
+    }
 
-        /// Runs `body` with the lock held.
-        @inlinable
-        package borrowing func withLock<Result: ~Copyable, Failure: Error>(
-            _ body: (inout Value) throws(Failure) -> sending Result
-        ) throws(Failure) -> sending Result {
-            try lock.withLock { value throws(Failure) -> sending Result in try body(&value) }
-        }
-    #endif
+    deinit {
+        unsafe pthread_mutex_destroy(&storage.pointee.mutex)
+        unsafe storage.deinitialize(count: 1)
+        unsafe storage.deallocate()
+    }
+
+    /// Runs `body` with the lock held.
+    package borrowing func withLock<Result: ~Copyable, Failure: Error>(
+        _ body: (inout Value) throws(Failure) -> sending Result
+    ) throws(Failure) -> sending Result {
+        unsafe pthread_mutex_lock(&storage.pointee.mutex)
+        defer { unsafe pthread_mutex_unlock(&storage.pointee.mutex) }
+        unsafe storage.pointee.acquisitions &+= 1
+        return try unsafe body(&storage.pointee.value)
+    }
+
+    /// How often the lock has been taken, this time included: for tests that bound it.
+    package var acquisitions: UInt64 {
+        unsafe pthread_mutex_lock(&storage.pointee.mutex)
+        defer { unsafe pthread_mutex_unlock(&storage.pointee.mutex) }
+        unsafe storage.pointee.acquisitions &+= 1
+        return unsafe storage.pointee.acquisitions
+    }
 }

@@ -13,6 +13,8 @@
     @unsafe private struct Storage: ~Copyable {
         var mutex = unsafe pthread_mutex_t()
         var condition = pthread_cond_t()
+        /// How many threads wait for the condition.
+        var sleepers = 0
         var value: Value
 
         init(_ value: consuming Value) { unsafe self.value = value }
@@ -39,35 +41,46 @@
         unsafe storage.deallocate()
     }
 
-    /// Runs `body` with the lock held and wakes every waiter.
+    /// Runs `body` with the lock held, and then wakes every waiter, if there is one.
     package func update<Result: ~Copyable, Failure: Error>(
         _ body: (inout Value) throws(Failure) -> sending Result
     ) throws(Failure) -> sending Result {
         unsafe pthread_mutex_lock(&storage.pointee.mutex)
-        defer {
-            unsafe pthread_cond_broadcast(&storage.pointee.condition)
-            unsafe pthread_mutex_unlock(&storage.pointee.mutex)
-        }
+        defer { unlock(waking: true) }
         return try unsafe body(&storage.pointee.value)
+    }
+
+    /// Wakes after the lock has been released: a waiter that is woken before has to wait once more, for the lock.
+    private func unlock(waking isToWake: Bool) {
+        let isAwaited = unsafe isToWake && storage.pointee.sleepers > 0
+        unsafe pthread_mutex_unlock(&storage.pointee.mutex)
+        if isAwaited { unsafe pthread_cond_broadcast(&storage.pointee.condition) }
     }
 
     /// Sleeps until `body` returns a value or `timeout` is over; `nil` after that. Spurious wake-ups are seen to.
     package func wait<Result>(for timeout: Duration? = nil, _ body: (inout Value) -> Result?) -> Result? {
         let deadline = timeout.map(Monitor.deadline(after:))
         unsafe pthread_mutex_lock(&storage.pointee.mutex)
-        defer { unsafe pthread_mutex_unlock(&storage.pointee.mutex) }
+        var isChanged = false
+        defer { unlock(waking: isChanged) }
         while true {
             if let result = unsafe body(&storage.pointee.value) {
-                unsafe pthread_cond_broadcast(&storage.pointee.condition)
+                isChanged = true
                 return result
             }
+            unsafe storage.pointee.sleepers += 1
+            defer { unsafe storage.pointee.sleepers -= 1 }
             if var deadline {
                 let status = unsafe pthread_cond_timedwait(
                     &storage.pointee.condition,
                     &storage.pointee.mutex,
                     &deadline
                 )
-                if status == ETIMEDOUT { return unsafe body(&storage.pointee.value) }
+                if status == ETIMEDOUT {
+                    let result = unsafe body(&storage.pointee.value)
+                    isChanged = result != nil
+                    return result
+                }
             } else {
                 unsafe pthread_cond_wait(&storage.pointee.condition, &storage.pointee.mutex)
             }

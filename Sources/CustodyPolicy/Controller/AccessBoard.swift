@@ -28,8 +28,6 @@ import Synchronization
     }
 
     static let places = 64
-    /// How many places a copy looks at before it goes another way.
-    private static let tries = 4
     private static let marked: UInt = 1
     private static let addressBits: UInt = 1 << 48 - 1
 
@@ -50,15 +48,17 @@ import Synchronization
 
     // MARK: Without the lock
 
-    /// Takes a place for the copy of a record, which must stay where it is until ``leave(_:)``; `nil` where there is none.
+    /// Takes a place for the copy of a record, which must stay where it is until ``leave(_:)``; `nil` where none is free.
     @unsafe func enter(_ record: UnsafePointer<Record>) -> Int? {
         let address = UInt(bitPattern: record)
         // An address that does not fit has no place, and so has one that is odd.
         guard address & ~Self.addressBits == 0, address & Self.marked == 0 else { return nil }
         let word = unsafe address | Self.hint(of: record.pointee.range)
-        let first = Thread.number &* 0x9e37_79b9_7f4a_7c15 >> (UInt.bitWidth - 6)
-        for offset in 0..<Self.tries {
-            let place = (Int(first) + offset) % Self.places
+        let first = Int(Self.place(of: Thread.number))
+        for offset in 0..<Self.places {
+            let place = (first + offset) % Self.places
+            // A place that is taken is looked at and not written to.
+            guard unsafe board[place].word.load(ordering: .relaxed) == 0 else { continue }
             if used.load(ordering: .sequentiallyConsistent) & 1 << place == 0 {
                 used.bitwiseOr(1 << place, ordering: .sequentiallyConsistent)
             }
@@ -73,12 +73,20 @@ import Synchronization
         return nil
     }
 
+    /// Where a thread looks first: the upper bits of a product in which all bits of its number have a part.
+    private static func place(of thread: UInt) -> UInt {
+        (thread &* 0x9e37_79b9_7f4a_7c15) >> UInt(UInt.bitWidth - places.trailingZeroBitCount)
+    }
+
     /// Gives a place back.
     ///
     /// - Returns: whether it has been marked. The caller must then take the controller's lock before the record goes.
     func leave(_ place: Int) -> Bool {
         unsafe board[place].word.exchange(0, ordering: .acquiringAndReleasing) & Self.marked != 0
     }
+
+    /// How many places are taken at the moment, for tests.
+    var taken: Int { (0..<Self.places).count { unsafe board[$0].word.load(ordering: .sequentiallyConsistent) != 0 } }
 
     // MARK: Under the lock
 

@@ -11,7 +11,8 @@ extension MemoryController {
 
     enum ClaimResult {
         case unchanged
-        case running(Work)
+        /// The claim's pages are this thread's, and these are to be told of the change.
+        case running(Work, [ListenerPort])
         case registered(Handover, [Blocker], Drains)
         case joined(Handover)
         /// The page is the first one that is not in the ownership asked for.
@@ -195,7 +196,7 @@ extension MemoryController {
         guard !blockers.isEmpty else {
             let work = work()
             state.add(Claim(work: work, phase: .running, lastListener: state.lastListener))
-            return .running(work)
+            return .running(work, state.listeners)
         }
         guard let deadline = Work.patience(request, terms), !blockers.contains(where: { $0.kind == .mapping }) else {
             state.open(changes)

@@ -184,8 +184,8 @@ extension MemoryController {
             switch result {
             case .unchanged:
                 return outcome(.completed, range)
-            case .running(let work):
-                return try carryOut(work, &step)
+            case .running(let work, let listeners):
+                return try carryOut(work, listeners, &step)
             case .registered(let handover, let blockers, let drains):
                 drain(drains)
                 watch(handover)

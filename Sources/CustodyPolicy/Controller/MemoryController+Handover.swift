@@ -109,7 +109,8 @@ extension MemoryController {
     func run(_ handover: Handover) {
         handover.ticket.noteAttempt()
         do {
-            let transaction = try prepare(handover.work)
+            let listeners = state.withLock { $0.listeners(of: handover.work.id) }
+            let transaction = try prepare(handover.work, listeners)
             drive(handover, consume transaction)
         } catch {
             postponeOrFail(handover, error)

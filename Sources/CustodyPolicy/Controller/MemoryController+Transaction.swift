@@ -12,9 +12,13 @@ extension MemoryController {
     typealias FinishedChange = (change: OwnershipChange, contents: ContentsEffect)
 
     /// Carries a claim out that waits for nobody.
-    func carryOut(_ work: Work, _ step: inout UInt64?) throws(ConversionError) -> ConversionOutcome {
+    func carryOut(
+        _ work: Work,
+        _ listeners: [ListenerPort],
+        _ step: inout UInt64?
+    ) throws(ConversionError) -> ConversionOutcome {
         let transaction: Transaction
-        do { transaction = try prepare(work) } catch { throw refuse(work, error, .restored, &step) }
+        do { transaction = try prepare(work, listeners) } catch { throw refuse(work, error, .restored, &step) }
         return try drive(work, consume transaction, &step)
     }
 
@@ -38,8 +42,7 @@ extension MemoryController {
         }
     }
 
-    func prepare(_ work: Work) throws(Refusal) -> Transaction {
-        let listeners = state.withLock { $0.listeners(of: work.id) }
+    func prepare(_ work: Work, _ listeners: [ListenerPort]) throws(Refusal) -> Transaction {
         let transaction = try Transaction(work.changes, on: backend, listeners: listeners)
         work.changes.forEach { emit(.prepared($0)) }
         return transaction

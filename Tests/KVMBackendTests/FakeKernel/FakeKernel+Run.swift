@@ -100,7 +100,7 @@ struct FakeProgram {
         case CKVM_COMMAND_REQUESTS: return askNext(&processor, mailbox, 0)
         case CKVM_COMMAND_HYPERCALL:
             let call = UInt64(CKVM_HC_MAP_GPA_RANGE)
-            guard state.machines[processor.machine]?.passedHypercalls ?? 0 & 1 << call != 0 else {
+            guard (state.machines[processor.machine]?.passedHypercalls ?? 0) & 1 << call != 0 else {
                 // KVM answers by itself: there is no such call.
                 FakeProgram.store(HypercallResult.noSuchCall.rawValue, mailbox, CKVM_MAILBOX_RESULT)
                 return finish(&processor, mailbox)

@@ -190,7 +190,7 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
         "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyTestSupport", "GuestChannel",
         .target(name: "LibvirtBackend", condition: libvirt), .target(name: "CLibvirt", condition: libvirt), system,
     ],
-    "KVMBackendTests": ["CKVM", "Custody", "CustodyPolicy", "KVMBackend", system],
+    "KVMBackendTests": ["CKVM", "Custody", "CustodyPolicy", "CustodyTestSupport", "KVMBackend", system],
     "GuestChannelTests": [
         "CGuestChannel", "Custody", "CustodyPolicy", "CustodyTestSupport", "GuestChannel", "SimulationBackend",
     ],

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Layouts newer than the oldest supported header, by their numbers. */
@@ -88,7 +89,23 @@ long ckvm_open(const char *path, int flags) { RETURN_OR_ERRNO(open(path, flags |
 long ckvm_close(int fd) { RETURN_OR_ERRNO(close(fd)); }
 long ckvm_ioctl(int fd, unsigned long request, uintptr_t argument) { RETURN_OR_ERRNO(ioctl(fd, request, argument)); }
 long ckvm_memfd_create(const char *name) { RETURN_OR_ERRNO(memfd_create(name, MFD_CLOEXEC)); }
-long ckvm_ftruncate(int fd, uint64_t size) { RETURN_OR_ERRNO(ftruncate(fd, (off_t)size)); }
+long ckvm_close_on_exec(int fd) { RETURN_OR_ERRNO(fcntl(fd, F_SETFD, FD_CLOEXEC)); }
+
+long ckvm_ftruncate(int fd, uint64_t size) {
+    /* Beyond RLIMIT_FSIZE the kernel sends SIGXFSZ to this thread beside EFBIG. The error is enough. */
+    sigset_t limit, before, pending;
+    sigemptyset(&limit);
+    sigaddset(&limit, SIGXFSZ);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &limit, &before);
+    long result = ftruncate(fd, (off_t)size) == -1 ? -(long)errno : 0;
+    if (result == -EFBIG && !sigismember(&pending, SIGXFSZ)) {
+        struct timespec none = {0};
+        while (sigtimedwait(&limit, NULL, &none) == -1 && errno == EINTR) continue;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
 
 static long map(uint64_t length, int protection, int flags, int fd, uint64_t offset) {
     const uint64_t large = 2 << 20;
@@ -143,6 +160,10 @@ long ckvm_discard(uintptr_t address, uint64_t length) {
     RETURN_OR_ERRNO(madvise((void *)address, length, MADV_DONTNEED));
 }
 
+long ckvm_advise(uintptr_t address, uint64_t length, int advice) {
+    RETURN_OR_ERRNO(madvise((void *)address, length, advice));
+}
+
 long ckvm_resident_pages(uintptr_t address, uint64_t length) {
     unsigned char pages[4096];
     long count = 0;
@@ -155,38 +176,74 @@ long ckvm_resident_pages(uintptr_t address, uint64_t length) {
     return count;
 }
 
-static void kicked(int signal) { (void)signal; }
-static pthread_mutex_t kick_lock = PTHREAD_MUTEX_INITIALIZER;
-static int kick_signal;
-
-int ckvm_kick_install(void) {
-    pthread_mutex_lock(&kick_lock);
-    int result = kick_signal;
-    if (result == 0) {
-        result = -EBUSY;
-        for (int candidate = SIGRTMAX - 1; candidate > SIGRTMIN; candidate--) {
-            struct sigaction current;
-            if (sigaction(candidate, NULL, &current) != 0) continue;
-            if (current.sa_flags & SA_SIGINFO || current.sa_handler != SIG_DFL) continue;
-            struct sigaction ours = {.sa_handler = kicked, .sa_flags = SA_RESTART};
-            sigemptyset(&ours.sa_mask);
-            if (sigaction(candidate, &ours, NULL) != 0) {
-                result = -errno;
-                break;
-            }
-            kick_signal = result = candidate;
-            break;
-        }
-    }
-    pthread_mutex_unlock(&kick_lock);
-    return result;
+int ckvm_signals_block(sigset_t *before) {
+    sigset_t all;
+    sigfillset(&all);
+    return -pthread_sigmask(SIG_SETMASK, &all, before);
 }
 
-int ckvm_kick_admit(void) {
+int ckvm_signals_restore(const sigset_t *before) { return -pthread_sigmask(SIG_SETMASK, before, NULL); }
+
+static void kicked(int signal) { (void)signal; }
+
+static int is_kick(const struct sigaction *action) {
+    return !(action->sa_flags & SA_SIGINFO) && action->sa_handler == kicked;
+}
+
+/* Whether nobody has said what is to happen. */
+static int is_default(const struct sigaction *action) {
+    return !(action->sa_flags & SA_SIGINFO) && action->sa_handler == SIG_DFL;
+}
+
+static int is_ignored(const struct sigaction *action) {
+    return !(action->sa_flags & SA_SIGINFO) && action->sa_handler == SIG_IGN;
+}
+
+/* Puts our handler in place, and says what was there: in one exchange, so that nobody's handler gets lost in between. */
+static int install_kick(int signal, struct sigaction *before) {
+    struct sigaction ours = {.sa_handler = kicked, .sa_flags = SA_RESTART};
+    sigemptyset(&ours.sa_mask);
+    return sigaction(signal, &ours, before) == 0 ? 0 : -errno;
+}
+
+static int claim_kick(int signal) {
+    struct sigaction before;
+    if (sigaction(signal, NULL, &before) != 0) return -errno;
+    if (is_kick(&before)) return signal;
+    if (!is_default(&before)) return -EBUSY;
+    int result = install_kick(signal, &before);
+    if (result != 0) return result;
+    if (is_kick(&before) || is_default(&before)) return signal;
+    /* Somebody was faster: the signal is theirs. */
+    sigaction(signal, &before, NULL);
+    return -EBUSY;
+}
+
+int ckvm_kick_claim(int wanted) {
+    if (wanted != 0) return wanted < SIGRTMIN || wanted > SIGRTMAX ? -EINVAL : claim_kick(wanted);
+    for (int candidate = SIGRTMAX - 1; candidate > SIGRTMIN; candidate--) {
+        int result = claim_kick(candidate);
+        if (result != -EBUSY) return result;
+    }
+    return -EBUSY;
+}
+
+int ckvm_kick_restore(int signal, int by_force) {
+    struct sigaction before;
+    if (sigaction(signal, NULL, &before) != 0) return -errno;
+    if (is_kick(&before)) return 0;
+    if (!by_force && !is_default(&before) && !is_ignored(&before)) return -EBUSY;
+    int result = install_kick(signal, &before);
+    if (result != 0 || by_force || is_kick(&before) || is_default(&before) || is_ignored(&before)) return result;
+    sigaction(signal, &before, NULL);
+    return -EBUSY;
+}
+
+int ckvm_kick_admit(int signal) {
     sigset_t kicks;
     sigemptyset(&kicks);
-    sigaddset(&kicks, kick_signal);
+    sigaddset(&kicks, signal);
     return -pthread_sigmask(SIG_UNBLOCK, &kicks, NULL);
 }
 
-int ckvm_kick(pthread_t thread) { return -pthread_kill(thread, kick_signal); }
+int ckvm_kick(pthread_t thread, int signal) { return -pthread_kill(thread, signal); }

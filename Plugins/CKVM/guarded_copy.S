@@ -1,5 +1,5 @@
 /*
- * ckvm_guarded_copy and ckvm_guarded_zero for x86-64, System V ABI. Between the labels ckvm_guarded_begin and
+ * ckvm_guarded_move and ckvm_guarded_clear for x86-64, System V ABI. Between the labels ckvm_guarded_begin and
  * ckvm_guarded_end nothing is pushed and no callee-saved register is touched, so that the fault handler can go to
  * ckvm_guarded_fixup from any instruction: it puts the signal number into EAX and the faulting address into RDX, and R8
  * holds the fourth argument all along.
@@ -13,10 +13,11 @@
     .globl ckvm_guarded_fixup
     .hidden ckvm_guarded_fixup
 
-    .globl ckvm_guarded_copy
-    .type ckvm_guarded_copy, @function
+    .globl ckvm_guarded_move
+    .hidden ckvm_guarded_move
+    .type ckvm_guarded_move, @function
     .p2align 6
-ckvm_guarded_copy: /* rdi destination, rsi source, rdx count, rcx fault address out */
+ckvm_guarded_move: /* rdi destination, rsi source, rdx count, rcx fault address out */
     .cfi_startproc
 ckvm_guarded_begin:
     movq %rcx, %r8
@@ -109,12 +110,13 @@ ckvm_guarded_begin:
     xorl %eax, %eax
     ret
     .cfi_endproc
-    .size ckvm_guarded_copy, . - ckvm_guarded_copy
+    .size ckvm_guarded_move, . - ckvm_guarded_move
 
-    .globl ckvm_guarded_zero
-    .type ckvm_guarded_zero, @function
+    .globl ckvm_guarded_clear
+    .hidden ckvm_guarded_clear
+    .type ckvm_guarded_clear, @function
     .p2align 4
-ckvm_guarded_zero: /* rdi destination, rsi count, rdx fault address out */
+ckvm_guarded_clear: /* rdi destination, rsi count, rdx fault address out */
     .cfi_startproc
     movq %rdx, %r8
     movq %rsi, %rcx
@@ -122,7 +124,7 @@ ckvm_guarded_zero: /* rdi destination, rsi count, rdx fault address out */
     rep stosb
     ret
     .cfi_endproc
-    .size ckvm_guarded_zero, . - ckvm_guarded_zero
+    .size ckvm_guarded_clear, . - ckvm_guarded_clear
 ckvm_guarded_end:
 
     .type ckvm_guarded_fixup, @function

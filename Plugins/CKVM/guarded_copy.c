@@ -18,15 +18,19 @@ extern const char ckvm_guarded_begin[] __attribute__((visibility("hidden")));
 extern const char ckvm_guarded_end[] __attribute__((visibility("hidden")));
 extern const char ckvm_guarded_fixup[] __attribute__((visibility("hidden")));
 
+extern int ckvm_guarded_move(void *, const void *, size_t, uintptr_t *) __attribute__((visibility("hidden")));
+extern int ckvm_guarded_clear(void *, size_t, uintptr_t *) __attribute__((visibility("hidden")));
+
 /*
- * Each installation has an entry function and a predecessor of its own, written before the entry can be called and never
- * changed after. So a foreign handler that was put in front of us and passes faults on to us reaches what was there before
+ * Each installation has an entry function and a predecessor of its own, which is there before the entry can be called. It is
+ * exchanged once at most: where somebody's handler came in between the look at it and our own. So a foreign handler that was put in front of us and passes faults on to us reaches what was there before
  * *that* installation: a chain may contain us several times, but it always ends.
  */
 enum { installations = 16 };
 
 struct installation {
-    struct sigaction previous;
+    struct sigaction seen, displaced;
+    _Atomic(const struct sigaction *) previous; /* one of the two */
     atomic_bool previous_was_reset; /* its SA_RESETHAND has taken effect */
 };
 
@@ -43,7 +47,7 @@ static void default_action(int signal, const siginfo_t *info) {
 }
 
 static void chain(struct installation *installation, int signal, siginfo_t *info, void *context) {
-    const struct sigaction *previous = &installation->previous;
+    const struct sigaction *previous = atomic_load(&installation->previous);
     if (!(previous->sa_flags & SA_SIGINFO)) {
         /* The kernel does not let a fault be ignored: it takes the default action instead. */
         if (previous->sa_handler == SIG_IGN && info->si_code <= 0) return;
@@ -95,11 +99,15 @@ static int install(int signal, struct installation *table, entry_function *const
         for (int n = 0; n < *used; n++)
             if (current.sa_sigaction == entries[n]) return 0;
     if (*used == installations) return -ENOSPC;
-    table[*used].previous = current;
+    struct installation *next = &table[*used];
+    next->seen = current;
+    atomic_store(&next->previous, &next->seen);
     struct sigaction ours = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | (current.sa_flags & SA_RESTART)};
     ours.sa_sigaction = entries[*used];
     sigemptyset(&ours.sa_mask);
-    if (sigaction(signal, &ours, NULL) != 0) return -errno;
+    /* One exchange: what was there comes back, also where it is not what was seen. */
+    if (sigaction(signal, &ours, &next->displaced) != 0) return -errno;
+    atomic_store(&next->previous, &next->displaced);
     *used += 1;
     return 0;
 }
@@ -109,6 +117,51 @@ int ckvm_guarded_install(void) {
     int result = install(SIGSEGV, segv, segv_entries, &segv_used);
     if (result == 0) result = install(SIGBUS, bus, bus_entries, &bus_used);
     pthread_mutex_unlock(&installing);
+    return result;
+}
+
+/*
+ * A fault of a thread that blocks its signal ends the process, whatever handlers there are. Whether a thread lets them through
+ * is looked at when it first copies; one that blocks them is let out of that for each copy.
+ */
+static __thread int lets_faults_through __attribute__((tls_model("initial-exec")));
+
+static void admit(sigset_t *before) {
+    sigset_t faults;
+    sigemptyset(&faults);
+    sigaddset(&faults, SIGBUS);
+    sigaddset(&faults, SIGSEGV);
+    pthread_sigmask(SIG_UNBLOCK, &faults, before);
+}
+
+static void leave(const sigset_t *before) {
+    lets_faults_through = !sigismember(before, SIGBUS) && !sigismember(before, SIGSEGV);
+    if (!lets_faults_through) pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+static __attribute__((noinline)) int move_admitted(void *to, const void *from, size_t count, uintptr_t *fault) {
+    sigset_t before;
+    admit(&before);
+    int result = ckvm_guarded_move(to, from, count, fault);
+    leave(&before);
+    return result;
+}
+
+int ckvm_guarded_copy(void *destination, const void *source, size_t count, uintptr_t *fault_address) {
+    if (__builtin_expect(lets_faults_through, 1)) return ckvm_guarded_move(destination, source, count, fault_address);
+    return move_admitted(destination, source, count, fault_address);
+}
+
+int ckvm_guarded_copy_closed(void *destination, const void *source, size_t count, uintptr_t *fault_address) {
+    int result = ckvm_guarded_install();
+    return result != 0 ? result : move_admitted(destination, source, count, fault_address);
+}
+
+int ckvm_guarded_zero(void *destination, size_t count, uintptr_t *fault_address) {
+    sigset_t before;
+    admit(&before);
+    int result = ckvm_guarded_clear(destination, count, fault_address);
+    leave(&before);
     return result;
 }
 
@@ -129,6 +182,10 @@ int ckvm_guarded_copy(void *destination, const void *source, size_t count, uintp
         done += (size_t)copied;
     }
     return 0;
+}
+
+int ckvm_guarded_copy_closed(void *destination, const void *source, size_t count, uintptr_t *fault_address) {
+    return ckvm_guarded_copy(destination, source, count, fault_address);
 }
 
 int ckvm_guarded_zero(void *destination, size_t count, uintptr_t *fault_address) {

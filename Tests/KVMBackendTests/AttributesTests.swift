@@ -42,6 +42,56 @@ import Testing
         }
     }
 
+    /// What an access of the guest's implies is asked for, whoever runs the guest: here a monitor of its own.
+    @Test func aMonitorsGuestAsksByItsAccesses() throws {
+        let backend = try Guests.backend(.attributes, pages: 64, kernel: fake)
+        let controller = MemoryController(backend: backend, policy: AllowAll())
+        let monitor = try ProgramMonitor(backend, requests: controller)
+        let pages = UInt64(3)..<43
+        for page in pages { fake.setView(.private, of: Guests.address(page).page) }
+        let address = Guests.address(3).rawValue
+        let fill = GuestCommand.fill(pattern: 0x0707_0707_0707_0707, address: address, count: 40 * 4096)
+        #expect(try monitor.perform(fill) == ProgramMonitor.idle)
+        for page in pages { #expect(controller.ownership(of: Guests.address(page).page) == .private) }
+        #expect(monitor.others.isEmpty)
+        // Where it is refused the monitor is asked, as for any exit.
+        fake.setView(.private, of: Guests.address(50).page)
+        let strict = try ProgramMonitor(backend)
+        let exit = try strict.perform(.write([1], address: Guests.address(50).rawValue))
+        #expect(exit == .memoryFault(.init(address: Guests.address(50), size: 4096, isPrivate: true)))
+        #expect(strict.others == [exit])
+    }
+
+    /// As many pages in a row as the guest likes: each is a fault of its own.
+    @Test func faultsInARowAreNoLoop() throws {
+        let backend = try Guests.backend(.attributes, pages: 64, kernel: fake)
+        let controller = MemoryController(backend: backend, policy: AllowAll())
+        for page in UInt64(3)..<43 { fake.setView(.private, of: Guests.address(page).page) }
+        let fill = GuestCommand.fill(pattern: 7, address: Guests.address(3).rawValue, count: 40 * 4096)
+        guard case .done = try backend.execute(fill, on: 0, answeringTo: controller) else { throw Unexpected.outcome }
+        for page in UInt64(3)..<43 { #expect(controller.ownership(of: Guests.address(page).page) == .private) }
+    }
+
+    /// A page that is held is waited for, and a stop ends the wait.
+    @Test func aFaultThatWaitsCanBeStopped() throws {
+        let backend = try Guests.backend(.attributes, pages: 64, kernel: fake)
+        fake.setView(.private, of: Guests.address(3).page)
+        let isAsked = Monitor(0)
+        let busy = Answering { _ in
+            isAsked.update { $0 += 1 }
+            return .retry(from: Guests.address(3))
+        }
+        let monitor = try ProgramMonitor(backend, requests: busy)
+        #expect(try monitor.run() == ProgramMonitor.idle)
+        try #require(backend.machine.boot.mailbox(of: 0)).put(.write([1], address: Guests.address(3).rawValue))
+        let end = Monitor(Optional<Result<ProcessorExit, BackendError>>.none)
+        try monitor.processor.start(monitor, answeringRequestsWith: busy) { result in end.update { $0 = result } }
+        _ = isAsked.wait { $0 > 2 ? () : nil }
+        monitor.processor.stop()
+        #expect(try #require(end.wait(for: .seconds(20)) { $0 }).get() == .interrupted)
+        #expect(monitor.others.isEmpty)
+    }
+
     /// A kernel that says a hole is made and makes none is found out, and what is still there is never handed out.
     @Test func whatIsNotDroppedIsFoundOut() throws {
         let lying = LyingKernel(fake)

@@ -47,11 +47,10 @@ import Testing
     @Test(arguments: Log.all) func collectTellsExactlyWhatTheGuestWrote(log: Log) throws {
         let backend = try log.backend()
         let dirty = try #require(backend.dirtyLog)
-        // Before the start, and by the host: not noted.
+        // Before the start: not noted.
         try backend.write(1, 7)
         try dirty.start()
         #expect(try dirty.pages() == [])
-        try backend.hostWrite([1], to: Guests.address(9))
         try backend.write(1, 3)
         try backend.write(2, 4, 100)
         // Across the border of two pages.
@@ -77,6 +76,41 @@ import Testing
         #expect(try dirty.pages() == [])
         try backend.write(9, 51)
         #expect(try dirty.pages() == [51])
+    }
+
+    /// What the host writes, a device's data through a lease say, is as dirty as what the guest writes, and so is what it
+    /// drops.
+    @Test(arguments: Log.all) func theHostsWritesAreNoted(log: Log) throws {
+        let backend = try log.backend()
+        let controller = MemoryController(backend: backend, policy: AllowAll())
+        let dirty = try #require(backend.dirtyLog)
+        try backend.hostWrite([1], to: Guests.address(2))
+        try dirty.start()
+        #expect(try dirty.pages() == [])
+        let lease = try controller.lease(Guests.range(8, 4), .pin, for: Holder(device: "net", purpose: "receive"))
+        try lease.write([1, 2, 3, 4].span, to: Guests.address(8, 4094))
+        #expect(try dirty.pages() == [8, 9])
+        try dirty.clear(Guests.range(0, 512))
+        _ = try backend.hostRead(4096, from: Guests.address(20))
+        #expect(try dirty.pages() == [])
+        try backend.discardContents(of: Guests.range(9, 2))
+        #expect(try dirty.pages() == [9, 10])
+        // One that comes between asking and clearing is not cleared.
+        try backend.hostWrite([1], to: Guests.address(30))
+        try dirty.clear(Guests.range(0, 512))
+        #expect(try dirty.pages() == [30])
+        // A write that is stopped has written nothing, or what it has is noted.
+        lease.release()
+        try backend.change(Guests.range(41, 1), from: .shared, to: .private)
+        try dirty.clear(Guests.range(0, 512))
+        #expect(throws: BackendError.self) {
+            try backend.hostWrite([UInt8](repeating: 1, count: 16), to: Guests.address(40, 4088))
+        }
+        #expect(try dirty.pages().contains(40))
+        try dirty.stop()
+        try backend.hostWrite([1], to: Guests.address(50))
+        try dirty.start()
+        #expect(try dirty.pages() == [])
     }
 
     /// What comes in between asking and clearing is not forgotten, by whatever way it is found.

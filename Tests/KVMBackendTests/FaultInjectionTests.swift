@@ -79,7 +79,7 @@ import Testing
         let backend = try Guests.backend(.dual, kernel: kernel)
         let range = try Guests.range(4, 2)
         try backend.hostWrite([1], to: Guests.address(4))
-        kernel.fail(1, with: .interrupted)
+        kernel.fail(1, with: .ioError)
         try backend.change(range, from: .shared, to: .private)
         #expect(kernel.failures == 1)
         _ = try backend.guestWrite([2], to: Guests.address(4))

@@ -90,6 +90,13 @@ extension KVMBackend {
     }
 }
 
+extension KickSignal {
+    /// One that nobody else has.
+    static let test: KickSignal = {
+        do { return try KickSignal(nil) } catch { fatalError("\(error)") }
+    }()
+}
+
 enum Unexpected: Error { case outcome }
 
 /// Refuses every request.

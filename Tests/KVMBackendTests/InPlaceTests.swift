@@ -141,6 +141,8 @@ import Testing
         try backend.change(Guests.range(4, 2), from: .host, to: .shared)
         fake.pin(Guests.address(5))
         try backend.change(Guests.range(4, 2), from: .shared, to: .host)
+        // The guest program's own slot comes with its first work.
+        #expect(try backend.guestRead(1, from: Guests.address(4)) == .fault(Guests.address(4)))
         let slots = fake.slots
         let prepared = try backend.prepare(
             OwnershipChange(range: Guests.range(4, 2), from: .host, to: .private, initiator: .host)

@@ -30,6 +30,7 @@ final class ProgramMonitor: ProcessorExitHandler {
         self.requests = requests
         processor = try #require(backend.processor(index))
         mailbox = try #require(backend.machine.boot.mailbox(of: index))
+        try backend.machine.programSlot.keep()
         var special = try processor.specialRegisters()
         LongMode.configure(&special, pageTable: backend.machine.boot.pageTable)
         try processor.setSpecialRegisters(special)

@@ -160,15 +160,7 @@ import Testing
 
     /// Every error that the back end can meet says which call it was, with what, and what it usually means.
     @Test func everyErrorSaysWhatItMeans() {
-        let calls: [SystemCall] =
-            [
-                .open(path: "/dev/kvm", flags: 2), .close(3), .memfdCreate(name: "x"), .ftruncate(3, size: 1),
-                .mmap(3, length: 1, protection: 0), .munmap(address: 1, length: 1),
-                .mprotect(address: 1, length: 1, protection: 0), .punchHole(3, offset: 0, length: 1),
-                .allocate(3, offset: 0, length: 1), .seekData(3, offset: 0), .populate(address: 1, length: 1),
-                .mmapPrivate(length: 1), .discard(address: 1, length: 1), .residentPages(address: 1, length: 1),
-            ] + KVMRequest.allCases.map { .ioctl(3, $0, argument: 0) }
-        for call in calls {
+        for call in PossibleErrors.calls {
             for errno in PossibleErrors.of(call) {
                 let error = KVMError(call, errno)
                 #expect(error.call == call.name)

@@ -24,19 +24,21 @@ import Testing
             guard let steps else { continue }
             #expect(steps.count <= 5)
             for step in steps {
-                let number = try #require(map.number(for: step))
                 switch step {
                 case .add(let range, let backing):
+                    let number = map.takeNumber()
                     #expect(inKernel[number] == nil)
                     #expect(!inKernel.values.contains { $0.0.overlaps(range) })
                     inKernel[number] = (range, backing)
+                    map.add(number, range)
                 case .remove(let range, let backing):
+                    let number = try #require(map.number(of: range))
                     let removed = inKernel.removeValue(forKey: number)
                     let slot = try #require(removed)
                     #expect(slot.0 == range && slot.1 == backing)
+                    map.remove(range)
                 case .convert: Issue.record("a window has no slot")
                 }
-                map.record(step)
             }
             map.settle(range, to: backing, growth: SlotMap.growth(of: steps))
             for page in first..<(first + length) { pages[page] = backing }

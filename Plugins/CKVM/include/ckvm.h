@@ -144,7 +144,10 @@ long ckvm_open(const char *path, int flags);
 long ckvm_close(int fd);
 long ckvm_ioctl(int fd, unsigned long request, uintptr_t argument);
 long ckvm_memfd_create(const char *name);
+/* Beyond RLIMIT_FSIZE -EFBIG alone; no SIGXFSZ is left. */
 long ckvm_ftruncate(int fd, uint64_t size);
+/* FD_CLOEXEC, for a descriptor that the kernel makes without it. */
+long ckvm_close_on_exec(int fd);
 /*
  * MAP_SHARED of fd, or anonymous when fd is -1. The address comes back; an address never looks like a small -errno. What is
  * 2 MiB or longer begins at a multiple of 2 MiB, so that KVM can map it by large pages.
@@ -163,6 +166,8 @@ long ckvm_seek_data(int fd, uint64_t offset);
 long ckvm_populate(uintptr_t address, uint64_t length);
 /* MADV_DONTNEED: the pages of a private anonymous mapping are freed, and read zeroes. */
 long ckvm_discard(uintptr_t address, uint64_t length);
+/* madvise with an advice that changes no bytes. */
+long ckvm_advise(uintptr_t address, uint64_t length, int advice);
 /* How many pages of a mapping are in memory (mincore). */
 long ckvm_resident_pages(uintptr_t address, uint64_t length);
 
@@ -171,12 +176,24 @@ long ckvm_resident_pages(uintptr_t address, uint64_t length);
 static inline uint64_t ckvm_load_word(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 static inline void ckvm_store_word(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
 
+/* Signals of the calling thread: blocks every one, and puts the mask back that was there before. 0, or -errno. */
+int ckvm_signals_block(sigset_t *before);
+int ckvm_signals_restore(const sigset_t *before);
+
 /* Kicks: a real-time signal whose handler does nothing, sent to one thread so that KVM_RUN returns there. */
 
-/* Claims a real-time signal nobody handles, once for the process. Returns its number, or -errno (-EBUSY: none free). */
-int ckvm_kick_install(void);
-/* Lets kicks through to the calling thread: threads inherit their maker's mask, and many block every signal. */
-int ckvm_kick_admit(void);
-int ckvm_kick(pthread_t thread);
+/*
+ * Claims a real-time signal that nobody handles: the one wanted, or any where that is 0. One that is ours already can be
+ * claimed again. Returns its number; -EINVAL: no real-time signal; -EBUSY: somebody handles it, or all of them.
+ */
+int ckvm_kick_claim(int wanted);
+/*
+ * Has the signal come to us again where it has been set to be ignored or to end the process. 0, or -EBUSY: somebody has a
+ * handler for it, which stays; by force it goes.
+ */
+int ckvm_kick_restore(int signal, int by_force);
+/* Lets kicks through to the calling thread, whose mask may be anybody's doing. */
+int ckvm_kick_admit(int signal);
+int ckvm_kick(pthread_t thread, int signal);
 
 #endif

@@ -23,8 +23,17 @@ int ckvm_guarded_install(void);
  * Copies `count` bytes from `source` to `destination` (they must not overlap). 1, 2, 4 and 8 bytes are one access each.
  * Returns 0, or the number of the signal (SIGSEGV, SIGBUS) that stopped it, with the address that faulted in
  * `*fault_address`; some bytes may then have been copied.
+ *
+ * A thread may block SIGSEGV and SIGBUS: they are let through for the copy. That is looked at when a thread first copies; one
+ * that blocks them later must use ckvm_guarded_copy_closed where a fault is to be expected.
  */
 int ckvm_guarded_copy(void *destination, const void *source, size_t count, uintptr_t *fault_address);
+
+/*
+ * The same for bytes that are known to be out of reach: takes the handlers back first, and looks at the thread's mask each
+ * time. Returns also what ckvm_guarded_install returns.
+ */
+int ckvm_guarded_copy_closed(void *destination, const void *source, size_t count, uintptr_t *fault_address);
 
 /* Sets `count` bytes at `destination` to zero; otherwise like ckvm_guarded_copy. */
 int ckvm_guarded_zero(void *destination, size_t count, uintptr_t *fault_address);

@@ -14,6 +14,8 @@ struct ChangeLedger: Sendable {
     var residues: [Residue] = []
     /// Memory beside the guest's RAM.
     var readOnly: [ReadOnlyMemory] = []
+    /// Where there is such memory, or will be in a moment.
+    var readOnlyPlaces: [PageRange] = []
     /// Why no call succeeds any more.
     var lost: BackendError?
     /// Who is told.

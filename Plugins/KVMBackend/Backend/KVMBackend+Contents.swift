@@ -13,6 +13,8 @@ extension KVMBackend: MemoryPopulator {
     public func discardContents(of range: PageRange) throws(BackendError) {
         try checkIsRAM(range)
         try forEachRun(of: range) { pages, visibility, rest throws(BackendError) in
+            // What was there is gone: a copy of it that somebody has is out of date.
+            defer { tracker.note(pages.range.address.rawValue, Int(clamping: pages.length)) }
             do throws(KVMError) {
                 try machine.ram.memory(of: visibility).discard(offset: pages.offset, length: pages.length)
             } catch {
@@ -103,18 +105,16 @@ extension KVMBackend: MemoryPopulator {
     }
 }
 
-/// How often a pre-fault that made no progress is asked for again: a signal or a slot that changes does not stop it, a
-/// kernel that never gets on does.
+/// How often a pre-fault that made no progress is asked for again: a slot that changes does not stop it, a kernel that never
+/// gets on does.
 private struct PreFaultPatience {
     private var attempts = 0
 
     /// Waits a little after an error that passes; `false` for one that does not, and when it has lasted too long.
     mutating func waits(after errno: Errno) -> Bool {
-        guard errno == .interrupted || errno == .resourceTemporarilyUnavailable, attempts < 1000 else { return false }
+        guard errno == .resourceTemporarilyUnavailable, attempts < 1000 else { return false }
         attempts += 1
-        if errno == .resourceTemporarilyUnavailable {
-            _ = Monitor(()).wait(for: .microseconds(100)) { _ -> Void? in nil }
-        }
+        _ = Monitor(()).wait(for: .microseconds(100)) { _ -> Void? in nil }
         return true
     }
 }

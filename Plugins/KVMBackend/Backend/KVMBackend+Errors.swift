@@ -42,7 +42,7 @@ extension KVMBackend {
 
     static let handlersTaken = BackendError(
         .resourcesExhausted,
-        "the handlers for SIGBUS, SIGSEGV and a real-time signal are taken"
+        "the handlers for SIGBUS and SIGSEGV are taken"
     )
 
     static func unavailable(_ error: KVMError) -> BackendError {

@@ -94,27 +94,34 @@ extension KVMBackend {
     private func make(_ step: SlotStep) throws(KVMError) -> PageNumber? {
         switch step {
         case .add(let range, let backing):
-            guard let number = ledger.withLock({ $0.slots.number(for: step) }) else { return nil }
-            try tracker.add(number, range) { flags throws(KVMError) in
-                try machine.ram.bind(
-                    number,
-                    to: range,
-                    offset: offset(of: range.start),
-                    backing,
-                    flags: flags,
-                    in: machine.virtualMachine
-                )
+            // From here on the number is this step's alone, whoever else makes a slot meanwhile.
+            let number = ledger.withLock { $0.slots.takeNumber() }
+            do throws(KVMError) {
+                try tracker.add(number, range) { flags throws(KVMError) in
+                    try machine.ram.bind(
+                        number,
+                        to: range,
+                        offset: offset(of: range.start),
+                        backing,
+                        flags: flags,
+                        in: machine.virtualMachine
+                    )
+                }
+            } catch {
+                ledger.withLock { $0.slots.giveBack(number) }
+                throw error
             }
-        case .remove:
-            guard let number = ledger.withLock({ $0.slots.number(for: step) }) else { return nil }
+            ledger.withLock { $0.slots.add(number, range) }
+        case .remove(let range, _):
+            guard let number = ledger.withLock({ $0.slots.number(of: range) }) else { return nil }
             try tracker.remove(number) { () throws(KVMError) in try machine.virtualMachine.removeSlot(number) }
+            ledger.withLock { $0.slots.remove(range) }
         case .convert(let range, let target):
             switch try machine.ram.convert(pages(range), to: target, in: machine.virtualMachine) {
-            case .done: return nil
+            case .done: break
             case .held(let offset): return PageNumber((base + offset) / PageSize.base.bytes)
             }
         }
-        ledger.withLock { $0.slots.record(step) }
         return nil
     }
 

@@ -57,19 +57,23 @@ public final class KVMBackend: MemoryBackend {
     ///   - mode: How ownership is made true.
     ///   - dirtyLog: How the guest's writes are to be told; `nil` for what the mode can do.
     ///   - sharedMemory: What memory shared pages are to have; `nil` for what the mode takes by itself.
+    ///   - kickSignal: The real-time signal that takes processors out of the guest; `nil` for one that nobody handles.
     /// - Throws: `BackendError` with code `unavailable` where this machine or this user cannot do it, with `unsupported`
-    ///   for a dirty log or a memory that the mode cannot have.
+    ///   for a dirty log or a memory that the mode cannot have, with `invalidArgument` or `resourcesExhausted` for a signal
+    ///   that is no real-time signal or has a handler.
     public convenience init(
         _ guest: GuestConfiguration,
         mode: KVMMode,
         dirtyLog: DirtyLogChoice? = nil,
-        sharedMemory: SharedMemoryKind? = nil
+        sharedMemory: SharedMemoryKind? = nil,
+        kickSignal: Int32? = nil
     ) throws(BackendError) {
         try self.init(
             guest,
             mode: mode,
             dirtyLog: dirtyLog,
             sharedMemory: sharedMemory,
+            kickSignal: kickSignal,
             kernel: LinuxKernel(),
             slotLimit: nil
         )
@@ -81,6 +85,7 @@ public final class KVMBackend: MemoryBackend {
         mode: KVMMode,
         dirtyLog: DirtyLogChoice? = nil,
         sharedMemory: SharedMemoryKind? = nil,
+        kickSignal: Int32? = nil,
         kernel: any Kernel,
         slotLimit: Int?
     ) throws(BackendError) {
@@ -125,9 +130,8 @@ public final class KVMBackend: MemoryBackend {
             }
         }
         let placement = try BootMemory.placement(beside: guest.layout, processors: guest.processors)
-        guard ckvm_guarded_install() == 0, ckvm_kick_install() > 0 else {
-            throw KVMBackend.handlersTaken
-        }
+        guard ckvm_guarded_install() == 0 else { throw KVMBackend.handlersTaken }
+        let kickSignal = try KickSignal(kickSignal)
 
         let slotCount = min(features[.memorySlots] - KVMBackend.spareSlots, slotLimit ?? .max) - 1
         guard guest.layout.regions.count <= slotCount else {
@@ -154,7 +158,7 @@ public final class KVMBackend: MemoryBackend {
         do throws(KVMError) {
             tracker = try DirtyTracker(dirtyLogMethod, machine: machine.virtualMachine, bounds: bounds)
         } catch { throw BackendError(.system, "the virtual machine cannot be made", cause: error) }
-        let gate = QuiesceGate()
+        let gate = QuiesceGate(kickSignal)
         let executor = try ThreadExecutor()
         var processors: [VirtualProcessor] = []
         do throws(BackendError) {
@@ -163,7 +167,7 @@ public final class KVMBackend: MemoryBackend {
                     try VirtualProcessor(
                         index,
                         of: machine.virtualMachine,
-                        boot: machine.boot,
+                        programSlot: machine.programSlot,
                         gate: gate,
                         tracker: tracker
                     )
@@ -198,12 +202,17 @@ public final class KVMBackend: MemoryBackend {
     public func report(to observer: any BackendObserver) { ledger.withLock { $0.observer = observer } }
 
     /// Takes all processors out of the guest and ends their threads; further changes are refused.
+    ///
+    /// It returns when no processor is in the guest, and not before: where one does not come out in five seconds the observer
+    /// is told (``BackendObserver/backendLost(_:)``), and the wait goes on.
     public func shutDown() {
         let message = "the guest has been shut down"
         ledger.withLock { if $0.lost == nil { $0.lost = BackendError(.lost, message) } }
         let error = BackendError(.guestFailed, message)
         for processor in processors { processor.end(because: error) }
-        gate.shut()
+        gate.shut { late in
+            if let observer = ledger.withLock({ $0.observer }) { executor.submit { observer.backendLost(late) } }
+        }
         for processor in processors { processor.waitForEnd() }
     }
 

@@ -5,8 +5,8 @@ public import Custody
 /// Its section of a configuration has these keys, all optional: `mode` (`dual`, the default, `revoked`, `attributes`,
 /// `in-place`, or `auto` for the first of dual, attributes, in-place, revoked that the machine has), `processors`, which
 /// takes precedence over the guest's, `dirty-log` (`none`, `bitmap` or `ring`; without it what the mode can do), with a
-/// ring `dirty-ring-entries`, the number of entries for each processor, and `shared-memory` (`memfd`, or in the mode
-/// attributes also `anonymous`). Ownership changes in units of the guest's own `granularity`.
+/// ring `dirty-ring-entries`, the number of entries for each processor, `shared-memory` (`memfd`, or in the mode attributes
+/// also `anonymous`), and `kick-signal`, the real-time signal that takes processors out of the guest. Ownership changes in units of the guest's own `granularity`.
 public struct KVMBackendProvider: BackendProvider {
     private let kernel: any Kernel
 
@@ -61,6 +61,7 @@ public struct KVMBackendProvider: BackendProvider {
                 mode: mode,
                 dirtyLog: settings.dirtyLog,
                 sharedMemory: settings.sharedMemory,
+                kickSignal: settings.kickSignal.map { Int32(clamping: $0) },
                 kernel: kernel,
                 slotLimit: nil
             )

@@ -13,6 +13,9 @@ struct KVMOptions: Sendable, Hashable {
     /// The key `shared-memory`: what memory shared pages have; `nil` for what the mode takes by itself.
     var sharedMemory: SharedMemoryKind?
 
+    /// The key `kick-signal`: what takes processors out of the guest; `nil` for a signal that nobody handles.
+    var kickSignal: Int?
+
     /// What is the case where nothing is said.
     init() {}
 
@@ -53,6 +56,12 @@ struct KVMOptions: Sendable, Hashable {
                 "The entries of a ring for each processor: a power of two."
             ),
             .setting("shared-memory", \.sharedMemory, .word(), "What memory shared pages have."),
+            .setting(
+                "kick-signal",
+                \.kickSignal,
+                .integer(in: 34...64),
+                "The real-time signal that takes processors out of the guest; unless named, one that nobody handles."
+            ),
         ]
     )
     .map { (options, location) throws(ConfigurationError) in

@@ -64,6 +64,16 @@ package enum GuestCommand: Sendable, Hashable {
         }
     }
 
+    /// The command for its first bytes alone, where it does the same to each part of them.
+    func prefix(_ count: UInt64) -> GuestCommand? {
+        switch self {
+        case .write(let bytes, let address): .write(Array(bytes.prefix(Int(clamping: count))), address: address)
+        case .read(_, let address): .read(count: count, address: address)
+        case .fill(let pattern, let address, _): .fill(pattern: pattern, address: address, count: count)
+        default: nil
+        }
+    }
+
     /// The bytes of memory that the command touches by itself, or `nil` where it touches none.
     var touched: (address: UInt64, count: UInt64)? {
         switch self {

@@ -14,6 +14,7 @@ package struct LinuxKernel: Kernel {
             case .close(let descriptor): ckvm_close(descriptor)
             case .ioctl(let descriptor, let request, let argument):
                 ckvm_ioctl(descriptor, request.number, argument)
+            case .closeOnExec(let descriptor): ckvm_close_on_exec(descriptor)
             case .memfdCreate(let name): unsafe ckvm_memfd_create(name)
             case .ftruncate(let descriptor, let size): ckvm_ftruncate(descriptor, size)
             case .mmap(let descriptor, let length, let protection, let offset):
@@ -26,6 +27,7 @@ package struct LinuxKernel: Kernel {
             case .seekData(let descriptor, let offset): ckvm_seek_data(descriptor, offset)
             case .populate(let address, let length): ckvm_populate(address, length)
             case .discard(let address, let length): ckvm_discard(address, length)
+            case .advise(let address, let length, let advice): ckvm_advise(address, length, advice.rawValue)
             case .residentPages(let address, let length): ckvm_resident_pages(address, length)
             }
         // The kernel's own convention: the last page of numbers is errors.

@@ -8,7 +8,8 @@ struct MappedMemory: ~Copyable, Sendable {
 
     /// Maps a file from an offset on, or anonymous memory where there is none, in either case shared.
     ///
-    /// Without access it is a reserved place: there is nothing, and whoever touches it is stopped.
+    /// Without access it is a reserved place: there is nothing, and whoever touches it is stopped. Neither children nor core
+    /// dumps have it: what a guest has in common with this process is nobody else's.
     init(
         _ descriptor: Int32?,
         length: UInt64,
@@ -16,11 +17,16 @@ struct MappedMemory: ~Copyable, Sendable {
         _ protection: HostProtection = .readWrite,
         kernel: any Kernel
     ) throws(KVMError) {
-        address = UInt(
+        let address = UInt(
             bitPattern: try kernel.call(
                 .mmap(descriptor, length: length, protection: protection.rawValue, offset: offset)
             )
         )
+        do throws(KVMError) { try MappedMemory.withhold(address, length, kernel) } catch {
+            _ = try? kernel.perform(.munmap(address: address, length: length))
+            throw error
+        }
+        self.address = address
         self.length = length
         self.kernel = kernel
     }
@@ -30,6 +36,15 @@ struct MappedMemory: ~Copyable, Sendable {
         address = UInt(bitPattern: try kernel.call(.mmapPrivate(length: length)))
         self.length = length
         self.kernel = kernel
+    }
+
+    /// Keeps the mapping from children that are forked later, and from core dumps.
+    func withhold() throws(KVMError) { try MappedMemory.withhold(address, length, kernel) }
+
+    private static func withhold(_ address: UInt, _ length: UInt64, _ kernel: any Kernel) throws(KVMError) {
+        for advice in MemoryAdvice.allCases {
+            try kernel.call(.advise(address: address, length: length, advice))
+        }
     }
 
     deinit { _ = try? kernel.perform(.munmap(address: address, length: length)) }

@@ -6,6 +6,8 @@ package enum SystemCall: Sendable {
     case close(Int32)
     /// `ioctl(2)`; the argument is a number or the address of the request's structure.
     case ioctl(Int32, KVMRequest, argument: UInt)
+    /// `fcntl(2)` with `F_SETFD` and `FD_CLOEXEC`.
+    case closeOnExec(Int32)
     /// `memfd_create(2)`.
     case memfdCreate(name: String)
     /// `ftruncate(2)`, in bytes.
@@ -28,6 +30,8 @@ package enum SystemCall: Sendable {
     case populate(address: UInt, length: UInt64)
     /// `madvise(2)` with `MADV_DONTNEED`, in bytes.
     case discard(address: UInt, length: UInt64)
+    /// `madvise(2)` with an advice that changes no bytes, in bytes.
+    case advise(address: UInt, length: UInt64, MemoryAdvice)
     /// `mincore(2)`, in bytes; returns the number of pages that are in memory.
     case residentPages(address: UInt, length: UInt64)
 
@@ -37,6 +41,7 @@ package enum SystemCall: Sendable {
         case .open: "open"
         case .close: "close"
         case .ioctl(_, let request, _): request.rawValue
+        case .closeOnExec: "fcntl"
         case .memfdCreate: "memfd_create"
         case .ftruncate: "ftruncate"
         case .mmap, .mmapPrivate: "mmap"
@@ -44,8 +49,19 @@ package enum SystemCall: Sendable {
         case .mprotect: "mprotect"
         case .punchHole, .allocate: "fallocate"
         case .seekData: "lseek"
-        case .populate, .discard: "madvise"
+        case .populate, .discard, .advise: "madvise"
         case .residentPages: "mincore"
+        }
+    }
+
+    /// Whether the call is made again after a signal has interrupted it (`EINTR`).
+    ///
+    /// All are, but two: `close(2)` has closed the descriptor by then, whose number may be anybody's; and `KVM_RUN` is
+    /// interrupted on purpose, so that the interruption is an answer.
+    var isRepeatedAfterSignal: Bool {
+        switch self {
+        case .close, .ioctl(_, .run, _): false
+        default: true
         }
     }
 
@@ -56,6 +72,7 @@ package enum SystemCall: Sendable {
         case .close(let descriptor): "fd \(descriptor)"
         case .ioctl(let descriptor, let request, let argument):
             "fd \(descriptor), \(request.description(ofArgument: argument))"
+        case .closeOnExec(let descriptor): "fd \(descriptor), F_SETFD, FD_CLOEXEC"
         case .memfdCreate(let name): name
         case .ftruncate(let descriptor, let size): "fd \(descriptor), \(size) bytes"
         case .mmap(let descriptor, let length, _, _):
@@ -73,6 +90,8 @@ package enum SystemCall: Sendable {
             "0x\(String(address, radix: 16)), \(length) bytes, MADV_POPULATE_WRITE"
         case .discard(let address, let length):
             "0x\(String(address, radix: 16)), \(length) bytes, MADV_DONTNEED"
+        case .advise(let address, let length, let advice):
+            "0x\(String(address, radix: 16)), \(length) bytes, \(advice.name)"
         }
     }
 }

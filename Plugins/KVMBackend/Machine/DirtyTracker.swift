@@ -1,8 +1,9 @@
 import CKVM
 import Custody
+import Synchronization
 
-/// What the guest has written since it was last cleared, collected from wherever KVM notes it: one bit for each page of a
-/// slot, or a ring for each processor.
+/// What has been written since it was last cleared: by the guest, collected from wherever KVM notes it (one bit for each page
+/// of a slot, or a ring for each processor), and by this process, which says so itself.
 ///
 /// What is collected is taken out of KVM's notes at once and kept here, so that a slot can come and go, a ring can be full,
 /// and nothing that the guest writes later is lost with what is cleared. Slots are added and removed through this type,
@@ -15,7 +16,6 @@ final class DirtyTracker: Sendable {
         var fresh: PageRunMap<Bool>
         var slots: [UInt32: PageRange] = [:]
         var rings: [DirtyRing] = []
-        var isLogging = false
     }
 
     /// How KVM notes what is written.
@@ -34,6 +34,8 @@ final class DirtyTracker: Sendable {
     private let machine: Int32
     private let kernel: any Kernel
     private let state: Locked<State>
+    /// Changed with the state's lock held.
+    private let logging = Atomic(false)
 
     /// Turns the method on; before the first processor is made.
     init(_ method: Method, machine: borrowing VirtualMachine, bounds: PageRange) throws(KVMError) {
@@ -59,15 +61,15 @@ final class DirtyTracker: Sendable {
     }
 
     /// Whether what is written is noted.
-    var isLogging: Bool { state.withLock { $0.isLogging } }
+    var isLogging: Bool { logging.load(ordering: .acquiring) }
 
     // MARK: Slots
 
     /// Has `body` add a slot, with the flags that it is to have.
     func add(_ slot: UInt32, _ range: PageRange, _ body: (UInt32) throws(KVMError) -> Void) throws(KVMError) {
         try state.withLock { state throws(KVMError) in
-            try body(state.isLogging ? UInt32(CKVM_MEM_LOG_DIRTY_PAGES) : 0)
-            if state.isLogging { state.slots[slot] = range }
+            try body(isLogging ? UInt32(CKVM_MEM_LOG_DIRTY_PAGES) : 0)
+            if isLogging { state.slots[slot] = range }
         }
     }
 
@@ -89,11 +91,17 @@ final class DirtyTracker: Sendable {
         _ body: () throws(KVMError) -> Void
     ) throws(KVMError) {
         try state.withLock { state throws(KVMError) in
-            try body()
-            // A slot may have been logging all along, because it could not be turned off: that is old.
-            try harvest(slots, &state)
+            // First, so that a write of the host's that comes meanwhile waits for the lock, and is noted.
+            logging.store(true, ordering: .sequentiallyConsistent)
+            do throws(KVMError) {
+                try body()
+                // A slot may have been logging all along, because it could not be turned off: that is old.
+                try harvest(slots, &state)
+            } catch {
+                logging.store(false, ordering: .sequentiallyConsistent)
+                throw error
+            }
             state.slots = slots
-            state.isLogging = true
             state.reported.set(state.reported.bounds, to: false)
             state.fresh = state.reported
         }
@@ -102,7 +110,7 @@ final class DirtyTracker: Sendable {
     /// Forgets everything.
     func stop() {
         state.withLock { state in
-            state.isLogging = false
+            logging.store(false, ordering: .sequentiallyConsistent)
             state.slots = [:]
         }
     }
@@ -110,7 +118,7 @@ final class DirtyTracker: Sendable {
     /// Collects, and returns the pages that are dirty; `nil` where nothing is noted.
     func collect() throws(KVMError) -> PageRunMap<Bool>? {
         try state.withLock { state throws(KVMError) in
-            guard state.isLogging else { return nil }
+            guard isLogging else { return nil }
             try harvest(state.slots, &state)
             for run in state.fresh.runs where run.state { state.reported.set(run.range, to: true) }
             state.fresh.set(state.fresh.bounds, to: false)
@@ -126,9 +134,30 @@ final class DirtyTracker: Sendable {
     /// Pages are clean that were reported; `false` where nothing is noted. What has been found since is not forgotten.
     func clear(_ range: PageRange) -> Bool {
         state.withLock { state in
-            guard state.isLogging else { return false }
+            guard isLogging else { return false }
             state.reported.set(range, to: false)
             return true
+        }
+    }
+
+    /// Notes that this process has written bytes of RAM, or dropped them. After it has: a page that is noted and copied
+    /// before that would be a copy of what was there before.
+    @inline(__always)
+    func note(_ address: UInt64, _ byteCount: Int) {
+        guard method != .none else { return }
+        // What was written is seen by everybody before it is looked whether anybody wants to know.
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        if isLogging { noteNow(address, byteCount) }
+    }
+
+    private func noteNow(_ address: UInt64, _ byteCount: Int) {
+        let page = PageSize.base.bytes
+        let first = address / page
+        let last = (address &+ UInt64(byteCount) &- 1) / page
+        state.withLock { state in
+            guard isLogging, byteCount > 0, last >= first else { return }
+            let range = PageRange(uncheckedStart: first, count: last - first + 1)
+            if state.fresh.bounds.contains(range) { state.fresh.set(range, to: true) }
         }
     }
 

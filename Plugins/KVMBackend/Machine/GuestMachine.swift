@@ -14,6 +14,8 @@ struct GuestMachine: ~Copyable, Sendable {
     let privatePages: PageBits
     /// The guest program's memory.
     let boot: BootMemory
+    /// Its place in the guest's address space.
+    let programSlot: BootSlot
 
     /// Makes a virtual machine whose RAM is all shared.
     ///
@@ -31,26 +33,21 @@ struct GuestMachine: ~Copyable, Sendable {
         let machine = try device.makeVirtualMachine(mode.virtualMachine)
         if features[.setTSSAddress] != 0 { try machine.setTaskStateSegment() }
         let boot = try BootMemory(placement, kernel: kernel)
-        try machine.addSlot(
-            bootSlot,
-            guestAddress: placement.address,
-            size: placement.size,
-            hostAddress: boot.map.address
-        )
+        let programSlot = BootSlot(bootSlot, boot, of: machine)
         let ram = try mode.makeRAM(size: layout.memorySize, sharedMemory, machine: machine)
         for region in layout.regions {
-            let step = SlotStep.add(region, .shared)
-            let number = slots.number(for: step) ?? 0
+            let number = slots.takeNumber()
             let offset = region.address.rawValue - layout.memoryStart
             try ram.bind(number, to: region, offset: offset, .shared, in: machine)
-            slots.record(step)
+            slots.add(number, region)
             slots.settle(region, to: .shared, growth: 1)
         }
         return GuestMachine(
             virtualMachine: machine,
             ram: ram,
             privatePages: try PageBits(bounds: layout.bounds, kernel: kernel),
-            boot: boot
+            boot: boot,
+            programSlot: programSlot
         )
     }
 }

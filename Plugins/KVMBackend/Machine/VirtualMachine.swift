@@ -53,6 +53,8 @@ struct VirtualMachine: ~Copyable, Sendable {
                     of: descriptor.kernel
                 )
             }
+            // The ioctl has no flag for it. The file is empty so far, but whoever has it by a fork in between keeps it.
+            try descriptor.kernel.call(.closeOnExec(file.rawValue))
             return try GuestMemoryFile(file, kind: kind, size: size)
         case .memfd:
             let file = try OwnedDescriptor(.memfdCreate(name: "custody-guest"), of: descriptor.kernel)
@@ -71,13 +73,14 @@ struct VirtualMachine: ~Copyable, Sendable {
         hostAddress: UInt,
         flags: UInt32 = 0
     ) throws(KVMError) {
-        var region = ckvm_userspace_memory_region()
-        region.slot = slot
-        region.flags = flags
-        region.guest_phys_addr = guestAddress
-        region.memory_size = size
-        region.userspace_addr = UInt64(hostAddress)
-        try descriptor.request(.setUserMemoryRegion, &region)
+        try descriptor.kernel.setSlot(
+            slot,
+            guestAddress: guestAddress,
+            size: size,
+            hostAddress: hostAddress,
+            flags: flags,
+            of: descriptor.rawValue
+        )
     }
 
     /// Puts memory into the guest's address space: memory of this process at `hostAddress`, and where there is a
@@ -107,9 +110,14 @@ struct VirtualMachine: ~Copyable, Sendable {
 
     /// Takes a slot's memory out of the guest's address space.
     func removeSlot(_ slot: UInt32) throws(KVMError) {
-        var region = ckvm_userspace_memory_region()
-        region.slot = slot
-        try descriptor.request(.setUserMemoryRegion, &region)
+        try descriptor.kernel.setSlot(
+            slot,
+            guestAddress: 0,
+            size: 0,
+            hostAddress: 0,
+            flags: 0,
+            of: descriptor.rawValue
+        )
     }
 
     /// Makes a virtual processor.
@@ -123,5 +131,27 @@ struct VirtualMachine: ~Copyable, Sendable {
             _ = try processor.request(.setCPUID, address)
         }
         return try ProcessorDescriptor(processor, mapSize: processorMapSize)
+    }
+}
+
+extension Kernel {
+    /// Makes, changes or, with no size, removes a slot of plain memory, by the virtual machine's descriptor. In bytes.
+    func setSlot(
+        _ slot: UInt32,
+        guestAddress: UInt64,
+        size: UInt64,
+        hostAddress: UInt,
+        flags: UInt32,
+        of machine: Int32
+    ) throws(KVMError) {
+        var region = ckvm_userspace_memory_region()
+        region.slot = slot
+        region.flags = flags
+        region.guest_phys_addr = guestAddress
+        region.memory_size = size
+        region.userspace_addr = UInt64(hostAddress)
+        try unsafe withUnsafeMutablePointer(to: &region) { pointer throws(KVMError) in
+            _ = try unsafe call(.ioctl(machine, .setUserMemoryRegion, argument: UInt(bitPattern: pointer)))
+        }
     }
 }

@@ -6,6 +6,8 @@ final class AnonymousMemory: GuestMemory {
 
     init(size: UInt64, kernel: any Kernel) throws(KVMError) {
         map = try MappedMemory(privateOfLength: size, kernel: kernel)
+        // A child that shared them by copying on write would take them from the guest, too.
+        try map.withhold()
     }
 
     /// By `MADV_DONTNEED`.

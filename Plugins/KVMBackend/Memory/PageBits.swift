@@ -11,8 +11,8 @@ struct PageBits: ~Copyable, Sendable {
     /// All bits clear.
     init(bounds: PageRange, kernel: any Kernel) throws(KVMError) {
         self.bounds = bounds
-        // Whole words, and one page more where the division rounds.
-        map = try MappedMemory(nil, length: (bounds.count / 64 + 1) * 8, kernel: kernel)
+        // Whole words, and one more where the division rounds. A child has a copy of its own.
+        map = try MappedMemory(privateOfLength: (bounds.count / 64 + 1) * 8, kernel: kernel)
     }
 
     /// The bit of a page within the bounds.

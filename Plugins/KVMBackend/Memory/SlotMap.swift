@@ -21,16 +21,24 @@ struct SlotMap: Sendable {
     /// Takes a slot that serves no page of the map.
     mutating func takeOther() -> UInt32 {
         slotCount += 1
-        if let number = free.popLast() { return number }
-        next += 1
-        return next - 1
+        return takeNumber()
     }
 
     /// Gives back a slot that ``takeOther()`` has taken.
     mutating func giveBackOther(_ number: UInt32) {
         slotCount -= 1
-        free.append(number)
+        giveBack(number)
     }
+
+    /// Takes a number that no slot has: nobody else is given it until it is given back.
+    mutating func takeNumber() -> UInt32 {
+        if let number = free.popLast() { return number }
+        next += 1
+        return next - 1
+    }
+
+    /// Gives back a number whose slot has not been made.
+    mutating func giveBack(_ number: UInt32) { free.append(number) }
 
     /// The steps that give every page of `range`, which has one backing now, another one; removals come first.
     ///
@@ -75,29 +83,15 @@ struct SlotMap: Sendable {
         }
     }
 
-    /// The number for a slot that is to be added, or of one that is to be removed.
-    func number(for step: SlotStep) -> UInt32? {
-        switch step {
-        case .add: free.last ?? next
-        case .remove(let range, _): numbers[range.start.rawValue]
-        case .convert: nil
-        }
-    }
+    /// The number of the slot of a run of pages.
+    func number(of range: PageRange) -> UInt32? { numbers[range.start.rawValue] }
 
-    /// Notes that a step has been made: a slot number is taken or free.
-    mutating func record(_ step: SlotStep) {
-        switch step {
-        case .add(let range, _):
-            if let number = free.popLast() {
-                numbers[range.start.rawValue] = number
-            } else {
-                numbers[range.start.rawValue] = next
-                next += 1
-            }
-        case .remove(let range, _):
-            if let number = numbers.removeValue(forKey: range.start.rawValue) { free.append(number) }
-        case .convert: break
-        }
+    /// Notes that the slot of a number that was taken serves a run of pages.
+    mutating func add(_ number: UInt32, _ range: PageRange) { numbers[range.start.rawValue] = number }
+
+    /// Notes that the slot of a run of pages is gone; its number is free.
+    mutating func remove(_ range: PageRange) {
+        if let number = numbers.removeValue(forKey: range.start.rawValue) { free.append(number) }
     }
 
     /// Notes that all steps of a change are made, which needed so many slots more.

@@ -7,10 +7,19 @@ public import Custody
 /// written while it does not run, and from within its own exits. The guest program of the back end's agent uses the
 /// processor too, but only while it performs an operation, and it starts anew when somebody else has used it in between.
 public final class KVMProcessor: Sendable {
+    private enum User {
+        case nobody
+        /// A thread that is being started.
+        case newThread
+        case thread(pthread_t)
+    }
+
     private struct Use {
-        var user: pthread_t?
+        var user = User.nobody
         var isRunning = false
         var isProgramLoaded = false
+        /// What the guest program's slot is held for.
+        var slot: BootSlot.Use?
         /// Whether what runs is a monitor's run, which can be stopped.
         var isStoppable = false
     }
@@ -26,18 +35,21 @@ public final class KVMProcessor: Sendable {
     let descriptor: ProcessorDescriptor
     private let gate: QuiesceGate
     private let tracker: DirtyTracker
+    private let programSlot: BootSlot
     private let use = Monitor(Use())
 
     init(
         _ index: Int,
         of machine: borrowing VirtualMachine,
         gate: QuiesceGate,
-        tracker: DirtyTracker
+        tracker: DirtyTracker,
+        programSlot: BootSlot
     ) throws(KVMError) {
         descriptor = try machine.makeProcessor(index)
         self.index = index
         self.gate = gate
         self.tracker = tracker
+        self.programSlot = programSlot
         try tracker.add(self)
     }
 
@@ -138,71 +150,100 @@ public final class KVMProcessor: Sendable {
     ///   - handler: The monitor's devices, and its word on whether to go on.
     ///   - requests: Answers the guest's requests for conversions, usually the controller.
     /// - Returns: the exit that ended the run; ``ProcessorExit/interrupted`` where ``stop()`` did.
-    /// - Throws: `BackendError` with code `invalidArgument` where the processor is running already, `guestFailed` where
+    /// - Throws: `BackendError` with code `invalidArgument` where the processor is running already or the guest program of the
+    ///   back end's agent is at work on another one, `guestFailed` where
     ///   it cannot run or the back end has been shut down.
     public func run(
         _ handler: any ProcessorExitHandler,
         answeringRequestsWith requests: any GuestRequestHandler
     ) throws(BackendError) -> ProcessorExit {
-        guard case .taken = claim(forRun: true) else { throw isRunning() }
-        defer { release() }
-        return try ThreadDeath.watch { () throws(BackendError) in
-            try runTaken(handler, answeringRequestsWith: requests)
-        } onDeath: { [self] in
-            giveUp()
-        }
+        try take(for: .run)
+        return try runTaken(handler, answeringRequestsWith: requests)
     }
 
     private func runTaken(
         _ handler: any ProcessorExitHandler,
         answeringRequestsWith requests: any GuestRequestHandler
     ) throws(BackendError) -> ProcessorExit {
-        use.update { $0.isProgramLoaded = false }
-        guard ckvm_kick_admit() == 0 else { throw cannotBeKicked() }
-        gate.forgetStop(of: index)
-        use.update { $0.isStoppable = true }
-        defer {
-            use.update { $0.isStoppable = false }
-            gate.forgetStop(of: index)
+        defer { release() }
+        return try ThreadDeath.watch { () throws(BackendError) in
+            try runToEnd(handler, answeringRequestsWith: requests)
+        } onDeath: { [self] in
+            giveUp()
         }
+    }
+
+    /// Runs to the exit that ends the run, and on to where nothing that was asked for in it is left unanswered.
+    private func runToEnd(
+        _ handler: any ProcessorExitHandler,
+        answeringRequestsWith requests: any GuestRequestHandler
+    ) throws(BackendError) -> ProcessorExit {
+        var implied = ImpliedConversions()
         while true {
             guard let exit = try enter() else {
-                // The access before may have been answered and not finished: registers are to be as after it.
-                try completeAccess()
-                return .interrupted
+                return try end(with: .interrupted, handler, answeringRequestsWith: requests)
             }
             if exit == .dirtyRingFull {
                 try collectDirtyRing()
-            } else if descriptor.run.answer(exit, of: index, by: handler, requests: requests) == .stop {
-                try completeAccess()
-                return exit
+                continue
+            }
+            if let fault = implied.next(exit), convert(fault, askedOf: requests) { continue }
+            if descriptor.run.answer(exit, of: index, by: handler, requests: requests) == .stop {
+                return try end(with: exit, handler, answeringRequestsWith: requests)
             }
         }
     }
 
-    /// Runs the guest on a new thread.
+    /// Finishes the access before: registers are to be as after it.
+    ///
+    /// - Returns: how the run ends: with `exit`, unless the end of the access is another exit that is to end it.
+    private func end(
+        with exit: ProcessorExit,
+        _ handler: any ProcessorExitHandler,
+        answeringRequestsWith requests: any GuestRequestHandler
+    ) throws(BackendError) -> ProcessorExit {
+        let last = try completeAccess(handler, answeringRequestsWith: requests)
+        switch last {
+        // A guest that runs again finds its fault, or its full ring, again.
+        case .interrupted, .memoryFault, .dirtyRingFull: return exit
+        default: return handler.decide(on: last) == .stop ? last : exit
+        }
+    }
+
+    /// Runs the guest on a new thread. ``stop()`` counts from the return of this call on.
     ///
     /// `end` is told how the run ended, on that thread.
     ///
-    /// - Throws: `BackendError` with code `resourcesExhausted` where there is no thread.
+    /// - Throws: `BackendError` with code `invalidArgument` where the processor is running already, `resourcesExhausted`
+    ///   where there is no thread.
     public func start(
         _ handler: any ProcessorExitHandler,
         answeringRequestsWith requests: any GuestRequestHandler,
         whenDone end: @escaping @Sendable (Result<ProcessorExit, BackendError>) -> Void
     ) throws(BackendError) {
-        try Thread.start { [self] in
-            let result = ThreadDeath.watch { () -> Result<ProcessorExit, BackendError> in
-                do throws(BackendError) {
-                    return .success(try run(handler, answeringRequestsWith: requests))
-                } catch { return .failure(error) }
-            } onDeath: { [self] in
-                end(.failure(hasDied()))
+        try take(for: .start)
+        do throws(BackendError) {
+            try Thread.start { [self] in
+                use.update { $0.user = .thread(pthread_self()) }
+                let result = ThreadDeath.watch { () -> Result<ProcessorExit, BackendError> in
+                    do throws(BackendError) {
+                        return .success(try runTaken(handler, answeringRequestsWith: requests))
+                    } catch { return .failure(error) }
+                } onDeath: { [self] in
+                    end(.failure(hasDied()))
+                }
+                end(result)
             }
-            end(result)
+        } catch {
+            release()
+            throw error
         }
     }
 
     /// Has the run under way end, also from within one of its exits. Does not wait; without a run it does nothing.
+    ///
+    /// An access of the guest's that is under way is finished first: the handler is asked for all of it. KVM emulates a string
+    /// instruction in pieces of 1,024, and one piece is what that can take.
     public func stop() {
         use.update { use in if use.isStoppable { gate.stop(index) } }
     }
@@ -212,9 +253,10 @@ public final class KVMProcessor: Sendable {
     /// Takes the processor for one piece of the guest program's work.
     ///
     /// - Returns: whether the program is still loaded as it was left.
-    /// - Throws: `BackendError` with code `invalidArgument` where the processor is running for somebody else.
+    /// - Throws: `BackendError` with code `invalidArgument` where the processor, or a guest of a monitor's own, is running,
+    ///   or what ``BootSlot/begin(_:)`` throws.
     func beginProgram() throws(BackendError) -> Bool {
-        guard case .taken = claim(forRun: true) else { throw isRunning() }
+        try take(for: .program)
         return use.update { $0.isProgramLoaded }
     }
 
@@ -244,15 +286,50 @@ public final class KVMProcessor: Sendable {
 
     /// Lets KVM finish an access that was answered, without running the guest on.
     ///
-    /// One access can need several rounds, a part for each page it touches; what is left of it is answered as it was left.
-    func completeAccess() throws(BackendError) {
-        for _ in 0..<16 {
-            switch try enter(completingOnly: true) {
-            case .mmio, .io: continue
-            default: return
-            }
+    /// One access can need several rounds: a part for each page it touches, and for each element of a string instruction that
+    /// KVM emulates at once. Each part is asked for as any access is.
+    ///
+    /// - Returns: the exit after the last part: ``ProcessorExit/interrupted`` where there is nothing more to it.
+    @discardableResult
+    func completeAccess(
+        _ handler: any ProcessorExitHandler,
+        answeringRequestsWith requests: any GuestRequestHandler
+    ) throws(BackendError) -> ProcessorExit {
+        for _ in 0..<KVMProcessor.completionLimit {
+            guard let exit = try enter(completingOnly: true) else { return .interrupted }
+            guard exit.isAccess else { return exit }
+            _ = descriptor.run.answer(exit, of: index, by: handler, requests: requests)
         }
         throw BackendError(.guestFailed, "an access of processor \(index) does not come to its end")
+    }
+
+    /// More parts than KVM makes of an access: it emulates at most 1,024 elements of a string instruction at once, each of
+    /// which reads and writes at most two pages.
+    private static let completionLimit = 1 << 14
+
+    /// Asks for what an access of the guest's implies: that a page becomes what the guest took it for. Waits, up to two
+    /// seconds, for whoever still holds it; a stop is not waited for.
+    ///
+    /// - Returns: whether the guest may try its access again.
+    func convert(_ fault: ProcessorExit.MemoryFault, askedOf requests: any GuestRequestHandler) -> Bool {
+        let request = GuestRequest(
+            processor: index,
+            address: fault.address.rawValue,
+            byteCount: fault.size,
+            target: fault.isPrivate ? .private : .shared
+        )
+        var delay = Duration.microseconds(50)
+        while delay < .seconds(2) {
+            switch requests.handle(request) {
+            case .done: return true
+            case .refused: return false
+            case .retry:
+                // One that is to stop finds its fault again when it runs again.
+                if gate.waitForStop(of: index, for: delay) { return true }
+                delay *= 2
+            }
+        }
+        return false
     }
 
     /// Takes what is in the full ring of dirty pages.
@@ -268,7 +345,7 @@ public final class KVMProcessor: Sendable {
         _ what: StaticString,
         _ body: () throws(KVMError) -> Result
     ) throws(BackendError) -> Result {
-        let claim = claim(forRun: false)
+        let claim = claim(.registers)
         guard claim != .refused else { throw isRunning() }
         defer { if claim == .taken { release() } }
         do throws(KVMError) { return try body() } catch {
@@ -283,32 +360,71 @@ public final class KVMProcessor: Sendable {
         }
     }
 
+    /// What the processor is taken for.
+    private enum Purpose {
+        case registers
+        case program
+        case run
+        case start
+    }
+
     /// Takes the processor. Somebody who only looks at registers is waited for; a run is not.
-    private func claim(forRun: Bool) -> Claim {
+    private func claim(_ purpose: Purpose) -> Claim {
         let own = pthread_self()
         return use.wait { use in
-            if let user = use.user {
-                if pthread_equal(user, own) != 0 { return forRun ? .refused : .nested }
+            switch use.user {
+            case .nobody: break
+            case .newThread: return .refused
+            case .thread(let user):
+                if pthread_equal(user, own) != 0 { return purpose == .registers ? .nested : .refused }
                 return use.isRunning ? .refused : nil
             }
-            use.user = own
-            use.isRunning = forRun
+            use.user = purpose == .start ? .newThread : .thread(own)
+            use.isRunning = purpose != .registers
+            if purpose == .run || purpose == .start {
+                use.isProgramLoaded = false
+                // A stop of before is forgotten, and one of from now on counts.
+                gate.forgetStop(of: index)
+                use.isStoppable = true
+            }
             return .taken
         } ?? .refused
     }
 
-    private func release() {
-        use.update { use in
-            use.user = nil
-            use.isRunning = false
+    /// Takes the processor for a run, and sees to the guest program's slot.
+    private func take(for purpose: Purpose) throws(BackendError) {
+        guard case .taken = claim(purpose) else { throw isRunning() }
+        let slot: BootSlot.Use = purpose == .program ? .program : .monitor
+        do throws(BackendError) { try programSlot.begin(slot) } catch {
+            release()
+            throw error
         }
+        use.update { $0.slot = slot }
+    }
+
+    private func release() {
+        let slot = use.update { use in
+            let slot = use.slot
+            use.slot = nil
+            use.user = .nobody
+            use.isRunning = false
+            if use.isStoppable { gate.forgetStop(of: index) }
+            use.isStoppable = false
+            return slot
+        }
+        if let slot { programSlot.end(slot) }
     }
 
     /// Lets go of the processor for a thread that has died with it.
     func giveUp() {
         gate.leave(index)
         gate.forgetStop(of: index)
-        use.update { $0 = Use() }
+        let slot = use.update { use in
+            let slot = use.slot
+            use = Use()
+            return slot
+        }
+        if let slot { programSlot.end(slot) }
     }
 
     /// What the thread's end in the midst of a run is.
@@ -318,10 +434,6 @@ public final class KVMProcessor: Sendable {
 
     private func isRunning() -> BackendError {
         BackendError(.invalidArgument, "processor \(index) is running")
-    }
-
-    private func cannotBeKicked() -> BackendError {
-        BackendError(.system, "processor \(index) cannot take the signal that takes it out of the guest")
     }
 
     private func noSuchMSR(_ register: UInt32) -> BackendError {

@@ -8,6 +8,9 @@ enum LongMode {
         registers.cr4 = 0x20  // PAE
         registers.efer = 0x501  // LMA, LME, SCE
         registers.cr3 = pageTable
+        // The task state segment, of which the map of ports alone is looked at (KVM of the PVM kind does, whatever the privilege
+        // level for ports is): the head of the root table is zeroes there, which is to say every port, and no byte of RAM's.
+        registers.tr.base = pageTable
         registers.cs = segment(selector: 0x33, type: 11, isLong: true)
         let data = segment(selector: 0x2B, type: 3, isLong: false)
         registers.ds = data

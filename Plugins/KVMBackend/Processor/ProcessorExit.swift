@@ -231,6 +231,14 @@ public enum ProcessorExit: Sendable, Hashable {
 }
 
 extension ProcessorExit {
+    /// Whether the guest asks for a value or gives one, so that KVM waits for the answer.
+    var isAccess: Bool {
+        switch self {
+        case .io, .mmio, .hypercall, .readMSR, .writeMSR: true
+        default: false
+        }
+    }
+
     /// Reads the exit after `KVM_RUN` ended with `errno`, or without an error.
     ///
     /// - Throws: an errno that is not an exit.

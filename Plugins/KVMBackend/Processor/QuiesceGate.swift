@@ -35,14 +35,21 @@ final class QuiesceGate: Sendable {
 
     /// How long a processor may take to come out. A kick takes microseconds; only a stuck kernel takes this long.
     private let limit: Duration
+    /// What takes them out.
+    let signal: KickSignal
 
-    init(limit: Duration = .seconds(5)) { self.limit = limit }
+    init(_ signal: KickSignal, limit: Duration = .seconds(5)) {
+        self.signal = signal
+        self.limit = limit
+    }
 
-    /// Lets a processor into the guest, when the gate is open. Called on its thread.
+    /// Lets a processor into the guest, when the gate is open. Called on its thread, which lets kicks through from then on:
+    /// what has run on it since the last time may have blocked them.
     ///
     /// - Parameter completingOnly: `KVM_RUN` is to finish the access before and come straight back, which one that is to
     ///   stop may do too.
     func enter(_ processor: Int, runAddress: UInt, completingOnly: Bool) -> Entry {
+        signal.admit()
         let inside = Inside(thread: pthread_self(), runAddress: runAddress)
         return state.wait { state -> Entry? in
             if state.isShut { return .shut }
@@ -67,17 +74,28 @@ final class QuiesceGate: Sendable {
         state.update { state in
             state.stopped.insert(processor)
             guard let inside = state.inside[processor] else { return }
-            QuiesceGate.kick(inside)
+            signal.takeBack()
+            kick(inside)
         }
+    }
+
+    /// Waits for a while, or until a processor is to stop.
+    ///
+    /// - Returns: whether it is to stop.
+    func waitForStop(of processor: Int, for duration: Duration) -> Bool {
+        state.wait(for: duration) { $0.isShut || $0.stopped.contains(processor) ? () : nil } != nil
     }
 
     /// Lets a processor enter again that was to stop.
     func forgetStop(of processor: Int) { state.update { _ = $0.stopped.remove(processor) } }
 
+    /// Whether no processor is in the guest.
+    var isEmpty: Bool { state.update { $0.inside.isEmpty } }
+
     /// Runs `body` while no processor is in the guest. One caller at a time.
     ///
     /// - Throws: `BackendError` with code `guestFailed`, without having run `body`, where a processor does not come out
-    ///   in time, or what `body` throws.
+    ///   in time or cannot be kicked, or what `body` throws.
     func withProcessorsOut<Result: ~Copyable>(
         _ body: () throws(BackendError) -> Result
     ) throws(BackendError) -> Result {
@@ -87,39 +105,45 @@ final class QuiesceGate: Sendable {
             return ()
         }
         defer { state.update { $0.isClosed = false } }
-        guard drain() else {
-            throw BackendError(.guestFailed, "a virtual processor did not leave the guest within \(limit)")
-        }
+        guard try drain({ () throws(BackendError) in try signal.restore() }) else { throw stuck() }
         return try body()
     }
 
-    /// Shuts the gate for good and waits until every processor has come out.
+    /// Shuts the gate for good and waits until every processor has come out, however long that takes.
     ///
-    /// - Returns: `false` where one does not come out in time.
-    @discardableResult
-    func shut() -> Bool {
+    /// - Parameter late: Told once, where it takes longer than it ever should.
+    func shut(late: (BackendError) -> Void = { _ in }) {
         state.update { $0.isShut = true }
-        return drain()
+        if drain({ () throws(Never) in signal.takeBack() }) { return }
+        late(stuck())
+        while !drain({ () throws(Never) in signal.takeBack() }) {}
     }
 
-    private func drain() -> Bool {
+    /// Kicks the processors that are inside until none is.
+    ///
+    /// - Parameter prepare: Called before each round of kicks.
+    /// - Returns: `false` where one does not come out in time.
+    private func drain<Failure: Error>(_ prepare: () throws(Failure) -> Void) throws(Failure) -> Bool {
         let end = ContinuousClock.now + limit
-        while true {
-            let isEmpty = state.update { state in
-                for inside in state.inside.values { QuiesceGate.kick(inside) }
-                return state.inside.isEmpty
-            }
-            if isEmpty { return true }
-            if state.wait(for: .milliseconds(10), { $0.inside.isEmpty ? () : nil }) != nil { return true }
+        while !isEmpty {
+            try prepare()
+            state.update { state in for inside in state.inside.values { kick(inside) } }
+            if state.wait(for: .milliseconds(10), { $0.inside.isEmpty ? () : nil }) != nil { break }
             if ContinuousClock.now >= end { return false }
         }
+        return true
+    }
+
+    private func stuck() -> BackendError {
+        let processors = state.update { $0.inside.keys.sorted() }.map(String.init).joined(separator: ", ")
+        return BackendError(.guestFailed, "virtual processor \(processors) did not leave the guest within \(limit)")
     }
 
     /// With the lock held: a thread in the table has not passed `leave`, so it lives. The flag makes a kick count that
     /// comes before `KVM_RUN`.
-    private static func kick(_ inside: Inside) {
-        setImmediateExit(1, inside)
-        _ = ckvm_kick(inside.thread)
+    private func kick(_ inside: Inside) {
+        QuiesceGate.setImmediateExit(1, inside)
+        signal.kick(inside.thread)
     }
 
     private static func setImmediateExit(_ value: UInt8, _ inside: Inside) {

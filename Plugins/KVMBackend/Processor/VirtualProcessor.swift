@@ -36,15 +36,22 @@ final class VirtualProcessor: Sendable {
     init(
         _ index: Int,
         of machine: borrowing VirtualMachine,
-        boot: BootMemory,
+        programSlot: BootSlot,
         gate: QuiesceGate,
         tracker: DirtyTracker
     ) throws(BackendError) {
+        let boot = programSlot.memory
         guard let mailbox = boot.mailbox(of: index) else {
             throw BackendError(.invalidArgument, "there is no mailbox for processor \(index)")
         }
         do throws(KVMError) {
-            processor = try KVMProcessor(index, of: machine, gate: gate, tracker: tracker)
+            processor = try KVMProcessor(
+                index,
+                of: machine,
+                gate: gate,
+                tracker: tracker,
+                programSlot: programSlot
+            )
             var registers = try processor.descriptor.specialRegisters()
             LongMode.configure(&registers, pageTable: boot.pageTable)
             programRegisters = registers
@@ -83,10 +90,19 @@ final class VirtualProcessor: Sendable {
         _ command: GuestCommand,
         answeringTo handler: any GuestRequestHandler
     ) throws(BackendError) -> GuestCommandResult {
-        // What the program's page tables do not reach would be a page fault that it has no handler for.
+        // What the program's page tables do not reach would be a page fault that it has no handler for; and what it lives in is
+        // no memory of the guest's.
         if let (address, count) = command.touched, count > 0 {
             let end = address.addingReportingOverflow(count)
             if end.overflow || end.partialValue > boot.reach { return .fault(max(address, boot.reach)) }
+            let own = boot.placement
+            if address < own.address + own.size, own.address < end.partialValue {
+                guard address < own.address, let before = command.prefix(own.address - address) else {
+                    return .fault(max(address, own.address))
+                }
+                if case .fault(let fault) = try perform(before, answeringTo: handler) { return .fault(fault) }
+                return .fault(own.address)
+            }
         }
         try state.update { state throws(BackendError) in
             if let end = state.end { throw end }
@@ -139,18 +155,17 @@ final class VirtualProcessor: Sendable {
 
     /// Performs one command after the other until the processor is to end.
     private func performJobs() throws(BackendError) {
-        guard ckvm_kick_admit() == 0 else {
-            throw BackendError(.system, "processor \(index) cannot take the signal that takes it out of the guest")
-        }
         while let job = state.wait({ state -> Job?? in
             if state.end != nil { return .some(nil) }
             return state.job.map { .some($0) }
         }) ?? nil {
-            do throws(BackendError) { publish(.success(try perform(job))) } catch {
+            let isLoaded: Bool
+            do throws(BackendError) { isLoaded = try processor.beginProgram() } catch {
                 // Somebody else's run is no reason to end.
-                guard error.code == .invalidArgument else { throw error }
                 publish(.failure(error))
+                continue
             }
+            publish(.success(try perform(job, isLoaded: isLoaded)))
         }
     }
 
@@ -165,8 +180,7 @@ final class VirtualProcessor: Sendable {
     }
 
     /// Performs one command, with the processor in its hands as long as that takes.
-    private func perform(_ job: Job) throws(BackendError) -> GuestCommandResult {
-        let isLoaded = try processor.beginProgram()
+    private func perform(_ job: Job, isLoaded: Bool) throws(BackendError) -> GuestCommandResult {
         var isIdle = false
         defer { processor.endProgram(isLoaded: isIdle) }
         if !isLoaded {
@@ -205,10 +219,10 @@ final class VirtualProcessor: Sendable {
     ///
     /// - Returns: `nil`, or the guest-physical address of an access that was stopped: the program starts again then.
     private func runToDoorbell(_ handler: any GuestRequestHandler) throws(BackendError) -> UInt64? {
-        var implied = 0
+        var implied = ImpliedConversions()
         while true {
             let exit = try enter()
-            if case .memoryFault = exit { implied += 1 } else { implied = 0 }
+            if let fault = implied.next(exit), processor.convert(fault, askedOf: handler) { continue }
             switch exit {
             case .interrupted: continue
             case .io(let access) where access.isOutput && access.port == CKVM_PORT_DOORBELL: return nil
@@ -217,11 +231,9 @@ final class VirtualProcessor: Sendable {
             case .io(let access) where access.isOutput && access.port == CKVM_PORT_END:
                 throw BackendError(.guestFailed, "the guest's program on processor \(index) has ended")
             case .mmio(let access):
-                try processor.completeAccess()
+                try processor.completeAccess(NoDevices(), answeringRequestsWith: handler)
                 return access.address.rawValue
             case .memoryFault(let fault):
-                // Asked for again and again without getting on: there is no memory to convert.
-                if implied < 16, try convertImplicitly(fault, handler) { continue }
                 return fault.address.rawValue
             case .hypercall:
                 _ = processor.descriptor.run.answer(exit, of: index, by: NoDevices(), requests: handler)
@@ -238,33 +250,6 @@ final class VirtualProcessor: Sendable {
         return handler.handle(
             GuestRequest(processor: index, address: address, byteCount: count, target: target)
         )
-    }
-
-    /// Asks for what the guest's access implies: that a page becomes what it took the page for.
-    ///
-    /// - Returns: whether the guest may try its access again.
-    private func convertImplicitly(
-        _ fault: ProcessorExit.MemoryFault,
-        _ handler: any GuestRequestHandler
-    ) throws(BackendError) -> Bool {
-        let request = GuestRequest(
-            processor: index,
-            address: fault.address.rawValue,
-            byteCount: fault.size,
-            target: fault.isPrivate ? .private : .shared
-        )
-        var delay = Duration.microseconds(50)
-        while delay < .seconds(2) {
-            switch handler.handle(request) {
-            case .done: return true
-            case .refused: return false
-            case .retry:
-                // Somebody still holds the page. The guest cannot go on without it.
-                if let end = state.wait(for: delay, { $0.end }) { throw end }
-                delay *= 2
-            }
-        }
-        return false
     }
 
     private func restart() throws(BackendError) {

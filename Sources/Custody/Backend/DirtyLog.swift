@@ -1,11 +1,11 @@
-/// A back end's ability to tell which pages the guest has written: what live migration and incremental snapshots need.
+/// A back end's ability to tell which pages have been written: what live migration and incremental snapshots need.
 ///
-/// A page is dirty from the first write of the guest's own until it is cleared; writes of the host are not noted. A
-/// back end may report a page that the guest has merely read, and never leaves one out that it has written. To copy a
+/// A page is dirty from the first write until it is cleared: of the guest's own, or of the host's through this back end, which
+/// may be a device's; contents that are discarded count as written. A back end may report a page that the guest has merely read, and never leaves one out that it has written. To copy a
 /// running guest: collect, clear what is about to be copied, then copy it. What the guest writes after a page was cleared,
 /// and so perhaps after it was copied, makes it dirty again.
 public protocol DirtyLog: Sendable {
-    /// Notes what the guest writes from here on; all pages are clean.
+    /// Notes what is written from here on; all pages are clean.
     ///
     /// - Throws: ``BackendError`` with ``BackendError/Code/invalidArgument`` where it has been started already, or what the
     ///   back end reports; nothing is noted then.

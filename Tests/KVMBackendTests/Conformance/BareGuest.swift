@@ -9,7 +9,7 @@ import Testing
 final class BareGuest: Sendable {
     let machine: VirtualMachine
     private let boot: BootMemory
-    private let gate = QuiesceGate()
+    private let gate = QuiesceGate(.test)
     private let processor: VirtualProcessor
 
     init(on kernel: TestKernel) throws {
@@ -17,7 +17,13 @@ final class BareGuest: Sendable {
         machine = try bare.device.makeVirtualMachine()
         try machine.setTaskStateSegment()
         boot = try BareMachine.addProgram(to: machine)
-        processor = try VirtualProcessor(0, of: machine, boot: boot, gate: gate, tracker: .idle(machine))
+        processor = try VirtualProcessor(
+            0,
+            of: machine,
+            programSlot: BootSlot(0, boot, of: machine),
+            gate: gate,
+            tracker: .idle(machine)
+        )
     }
 
     deinit {

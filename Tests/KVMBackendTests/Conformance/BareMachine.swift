@@ -23,7 +23,7 @@ struct BareMachine: ~Copyable {
     init(on kernel: TestKernel) throws { try self.init(kernel: kernel.make()) }
 
     init(kernel: any Kernel = LinuxKernel(), _ type: VirtualMachine.Kind = .default) throws {
-        guard ckvm_guarded_install() == 0, ckvm_kick_install() > 0 else { throw Unexpected.outcome }
+        guard ckvm_guarded_install() == 0 else { throw Unexpected.outcome }
         let device = try KVMDevice(kernel: kernel)
         let machine = try device.makeVirtualMachine(type)
         try machine.setTaskStateSegment()
@@ -38,9 +38,10 @@ struct BareMachine: ~Copyable {
     /// Puts the guest program and its page tables into the first slot.
     static func addProgram(to machine: borrowing VirtualMachine) throws(KVMError) -> BootMemory {
         let boot = try BootMemory(
-            BootMemory.Placement(address: 0, size: 0x1_0000, gibibytes: 2),
+            BootMemory.Placement(address: 0, reaching: 2 << 30, processors: 8),
             kernel: LinuxKernel()
         )
+        boot.fill()
         try machine.addSlot(0, guestAddress: 0, size: boot.placement.size, hostAddress: boot.map.address)
         return boot
     }

@@ -14,7 +14,7 @@ final class ConvertingGuest: Sendable {
     let file: GuestMemoryFile
     private let machine: VirtualMachine
     private let boot: BootMemory
-    private let gate = QuiesceGate()
+    private let gate = QuiesceGate(.test)
     private let processor: VirtualProcessor
 
     /// Makes a guest whose pages begin shared, or private.
@@ -33,7 +33,13 @@ final class ConvertingGuest: Sendable {
             guestMemfd: file,
             offset: 0
         )
-        processor = try VirtualProcessor(0, of: machine, boot: boot, gate: gate, tracker: .idle(machine))
+        processor = try VirtualProcessor(
+            0,
+            of: machine,
+            programSlot: BootSlot(0, boot, of: machine),
+            gate: gate,
+            tracker: .idle(machine)
+        )
     }
 
     deinit {

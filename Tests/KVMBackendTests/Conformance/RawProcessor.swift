@@ -7,7 +7,7 @@ import Testing
 /// A virtual processor that the case enters itself, and whose exits it sees as they are.
 final class RawProcessor: Sendable {
     private let descriptor: ProcessorDescriptor
-    private let gate = QuiesceGate()
+    private let gate = QuiesceGate(.test)
     private let exits = Monitor<[Result<ProcessorExit, any Error>]>([])
 
     /// Makes the first processor of a machine, as it comes out of its reset.
@@ -86,7 +86,6 @@ final class RawProcessor: Sendable {
     }
 
     private func runThread() {
-        _ = ckvm_kick_admit()
         var result: Result<ProcessorExit, any Error>
         repeat {
             guard gate.enter(0, runAddress: descriptor.runAddress, completingOnly: false) == .inside else { return }

@@ -10,7 +10,7 @@ final class RebindingGuest: Sendable {
     /// The guest's RAM.
     let window: PageRange
     private let machine: GuestMachine
-    private let gate = QuiesceGate()
+    private let gate = QuiesceGate(.test)
     private let processor: VirtualProcessor
     private let slots: Monitor<SlotMap>
 
@@ -32,7 +32,7 @@ final class RebindingGuest: Sendable {
         processor = try VirtualProcessor(
             0,
             of: machine.virtualMachine,
-            boot: machine.boot,
+            programSlot: machine.programSlot,
             gate: gate,
             tracker: .idle(machine.virtualMachine)
         )
@@ -51,9 +51,9 @@ final class RebindingGuest: Sendable {
                 Result {
                     let steps = try #require(slots.steps(for: range, to: backing))
                     for step in steps {
-                        let number = try #require(slots.number(for: step))
                         switch step {
                         case .add(let part, let backing):
+                            let number = slots.takeNumber()
                             try machine.ram.bind(
                                 number,
                                 to: part,
@@ -61,10 +61,12 @@ final class RebindingGuest: Sendable {
                                 backing,
                                 in: machine.virtualMachine
                             )
-                        case .remove: try machine.virtualMachine.removeSlot(number)
+                            slots.add(number, part)
+                        case .remove(let part, _):
+                            try machine.virtualMachine.removeSlot(try #require(slots.number(of: part)))
+                            slots.remove(part)
                         case .convert: throw Unexpected.outcome
                         }
-                        slots.record(step)
                     }
                     slots.settle(range, to: backing, growth: SlotMap.growth(of: steps))
                 }

@@ -5,6 +5,17 @@ import SystemPackage
 /// The errors that each system call of the back end can give, as the manual pages and the kernel's
 /// `Documentation/virt/kvm/api.rst` list them (the file's attributes: the series 20260618-gmem-inplace-conversion-v8).
 enum PossibleErrors {
+    /// One of every kind of call, with arguments that mean nothing.
+    static let calls: [SystemCall] =
+        [
+            .open(path: "/dev/kvm", flags: 2), .close(3), .closeOnExec(3), .memfdCreate(name: "x"),
+            .ftruncate(3, size: 1), .mmap(3, length: 1, protection: 0), .mmapPrivate(length: 1),
+            .munmap(address: 1, length: 1), .mprotect(address: 1, length: 1, protection: 0),
+            .punchHole(3, offset: 0, length: 1), .allocate(3, offset: 0, length: 1), .seekData(3, offset: 0),
+            .populate(address: 1, length: 1), .discard(address: 1, length: 1),
+            .advise(address: 1, length: 1, .dontFork), .residentPages(address: 1, length: 1),
+        ] + KVMRequest.allCases.map { .ioctl(3, $0, argument: 0) }
+
     /// Those of one call. What only a wrong program gets (EBADF and EFAULT of its own arguments) is in where KVM reports
     /// it for things that are not the program's to know.
     static func of(_ call: SystemCall) -> [Errno] {
@@ -17,6 +28,8 @@ enum PossibleErrors {
         case .close: [.interrupted, .ioError]
         case .ioctl(_, let request, _): of(request)
         case .memfdCreate: [.tooManyOpenFiles, .tooManyOpenFilesInSystem, .noMemory]
+        case .closeOnExec: [.badFileDescriptor]
+        case .advise: [.noMemory, .invalidArgument, .resourceTemporarilyUnavailable]
         case .ftruncate: [.interrupted, .fileTooLarge, .notPermitted, .noSpace]
         case .mmap: [.noMemory, .permissionDenied, .resourceTemporarilyUnavailable, .operationNotSupportedByDevice]
         case .mmapPrivate: [.noMemory]

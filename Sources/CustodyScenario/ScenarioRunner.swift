@@ -477,7 +477,7 @@ public struct ScenarioRunner: ~Copyable {
             account.heldBy = outcome.blockers
             account.expect(expected.rawValue, outcome.status.word)
         } catch {
-            account.outcome = "refused: \(error.message)"
+            account.outcome = error.refusal
             account.expect(expected.rawValue, "refused")
         }
         check(device, &account)

@@ -33,9 +33,14 @@ extension ConversionOutcome {
         case .blocked: "blocked"
         case .pending(let ticket, _): "pending as hand-over \(ticket.id)"
         case .deferred(_, let reason): "deferred: \(reason)"
-        case .stopped(let error): "refused: \(error.message)"
+        case .stopped(let error): error.refusal
         }
     }
+}
+
+extension ConversionError {
+    /// The refusal, with what the back end says of it.
+    var refusal: String { "refused: \(message)" + (cause.map { ": \($0)" } ?? "") }
 }
 
 extension GuestReply {

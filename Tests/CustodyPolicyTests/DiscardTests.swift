@@ -50,6 +50,51 @@ import Testing
         #expect(fixture.isQuiet)
     }
 
+    /// Pages whose contents are being discarded are nobody's to change, whether or not somebody holds them.
+    @Test func neverAChangeDuringADiscard() throws {
+        let fixture = try ControllerFixture()
+        let lease = try fixture.lease(20..<21)
+        let refusals = Locked<[ConversionError.Code?]>([])
+        fixture.backend.amidEachDiscard { [weak fixture] _ in
+            guard let fixture else { return }
+            for pages in [0..<4, 4..<6, 7..<9, 11..<12, 12..<14, 18..<22, 24..<32] as [Range<UInt64>] {
+                let code = (try? fixture.refusal(pages, to: .private)) ?? nil
+                refusals.withLock { $0.append(code) }
+            }
+            let again: ConversionError.Code?
+            do {
+                try fixture.controller.discard(PageRange(pages: 7..<9))
+                again = nil
+            } catch let error as ConversionError { again = error.code } catch { again = nil }
+            refusals.withLock { $0.append(again) }
+        }
+        try fixture.controller.discard(PageRange(pages: 4..<21))
+        let expected: [ConversionError.Code?] = [nil, .busy, .busy, .busy, .busy, .busy, nil, .busy]
+        #expect(refusals.withLock { $0 } == expected)
+        fixture.backend.amidEachDiscard(nil)
+        #expect(try fixture.refusal(4..<12, to: .private) == nil, "afterwards it may begin")
+        lease.release()
+        fixture.clock.drain()
+        #expect(fixture.isQuiet)
+    }
+
+    /// What is let go of meanwhile is carried out when the discard is over, and not before.
+    @Test func aHandOverWaitsForADiscardOfItsPages() throws {
+        let fixture = try ControllerFixture()
+        let pending = LeaseBox(try fixture.lease(2..<3))
+        let ticket = try #require(try fixture.convert(0..<8, to: .private).ticket)
+        let results = Locked<[Bool]>([])
+        fixture.backend.amidEachDiscard { [weak fixture] _ in
+            pending.release()
+            fixture?.clock.drain()
+            results.withLock { $0.append(ticket.result == nil && fixture?.backend.calls.isEmpty == true) }
+        }
+        try fixture.controller.discard(PageRange(pages: 0..<1))
+        #expect(results.withLock { $0 } == [true])
+        fixture.clock.drain()
+        #expect(ticket.result?.word == "completed" && fixture.isQuiet)
+    }
+
     @Test func aPendingHandOverStaysPending() throws {
         let fixture = try ControllerFixture()
         var pending = try fixture.pending(0..<8, pinned: 2..<3)

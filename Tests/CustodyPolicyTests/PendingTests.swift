@@ -65,11 +65,22 @@ import Testing
         let fixture = try ControllerFixture()
         var pending = try fixture.pending(0..<8, pinned: 0..<1)
         pending.release()
-        #expect(!pending.ticket.cancel(), "it is on its way already")
         fixture.clock.drain()
         #expect(pending.ticket.result?.word == "completed")
         #expect(!pending.ticket.cancel())
         #expect(fixture.map.hasPrefix("PPPPPPPPS"))
+    }
+
+    /// Nobody has begun to carry it out: it can be taken back as before the release.
+    @Test func cancelBetweenTheLastReleaseAndTheExecutorRestores() throws {
+        let fixture = try ControllerFixture()
+        var pending = try fixture.pending(0..<8, pinned: 0..<1)
+        pending.release()
+        #expect(pending.ticket.cancel())
+        #expect(pending.ticket.result?.word == "cancelled")
+        fixture.clock.drain()
+        #expect(fixture.backend.calls.isEmpty && fixture.isQuiet)
+        #expect(fixture.events.settlements.count == 1)
     }
 
     @Test func deadlineRestores() throws {

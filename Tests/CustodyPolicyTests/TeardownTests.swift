@@ -30,7 +30,7 @@ import Testing
     }
 
     @Test func whileTheBackendHoldsIt() throws {
-        let (backend, _) = try backend()
+        let (backend, clock) = try backend()
         let ticket: Ticket?
         do {
             let controller = MemoryController(backend: backend, policy: AllowAll())
@@ -38,7 +38,10 @@ import Testing
             backend.plan { $0.commit = [3: .pend] }
             ticket = try controller.convert(request(0..<8)).ticket
             #expect(ticket?.result == nil)
+            backend.forgetCalls()
         }
+        #expect(ticket?.result == nil && backend.calls.isEmpty, "who lets go of it does not wait for its end")
+        clock.drain()
         #expect(ticket?.result?.word == "cancelled")
         #expect(ticket?.cancel() == false)
         #expect(backend.openChanges.isEmpty && backend.waiting.isEmpty && backend.violations.isEmpty)

@@ -75,6 +75,7 @@ package final class FakeBackend: MemoryBackend {
         var hook: (@Sendable (Call) -> Void)?
         var isAway = false
         var accessHook: (@Sendable () -> Void)?
+        var discardHook: (@Sendable (PageRange) -> Void)?
         weak var observer: (any BackendObserver)?
     }
 
@@ -128,6 +129,11 @@ package final class FakeBackend: MemoryBackend {
 
     /// Runs in the middle of each copy in or out, with no lock held.
     package func amidEachAccess(_ hook: (@Sendable () -> Void)?) { state.withLock { $0.accessHook = hook } }
+
+    /// Runs in the middle of each discard, with no lock held.
+    package func amidEachDiscard(_ hook: (@Sendable (PageRange) -> Void)?) {
+        state.withLock { $0.discardHook = hook }
+    }
 
     /// The guest's pages are not all alike when the controller comes.
     package func startFrom(_ change: @Sendable (inout PageRunMap<Ownership>) -> Void) {
@@ -349,6 +355,7 @@ package final class FakeBackend: MemoryBackend {
     }
 
     package func discardContents(of range: PageRange) throws(BackendError) {
+        state.withLock { $0.discardHook }?(range)
         try state.withLock { state throws(BackendError) in
             state.discards += 1
             if state.isAway { throw FakeBackend.away }

@@ -98,4 +98,28 @@ import Testing
         let times = first.compactMap { $0.split(separator: "@").dropFirst().first.flatMap { UInt64($0) } }
         #expect(times == times.sorted())
     }
+
+    /// At the end of time there is work, and nothing that is due for ever.
+    @Test func whatNeverComesIsNotRun() {
+        clock.submit(at: .never) { [log] in log.note("never") }
+        #expect(clock.timerCount == 0)
+        clock.pass(.seconds(Int64.max))
+        clock.pass(.seconds(Int64.max))
+        #expect(clock.now == .never)
+        @Sendable func again() {
+            log.note("again")
+            clock.submit(at: clock.now.advanced(by: .seconds(1)), again)
+        }
+        again()
+        submit("work")
+        clock.drain()
+        #expect(log.all == ["again", "work@18446744073709551615"])
+    }
+
+    @Test func withdrawnTimersAreGone() {
+        let ids = (0..<1000).map { clock.submit(at: Timestamp(rawValue: UInt64($0 * 7919 % 1000))) {} }
+        #expect(clock.timerCount == 1000)
+        for id in ids { clock.withdraw(id) }
+        #expect(clock.timerCount == 0 && clock.workCount == 0)
+    }
 }

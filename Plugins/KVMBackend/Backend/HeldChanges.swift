@@ -10,8 +10,14 @@ final class HeldChanges: Sendable {
     /// The longest time between two attempts.
     static let lastDelay = Duration.milliseconds(100)
 
+    private struct Waiting {
+        let reservation: Reservation
+        /// The timer of the next attempt, once there is one.
+        var timer: TimerID?
+    }
+
     private struct State {
-        var waiting: [BackendHandover: Reservation] = [:]
+        var waiting: [BackendHandover: Waiting] = [:]
         var running: Set<BackendHandover> = []
         var next: UInt64 = 0
     }
@@ -23,17 +29,28 @@ final class HeldChanges: Sendable {
         state.update { state in
             state.next += 1
             let handover = BackendHandover(rawValue: state.next)
-            state.waiting[handover] = reservation
+            state.waiting[handover] = Waiting(reservation: reservation)
             return handover
+        }
+    }
+
+    /// Remembers the timer of the next attempt.
+    ///
+    /// - Returns: `false` where that has begun, or the hand-over has ended: the timer is to be withdrawn.
+    func keep(_ timer: TimerID, for handover: BackendHandover) -> Bool {
+        state.update { state in
+            guard let waiting = state.waiting[handover], waiting.timer == nil else { return false }
+            state.waiting[handover]?.timer = timer
+            return true
         }
     }
 
     /// Begins an attempt; `nil` where the hand-over has been withdrawn. It ends with ``end(_:)`` or ``keep(_:_:)``.
     func begin(_ handover: BackendHandover) -> Reservation? {
         state.update { state in
-            guard let reservation = state.waiting.removeValue(forKey: handover) else { return nil }
+            guard let waiting = state.waiting.removeValue(forKey: handover) else { return nil }
             state.running.insert(handover)
-            return reservation
+            return waiting.reservation
         }
     }
 
@@ -41,7 +58,7 @@ final class HeldChanges: Sendable {
     func keep(_ handover: BackendHandover, _ reservation: Reservation) {
         state.update { state in
             state.running.remove(handover)
-            state.waiting[handover] = reservation
+            state.waiting[handover] = Waiting(reservation: reservation)
         }
     }
 
@@ -51,12 +68,14 @@ final class HeldChanges: Sendable {
     }
 
     /// Takes a hand-over out that waits, and waits itself while an attempt is under way; `nil` where it has ended.
-    func withdraw(_ handover: BackendHandover) -> Reservation? {
-        let found: Reservation?? = state.wait { state in
+    ///
+    /// - Returns: its reservation, and the timer of its next attempt, which is to be withdrawn.
+    func withdraw(_ handover: BackendHandover) -> (reservation: Reservation, timer: TimerID?)? {
+        let found: Waiting?? = state.wait { state in
             if state.running.contains(handover) { return nil }
             return .some(state.waiting.removeValue(forKey: handover))
         }
-        return found ?? nil
+        return (found ?? nil).map { ($0.reservation, $0.timer) }
     }
 
     /// How many wait.

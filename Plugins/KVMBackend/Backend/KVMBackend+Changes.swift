@@ -89,7 +89,8 @@ extension KVMBackend {
 
     /// Withdraws a hand-over that waits for a reference; nothing has been moved for it. Waits for an attempt under way.
     public func withdraw(_ handover: BackendHandover) -> Bool {
-        guard let reservation = held.withdraw(handover) else { return false }
+        guard let (reservation, timer) = held.withdraw(handover) else { return false }
+        if let timer { executor.withdraw(timer) }
         _ = ledger.withLock { $0.remove(reservation) }
         return true
     }
@@ -104,7 +105,10 @@ extension KVMBackend {
     // MARK: Hand-overs that wait
 
     private func scheduleAttempt(_ handover: BackendHandover, after delay: Duration) {
-        executor.submit(at: executor.now.advanced(by: delay)) { [weak self] in self?.attempt(handover, delay) }
+        let timer = executor.submit(at: executor.now.advanced(by: delay)) { [weak self] in
+            self?.attempt(handover, delay)
+        }
+        if !held.keep(timer, for: handover) { executor.withdraw(timer) }
     }
 
     /// Tries to carry a hand-over out that waits; on the executor.

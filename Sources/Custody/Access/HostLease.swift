@@ -12,8 +12,9 @@ public struct HostLease: ~Copyable, Sendable {
     /// Who holds it.
     public let holder: Holder
 
-    private let owner: any LeaseOwner
     private let memory: any HostMemory
+    /// Let go of last: whoever owns the ledger sees to it that nothing ends on the thread that releases a lease.
+    private let owner: any LeaseOwner
 
     /// For ledger owners: a lease that has been entered.
     public init(
@@ -28,8 +29,8 @@ public struct HostLease: ~Copyable, Sendable {
         self.range = range
         self.kind = kind
         self.holder = holder
-        self.owner = owner
         self.memory = memory
+        self.owner = owner
     }
 
     deinit { owner.release(id) }

@@ -1,117 +1,125 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Synchronization
 
-/// An executor with a thread of its own and real, monotonic time.
+/// An executor with threads of its own and real, monotonic time: one that keeps times, one for work in its order, and
+/// up to ``concurrency`` for work that has none.
 ///
-/// The thread ends when the executor is released; work that was not begun by then is dropped.
+/// The threads end when the executor is released; work that was not begun by then is dropped.
 public final class ThreadExecutor: CompletionExecutor {
-    private struct Timer {
-        let id: TimerID
-        let deadline: Timestamp
-        let work: @Sendable () -> Void
-    }
+    /// The largest number of pieces of concurrent work that run at a time.
+    public static let concurrency = 64
 
-    private struct Queue {
-        var due: [@Sendable () -> Void] = []
-        /// Latest first, so that the next one is taken off the end.
-        var timers: [Timer] = []
-        var nextTimer: UInt64 = 1
-        var isRunning = false
-        var isStopped = false
-    }
-
-    private let queue = Monitor(Queue())
     private let origin = ContinuousClock.now
+    private let serial: WorkerPool
+    private let concurrent: WorkerPool
+    private let timers: TimerThread
+    /// How often something has been handed to a thread.
+    private let submissions: Counter
 
-    /// Starts the thread.
+    private final class Counter: Sendable {
+        private let count = Atomic<UInt64>(0)
+        var value: UInt64 { count.load(ordering: .sequentiallyConsistent) }
+        func increment() { count.add(1, ordering: .sequentiallyConsistent) }
+    }
+
+    /// Starts the threads.
     ///
     /// - Throws: ``BackendError`` with ``BackendError/Code/resourcesExhausted`` where the system has no thread to give.
     public init() throws(BackendError) {
-        let queue = queue
         let origin = origin
-        try Thread.start {
-            while let work = ThreadExecutor.next(queue, origin) {
-                work()
-                queue.update { $0.isRunning = false }
+        let submissions = Counter()
+        self.submissions = submissions
+        let serial = try WorkerPool(limit: 1)
+        self.serial = serial
+        do throws(BackendError) {
+            concurrent = try WorkerPool(limit: ThreadExecutor.concurrency)
+        } catch {
+            serial.stop()
+            throw error
+        }
+        do throws(BackendError) {
+            timers = try TimerThread(now: { ThreadExecutor.now(since: origin) }) { work in
+                submissions.increment()
+                serial.submit(work)
             }
+        } catch {
+            serial.stop()
+            concurrent.stop()
+            throw error
         }
     }
 
-    deinit { queue.update { $0.isStopped = true } }
+    deinit {
+        timers.stop()
+        serial.stop()
+        concurrent.stop()
+    }
+
+    /// It does.
+    public var runsByItself: Bool { true }
 
     /// Nanoseconds of monotonic time since the executor was made.
     public var now: Timestamp { ThreadExecutor.now(since: origin) }
 
-    /// Hands work to the thread.
-    public func submit(_ work: @escaping @Sendable () -> Void) { queue.update { $0.due.append(work) } }
-
-    /// Hands work to the thread for later.
+    /// Hands work to the thread that does it in its order.
     ///
-    /// - Complexity: O(*n*) in the number of timers.
+    /// - Complexity: O(1).
+    public func submit(_ work: @escaping @Sendable () -> Void) {
+        submissions.increment()
+        serial.submit(work)
+    }
+
+    /// Hands work to a thread that is free, or to the next one to be.
+    ///
+    /// - Complexity: O(1).
+    public func submitConcurrently(_ work: @escaping @Sendable () -> Void) {
+        submissions.increment()
+        concurrent.submit(work)
+    }
+
+    /// Hands work, when `deadline` has come, to the thread that does it in its order.
+    ///
+    /// - Complexity: O(log *n*) in the number of timers.
     @discardableResult
     public func submit(at deadline: Timestamp, _ work: @escaping @Sendable () -> Void) -> TimerID {
-        queue.update { queue in
-            let index = queue.timers.firstIndex { $0.deadline <= deadline } ?? queue.timers.count
-            let id = TimerID(rawValue: queue.nextTimer)
-            queue.nextTimer += 1
-            queue.timers.insert(Timer(id: id, deadline: deadline, work: work), at: index)
-            return id
-        }
+        submissions.increment()
+        return timers.submit(at: deadline, isUrgent: false, work)
+    }
+
+    /// Runs work on the thread that keeps times.
+    ///
+    /// - Complexity: O(log *n*) in the number of timers.
+    @discardableResult
+    public func submitUrgently(at deadline: Timestamp, _ work: @escaping @Sendable () -> Void) -> TimerID {
+        submissions.increment()
+        return timers.submit(at: deadline, isUrgent: true, work)
     }
 
     /// Forgets work for later.
     ///
-    /// - Complexity: O(*n*) in the number of timers.
-    public func withdraw(_ timer: TimerID) { queue.update { $0.timers.removeAll { $0.id == timer } } }
+    /// - Complexity: O(log *n*) in the number of timers.
+    public func withdraw(_ timer: TimerID) { timers.withdraw(timer) }
 
     /// Sleeps for so long.
     public func pass(_ duration: Duration) {
         _ = Monitor(()).wait(for: duration) { _ -> Void? in nil }
     }
 
-    /// Sleeps until the thread has nothing left that is due.
+    /// Sleeps until the threads have nothing left that is due.
     public func drain() {
-        queue.wait { queue in
-            let isTimerDue = queue.timers.last.map { $0.deadline <= now } ?? false
-            return queue.due.isEmpty && !queue.isRunning && !isTimerDue ? () : nil
+        while true {
+            let before = submissions.value
+            timers.waitUntilAtRest()
+            serial.waitUntilAtRest()
+            concurrent.waitUntilAtRest()
+            // What was at rest stays so until something is handed over.
+            if submissions.value == before { return }
         }
     }
+
+    /// The number of timers that have not come due.
+    package var timerCount: Int { timers.count }
 
     private static func now(since origin: ContinuousClock.Instant) -> Timestamp {
         Timestamp.zero.advanced(by: ContinuousClock.now - origin)
-    }
-
-    /// The next piece of work, or `nil` when the executor is gone.
-    private static func next(_ queue: Monitor<Queue>, _ origin: ContinuousClock.Instant) -> (@Sendable () -> Void)? {
-        while true {
-            enum Step {
-                case run(@Sendable () -> Void)
-                case stop
-                case lookAgain
-            }
-            let awaited = queue.update { queue in queue.timers.last?.deadline }
-            let step: Step? = queue.wait(for: awaited.map { $0.since(now(since: origin)) }) { queue in
-                if queue.isStopped { return .stop }
-                if let timer = queue.timers.last, timer.deadline <= now(since: origin) {
-                    queue.timers.removeLast()
-                    queue.isRunning = true
-                    return .run(timer.work)
-                }
-                if queue.due.isEmpty {
-                    // Another timer may have become the next one: the sleep is for the one it was begun with.
-                    return queue.timers.last?.deadline == awaited ? nil : .lookAgain
-                }
-                queue.isRunning = true
-                return .run(queue.due.removeFirst())
-            }
-            switch step {
-            case .run(let work): return work
-            case .stop: return nil
-            case .lookAgain, nil: continue
-            }
-        }
     }
 }

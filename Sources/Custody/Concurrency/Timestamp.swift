@@ -9,14 +9,17 @@ public struct Timestamp: RawRepresentable, Sendable, Hashable, Comparable, Codab
     /// The point at which time begins.
     public static let zero = Timestamp(rawValue: 0)
 
-    /// The point `duration` later, at most the last one there is. A negative duration counts as none.
+    /// The last point that there is. It does not come: a time that is too far away for a timestamp counts as this.
+    public static let never = Timestamp(rawValue: .max)
+
+    /// The point `duration` later, or ``never`` where that is too far away. A negative duration counts as none.
     public func advanced(by duration: Duration) -> Timestamp {
         let (seconds, attoseconds) = duration.components
         guard seconds >= 0, attoseconds >= 0 else { return self }
         let (product, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
         let (sum, carry) = product.addingReportingOverflow(UInt64(attoseconds) / 1_000_000_000)
         let (end, wraps) = rawValue.addingReportingOverflow(sum)
-        return Timestamp(rawValue: overflow || carry || wraps ? .max : end)
+        return overflow || carry || wraps ? .never : Timestamp(rawValue: end)
     }
 
     /// The time from `earlier` to here; none where `earlier` is later.

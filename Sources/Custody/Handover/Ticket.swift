@@ -55,7 +55,7 @@ public final class Ticket: Sendable {
     public var attempts: Int { state.update { $0.attempts } }
 
     /// Calls `body` when the hand-over has ended, at once where it has; on the thread that ends it, so that it must not
-    /// wait.
+    /// wait, or for one whose deadline has passed on a thread of the executor.
     public func whenEnded(_ body: @escaping @Sendable (TicketResult) -> Void) {
         let result = state.update { state in
             if state.result == nil { state.callbacks.append(body) }
@@ -105,10 +105,20 @@ public final class Ticket: Sendable {
     /// For controllers: counts one more attempt.
     package func noteAttempt() { state.update { $0.attempts += 1 } }
 
-    /// For controllers: ends the ticket and wakes everybody who waits. A second call is ignored.
+    /// For controllers: ends the ticket, wakes everybody who waits, and calls those who asked for that. A second call is
+    /// ignored.
     package func settle(_ result: TicketResult) {
+        for callback in end(result) { callback(result) }
+    }
+
+    /// For controllers: ends the ticket and wakes everybody who waits. A second call is ignored.
+    ///
+    /// - Returns: whom the caller is to call, on a thread that may wait for them.
+    package func end(_ result: TicketResult) -> [@Sendable (TicketResult) -> Void] {
         let (waiters, callbacks) = state.update { state in
-            guard state.result == nil else { return ([CheckedContinuation<TicketResult?, Never>](), state.callbacks) }
+            guard state.result == nil else {
+                return ([CheckedContinuation<TicketResult?, Never>](), [@Sendable (TicketResult) -> Void]())
+            }
             state.result = result
             defer {
                 state.waiters = [:]
@@ -117,6 +127,6 @@ public final class Ticket: Sendable {
             return (Array(state.waiters.values), state.callbacks)
         }
         for waiter in waiters { waiter.resume(returning: result) }
-        for callback in callbacks { callback(result) }
+        return callbacks
     }
 }

@@ -60,6 +60,11 @@ struct ClaimTable: Sendable {
     /// The claim whose change the back end completes by itself, by its number there.
     func awaiting(_ reference: BackendHandover) -> ClaimID? { awaited[reference] }
 
+    /// The first page of a range that is in a claim.
+    ///
+    /// - Complexity: O(log *n*) in the number of runs of all claims, expected.
+    func firstPage(in range: PageRange) -> PageNumber? { tree.firstPage(in: range) }
+
     /// The claims of pages of a range, the oldest first.
     ///
     /// - Complexity: O(log *n* + *k* log *k*) for *k* of *n* runs of all claims, expected; where there is none, nothing is

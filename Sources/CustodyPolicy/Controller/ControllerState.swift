@@ -10,15 +10,19 @@ struct ControllerState: Sendable {
     let hostAccess: HostAccessMap
     /// The copies in and out that are under way without a lease in the ledger.
     let accesses = AccessBoard()
-    /// Whom to ask to let go, by lease.
-    var drains: [LeaseID: @Sendable (DrainRequest) -> Void] = [:]
+    /// Whom to ask to let go.
+    var drains = DrainBoard()
+    /// What has been let go of, and not been looked at yet.
+    private var released = ReleasedRanges()
     var memory = PolicyMemory()
     var claims = ClaimTable()
     private(set) var pending = PendingCount()
     /// Pages whose contents are being discarded: no change of them may begin.
     var discards: [UInt64: PageRange] = [:]
     var nextDiscard: UInt64 = 1
-    var timeBoxes: TimeBoxes
+    var timeBoxes = TimeBoxes()
+    /// What the guest has given up by itself.
+    var offers = GuestOffers()
     var listeners: [ListenerPort] = []
     var lastListener = ListenerID(rawValue: 0)
     var nextTicket: UInt64 = 1
@@ -32,7 +36,6 @@ struct ControllerState: Sendable {
         tally = OwnershipTally(ownership, of: layout)
         ledger = LeaseLedger()
         hostAccess = HostAccessMap(ownership, of: layout)
-        timeBoxes = TimeBoxes(bounds: layout.bounds)
     }
 
     /// Keeps everybody else away from the pages of a claim.
@@ -86,8 +89,37 @@ struct ControllerState: Sendable {
         return ready
     }
 
-    /// Takes those of pages of a range.
-    mutating func takeReady(meeting range: PageRange) -> [Handover] { takeReady(claims.meeting(range)) }
+    /// Notes that somebody has let go of pages.
+    ///
+    /// - Returns: whether ``takeReleased()`` is to be called, away from the caller.
+    /// - Complexity: O(log *n*) in the number of runs of all claims, expected.
+    mutating func noteReleased(_ range: PageRange) -> Bool {
+        guard !claims.isEmpty, claims.firstPage(in: range) != nil else { return false }
+        return released.add(range)
+    }
+
+    /// Takes hand-overs whose pages have been let go of and that nobody holds any more, to be carried out.
+    ///
+    /// - Returns: them, and whether there may be more.
+    /// - Complexity: O(*w* log *n*) for *n* runs of all claims, and at most *w* pages and as many changes of one claim.
+    mutating func takeReleased() -> (ready: [Handover], isMore: Bool) {
+        guard let range = released.next() else { return ([], false) }
+        guard let first = claims.firstPage(in: range), let rest = range.suffix(from: first) else {
+            return ([], true)
+        }
+        // A page is in one claim: there are at most as many claims as pages.
+        let window = PageRange(uncheckedStart: first.rawValue, count: min(rest.count, ControllerState.window))
+        let met = claims.meeting(window)
+        var end = window.end
+        for claim in met {
+            claim.changes.forEach { if $0.range.start.rawValue < window.end { end = max(end, $0.range.end) } }
+        }
+        if let later = range.suffix(from: PageNumber(end)) { released.putBack(later) }
+        return (takeReady(met), true)
+    }
+
+    /// How many pages are looked at in one go.
+    private static let window: UInt64 = 64
 
     /// Has a claim carried out from now on.
     mutating func begin(_ id: ClaimID, as phase: Claim.Phase = .running) {

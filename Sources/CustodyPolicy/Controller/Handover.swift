@@ -5,10 +5,24 @@ final class Handover: Sendable {
     let ticket: Ticket
     let work: Work
 
+    /// What is going to happen to it at a certain time.
+    enum Timer {
+        /// It is given up.
+        case deadline
+        /// It is tried again.
+        case retry
+    }
+
+    private struct Timers {
+        var deadline: TimerID?
+        var retry: TimerID?
+        var isOver = false
+    }
+
     /// The changes so far. Taken out by whoever works on them, so that no lock is held across a call of the back end.
     private let transaction: Locked<Transaction?>
 
-    private let timer = Locked<TimerID?>(nil)
+    private let timers = Locked(Timers())
 
     init(_ ticket: Ticket, _ work: Work) {
         self.ticket = ticket
@@ -23,8 +37,25 @@ final class Handover: Sendable {
         transaction.withLock { $0 = kept.take() }
     }
 
-    /// Remembers the timer of the deadline.
-    func keep(_ timer: TimerID) { self.timer.withLock { $0 = timer } }
+    /// Remembers a timer for as long as the hand-over lasts.
+    ///
+    /// - Returns: `false` where it is over already: the timer is to be withdrawn.
+    func keep(_ id: TimerID, for timer: Timer) -> Bool {
+        timers.withLock { timers in
+            guard !timers.isOver else { return false }
+            switch timer {
+            case .deadline: timers.deadline = id
+            case .retry: timers.retry = id
+            }
+            return true
+        }
+    }
 
-    func takeTimer() -> TimerID? { timer.withLock { $0.take() } }
+    /// Takes the timers out, for good: they are to be withdrawn.
+    func takeTimers() -> [TimerID] {
+        timers.withLock { timers in
+            defer { timers = Timers(isOver: true) }
+            return [timers.deadline, timers.retry].compactMap { $0 }
+        }
+    }
 }

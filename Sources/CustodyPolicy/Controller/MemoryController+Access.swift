@@ -4,8 +4,9 @@ public import Custody
 extension MemoryController {
     /// Gives the host a right to touch pages until the lease is released.
     ///
-    /// `drain` is called on the executor whenever somebody wants pages of the lease, so that the holder can let
-    /// go of it. It is a wish: what becomes of it is the holder's to decide.
+    /// `drain` is called on a thread of the executor when somebody wants pages of the lease, so that the holder can let
+    /// go of it. It is a wish: what becomes of it is the holder's to decide. It may take its time: nobody else waits for
+    /// it.
     ///
     /// - Throws: ``AccessError`` for the first page that the host may not have.
     /// - Complexity: O(log *n* + *k*) for *k* runs in the range.
@@ -15,16 +16,25 @@ extension MemoryController {
         for holder: Holder,
         onDrain drain: (@Sendable (DrainRequest) -> Void)? = nil
     ) throws(AccessError) -> HostLease {
-        let id: LeaseID
+        let id = try enter(range, kind, holder, drain)
+        return HostLease(id: id, range: range, kind: kind, holder: holder, owner: self, memory: backend)
+    }
+
+    private func enter(
+        _ range: PageRange,
+        _ kind: LeaseKind,
+        _ holder: Holder,
+        _ drain: (@Sendable (DrainRequest) -> Void)?
+    ) throws(AccessError) -> LeaseID {
         var step: UInt64?
         do {
-            id = try enter(range, kind, holder, drain, &step)
+            let id = try enter(range, kind, holder, drain, &step)
+            if isObserved(kind) { emit(.leased(id, kind, range, holder), of: step) }
+            return id
         } catch {
             if isObserved(kind) { emit(.leaseRefused(kind, range, holder, error), of: step) }
             throw error
         }
-        if isObserved(kind) { emit(.leased(id, kind, range, holder), of: step) }
-        return HostLease(id: id, range: range, kind: kind, holder: holder, owner: self, memory: backend)
     }
 
     /// Copies bytes of the guest into `bytes`, filling it; the pages cannot change hands meanwhile.
@@ -87,10 +97,11 @@ extension MemoryController {
             case .undecided: break
             }
         }
-        let lease = try lease(range, .access, for: holder)
+        let lease = try enter(range, .access, holder, nil)
         var failure: BackendError?
         do { try copy() } catch { failure = error }
-        lease.release()
+        // A copy waits for its observer as it has done when it began.
+        leave(lease, isPrompt: false)
         if let failure { throw .backend(failure) }
     }
 
@@ -114,11 +125,11 @@ extension MemoryController {
         }
     }
 
-    /// Lets go on what waited for a copy or lease of pages, on the executor.
+    /// Lets go on what waited for a copy of pages, on the executor.
     @inline(never)
     private func wake(_ range: PageRange) {
-        let ready = state.withLock { state in state.takeReady(meeting: range) }
-        for handover in ready { executor.submit { [weak self] in self?.run(handover) } }
+        let isFirst = state.withLock { $0.noteReleased(range) }
+        if isFirst { advanceReleased() }
     }
 
     private func isObserved(_ kind: LeaseKind) -> Bool { kind != .access || areAccessesObserved }
@@ -136,7 +147,7 @@ extension MemoryController {
             step = self.step()
             try state.checkHostHas(range)
             let id = state.ledger.enter(LeaseLedger.Entry(range: range, kind: kind, holder: holder, since: now))
-            if let drain { state.drains[id] = drain }
+            if let drain { state.drains.add(id, drain) }
             return id
         }
     }
@@ -156,18 +167,24 @@ extension ControllerState {
 }
 
 extension MemoryController: LeaseOwner {
-    /// Takes a lease back. What waited for it goes on, on the executor.
-    public func release(_ lease: LeaseID) {
-        let (entry, step, ready) = state.withLock { state in
+    /// Takes a lease back. What waited for it goes on, on the executor, and there observers are told.
+    ///
+    /// - Complexity: O(log *n*) in the numbers of leases and of runs of changes under way, expected.
+    public func release(_ lease: LeaseID) { leave(lease, isPrompt: true) }
+
+    private func leave(_ lease: LeaseID, isPrompt: Bool) {
+        // The callback is dropped without the lock.
+        let (entry, step, isFirst, callback) = state.withLock { state in
             let entry = state.ledger.remove(lease)
             let step = self.step()
-            if !state.drains.isEmpty { state.drains[lease] = nil }
-            guard let entry, !state.claims.isEmpty else { return (entry, step, [Handover]()) }
-            return (entry, step, state.takeReady(meeting: entry.range))
+            let callback = state.drains.isEmpty ? nil : state.drains.remove(lease)
+            return (entry, step, entry.map { state.noteReleased($0.range) } ?? false, callback)
         }
+        _ = callback
         if let entry, isObserved(entry.kind) {
-            emit(.released(lease, entry.kind, entry.range, entry.holder), of: step)
+            let kind = ControllerEvent.Kind.released(lease, entry.kind, entry.range, entry.holder)
+            if isPrompt { post(kind, of: step) } else { emit(kind, of: step) }
         }
-        for handover in ready { executor.submit { [weak self] in self?.run(handover) } }
+        if isFirst { advanceReleased() }
     }
 }

@@ -22,7 +22,8 @@ extension MemoryController {
         case refused(ConversionError)
     }
 
-    typealias Drains = [(DrainRequest, @Sendable (DrainRequest) -> Void)]
+    /// The leases whose holders are to be called.
+    typealias Drains = [LeaseID]
 
     enum Ruling {
         /// These pages may be converted, on the decision's terms.
@@ -200,7 +201,7 @@ extension MemoryController {
         }
         guard let deadline = Work.patience(request, terms), !blockers.contains(where: { $0.kind == .mapping }) else {
             state.open(changes)
-            return .blocked(blockers, changes[0].range.start, drains(of: changes, in: state, for: nil))
+            return .blocked(blockers, changes[0].range.start, drains(of: changes, in: &state, for: nil))
         }
         guard mayPend(request, state) else {
             state.open(changes)
@@ -211,7 +212,7 @@ extension MemoryController {
         state.nextTicket += 1
         let handover = Handover(ticket, work)
         state.add(Claim(work: work, phase: .draining, handover: handover))
-        return .registered(handover, blockers, drains(of: changes, in: state, for: ticket.id))
+        return .registered(handover, blockers, drains(of: changes, in: &state, for: ticket.id))
     }
 
     /// Whether a change leaves the host's own memory as it is, or is about all of a region.
@@ -247,21 +248,27 @@ extension MemoryController {
         )
     }
 
-    /// The holders who asked to be asked, and what for.
-    func drains(of changes: Changes, in state: ControllerState, for ticket: TicketID?) -> Drains {
+    /// Notes what holders of leases are to be asked for.
+    func drains(of changes: Changes, in state: inout ControllerState, for ticket: TicketID?) -> Drains {
         guard !state.drains.isEmpty else { return [] }
         var drains: Drains = []
         changes.forEach { change in
             for (lease, range) in state.ledger.leases(meeting: change.range) {
-                guard let drain = state.drains[lease] else { continue }
-                drains.append((DrainRequest(lease: lease, range: range, target: change.to, ticket: ticket), drain))
+                let request = DrainRequest(lease: lease, range: range, target: change.to, ticket: ticket)
+                if state.drains.ask(request) { drains.append(lease) }
             }
         }
         return drains
     }
 
-    /// Asks holders to let go, on the executor: they may well do so at once.
+    /// Asks holders to let go, on the executor: they may well do so at once, or take their time.
     func drain(_ drains: Drains) {
-        for (request, drain) in drains { executor.submit { drain(request) } }
+        for lease in drains { executor.submitConcurrently { [weak self] in self?.callHolder(of: lease) } }
+    }
+
+    private func callHolder(of lease: LeaseID) {
+        guard let (request, callback) = state.withLock({ $0.drains.begin(lease) }) else { return }
+        callback(request)
+        if state.withLock({ $0.drains.end(lease) }) { drain([lease]) }
     }
 }

@@ -212,7 +212,7 @@ extension MemoryController {
             range: work.range,
             target: work.request.target,
             since: now,
-            deadline: deadline.map { now.advanced(by: $0) },
+            deadline: deadline.map { now.advanced(by: $0) }.flatMap { $0 == .never ? nil : $0 },
             withdraw: { [weak self, claim = work.id] _ in self?.cancel(claim) ?? false },
             blockers: { [weak self] range in self?.blockers(of: range) ?? [] }
         )

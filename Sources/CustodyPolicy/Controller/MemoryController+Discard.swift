@@ -31,12 +31,12 @@ extension MemoryController {
         }
         var failure: BackendError?
         do { try backend.discardContents(of: range) } catch { failure = error }
-        let (step, ready) = state.withLock { state in
+        let (step, isFirst) = state.withLock { state in
             state.discards[id] = nil
-            return (self.step(), state.takeReady(meeting: range))
+            return (self.step(), state.noteReleased(range))
         }
         emit(.discarded(range, failure), of: step)
-        for handover in ready { executor.submit { [weak self] in self?.run(handover) } }
+        if isFirst { advanceReleased() }
         guard let failure else { return }
         if failure.code == .lost { backendLost(failure) }
         throw ConversionError(.backend, "the back end could not discard them", range: range, cause: failure)

@@ -98,11 +98,38 @@ extension MemoryController {
     /// Gives a hand-over up when its deadline comes.
     func watch(_ handover: Handover) {
         guard let deadline = handover.ticket.deadline else { return }
-        handover.keep(
-            executor.submit(at: deadline) { [weak self, weak handover] in
-                if let self, let handover { _ = self.end(handover, .expired) }
-            }
-        )
+        let timer = executor.submitUrgently(at: deadline) { [weak self, weak handover] in
+            if let self, let handover { expire(handover) }
+        }
+        if !handover.keep(timer, for: .deadline) { executor.withdraw(timer) }
+    }
+
+    /// Ends a hand-over whose deadline has come, on a thread that must not wait.
+    ///
+    /// One that waits for leases ends here: neither the back end nor a listener has been told of it. One that the back end
+    /// completes by itself has to be withdrawn there first, and undone, which may take its time: its ticket ends when its
+    /// pages are in the ownership before, or have changed hands after all.
+    private func expire(_ handover: Handover) {
+        guard let phase = beginEnding(handover) else { return }
+        guard phase == .draining else {
+            return executor.submitConcurrently { [weak self] in _ = self?.finishEnding(handover, phase, .expired) }
+        }
+        let step = conclude(handover.work, .restored)
+        withdrawTimers(of: handover)
+        post(.settled(handover.ticket, .expired), of: step)
+        let callbacks = handover.ticket.end(.expired)
+        guard !callbacks.isEmpty else { return }
+        executor.submitConcurrently { for callback in callbacks { callback(.expired) } }
+    }
+
+    /// Looks, on the executor, at the hand-overs whose pages have been let go of.
+    func advanceReleased() {
+        executor.submit { [weak self] in
+            guard let self else { return }
+            let (ready, isMore) = state.withLock { $0.takeReleased() }
+            for handover in ready { executor.submit { [weak self] in self?.run(handover) } }
+            if isMore { advanceReleased() }
+        }
     }
 
     /// Carries a hand-over out whose leases are gone. Its phase is `running`.
@@ -164,9 +191,10 @@ extension MemoryController {
         let next = executor.now.advanced(by: wait)
         emit(.postponed(handover.ticket, blockers, until: next))
         putOff(handover)
-        _ = executor.submit(at: next) { [weak self] in
-            self?.resume(handover)
+        let timer = executor.submit(at: next) { [weak self, weak handover] in
+            if let self, let handover { resume(handover) }
         }
+        if !handover.keep(timer, for: .retry) { executor.withdraw(timer) }
     }
 
     /// Lets a hand-over of which everything has been taken back wait as if it had not begun.
@@ -213,9 +241,13 @@ extension MemoryController {
 
     /// Tells whoever waits for a hand-over that it has ended, by a step.
     func tell(_ handover: Handover, _ result: TicketResult, of step: UInt64) {
-        if let timer = handover.takeTimer() { executor.withdraw(timer) }
+        withdrawTimers(of: handover)
         emit(.settled(handover.ticket, result), of: step)
         handover.ticket.settle(result)
+    }
+
+    private func withdrawTimers(of handover: Handover) {
+        for timer in handover.takeTimers() { executor.withdraw(timer) }
     }
 
     /// Carries a draining hand-over out if nobody holds its pages any more; without one all that can be.
@@ -234,13 +266,23 @@ extension MemoryController {
     /// Takes a pending hand-over back. `false` where it is being carried out or has ended.
     @discardableResult
     func end(_ handover: Handover, _ result: TicketResult) -> Bool {
-        let phase: Claim.Phase? = state.withLock { state in
+        guard let phase = beginEnding(handover) else { return false }
+        return finishEnding(handover, phase, result)
+    }
+
+    /// Keeps everybody else from ending a hand-over.
+    ///
+    /// - Returns: how far it has got, or `nil` where it is being carried out or has ended.
+    private func beginEnding(_ handover: Handover) -> Claim.Phase? {
+        state.withLock { state in
             let id = handover.work.id
             guard let phase = state.claims[id]?.phase, phase != .running, phase != .ending else { return nil }
             state.claims[id]?.phase = .ending
             return phase
         }
-        guard let phase else { return false }
+    }
+
+    private func finishEnding(_ handover: Handover, _ phase: Claim.Phase, _ result: TicketResult) -> Bool {
         if case .awaiting(let reference) = phase, !backend.withdraw(reference) {
             expect(reference, of: handover)
             return false
@@ -253,10 +295,18 @@ extension MemoryController {
                 fail(handover, .backend(error), transaction.undone)
                 return false
             }
+            if transaction.isKept {
+                fail(handover, .backend(kept(handover)), transaction.undone)
+                return false
+            }
             ending = transaction.undone
         }
         settle(handover, result, ending)
         return true
+    }
+
+    private func kept(_ handover: Handover) -> BackendError {
+        BackendError(.refusedByGuest, "the guest keeps what it was given", range: handover.ticket.range)
     }
 
     func tooManyPending(_ range: PageRange) -> ConversionError {

@@ -22,7 +22,7 @@ extension MemoryController {
                 }
             }
             let taken = lost
-            drain(state.withLock { drains(of: taken, in: $0, for: nil) })
+            drain(state.withLock { drains(of: taken, in: &$0, for: nil) })
             tellListeners(stray.work, .found(ownership))
             guard let handover = stray.handover else { continue }
             if changes.allSatisfy({ ownership.isUniform($0.range, $0.to) }) {

@@ -25,19 +25,36 @@ extension MemoryController: BackendObserver {
 
     /// Takes what the guest gives up by itself, by a request like any other of the guest's: rules and listeners see it.
     /// Where somebody is at these pages, or a rule says later, it is asked for again: the guest does not offer twice.
-    public func guestOffers(_ range: PageRange) { take(offer: range, orAfter: .milliseconds(1)) }
+    public func guestOffers(_ range: PageRange) {
+        if state.withLock({ $0.offers.begin(range) }) { take(offer: range, orAfter: .milliseconds(1)) }
+    }
 
     private func take(offer range: PageRange, orAfter delay: Duration) {
-        var next = executor.now.advanced(by: delay)
-        // What comes of it is in the events; a refusal leaves the pages where the ledger has them.
+        let now = executor.now
+        while true {
+            if let next = ask(forOffer: range, orAt: now.advanced(by: delay)) {
+                let timer = executor.submit(at: next) { [weak self] in
+                    self?.take(offer: range, orAfter: min(delay * 2, .seconds(1)))
+                }
+                return state.withLock { $0.offers.keep(timer, for: range) }
+            }
+            // The guest may have had it again meanwhile, and offered it again.
+            if state.withLock({ $0.offers.end(range) }) { return }
+        }
+    }
+
+    /// Asks for what the guest has given up; what comes of it is in the events, and a refusal leaves the pages where the
+    /// ledger has them.
+    ///
+    /// - Returns: when it is to be asked for again, at the time given or later; `nil` where it is not.
+    private func ask(forOffer range: PageRange, orAt next: Timestamp) -> Timestamp? {
         do {
             let outcome = try convert(ConversionRequest(range, to: .host, by: .guest(processor: 0)))
-            guard case .deferred(let time, _) = outcome.status else { return }
-            if let time { next = max(next, time) }
+            guard case .deferred(let time, _) = outcome.status else { return nil }
+            return time.map { max(next, $0) } ?? next
         } catch {
-            guard error.code == .busy else { return }
+            return error.code == .busy ? next : nil
         }
-        executor.submit(at: next) { [weak self] in self?.take(offer: range, orAfter: min(delay * 2, .seconds(1))) }
     }
 
     /// The hand-over that waits for `reference`, from now on `running`; where none does yet, `end` is kept for it.

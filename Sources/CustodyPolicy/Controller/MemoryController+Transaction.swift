@@ -66,19 +66,21 @@ extension MemoryController {
     ///
     /// - Returns: the step.
     func conclude(_ work: Work, _ ending: Ending, _ finished: [FinishedChange] = []) -> UInt64 {
-        var box: UInt64?
+        var alarm: Timestamp?
         var step: UInt64 = 0
         let period = ending.isChanged && work.request.target == .shared ? work.terms.returnsAfter : nil
         let due = period.map { executor.now.advanced(by: $0) }
         whenAllKnow(work, ending) { state in
             state.conclude(work, ending)
             step = self.step()
-            if let period, let due { box = state.timeBoxes.open(work.changes, TimeBox(due: due, period: period)) }
+            guard let period, let due else { return }
+            work.changes.forEach { state.timeBoxes.open($0.range, TimeBox(due: due, period: period)) }
+            alarm = state.timeBoxes.nextAlarm()
         }
         settle(work, ending)
         for change in finished { emit(.finished(change.change, change.contents), of: step) }
         if case .kept = ending { tellKept(work, ending, step) }
-        if let box, let due { watch(box, until: due) }
+        if let alarm { setAlarm(alarm) }
         return step
     }
 
@@ -144,23 +146,6 @@ extension MemoryController {
         switch refusal {
         case .backend(let error): if error.code == .lost { backendLost(error) }
         case .vetoed(let listener, let veto): emit(.vetoed(listener, veto))
-        }
-    }
-
-    /// Has the pages of a time box become private when their time is over.
-    func watch(_ box: UInt64, until due: Timestamp) {
-        _ = executor.submit(at: due) { [weak self] in
-            guard let self else { return }
-            // Run by run, and only what is shared: a page in transit must not keep its neighbours shared.
-            let ranges = self.state.withLock { $0.timeBoxes.ranges(of: box) }
-            for range in ranges.flatMap({ self.runs(in: $0) }).filter({ $0.state == .shared }).map(\.range) {
-                // What comes of it is an event; what is still shared then is asked for again.
-                _ = try? self.convert(ConversionRequest(range, to: .private, by: .timeBox))
-            }
-            let now = self.executor.now
-            if let next = self.state.withLock({ $0.timeBoxes.next(box, after: now, isLost: $0.lost != nil) }) {
-                self.watch(box, until: next)
-            }
         }
     }
 }

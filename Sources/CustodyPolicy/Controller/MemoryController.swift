@@ -5,8 +5,11 @@ import Synchronization
 ///
 /// It validates, asks the policy, keeps new users away, waits for old ones, and drives the back end through prepare,
 /// commit and finish. All of it is synchronous on the requester's thread, except what follows a last release or a
-/// report of the back end: that runs on the back end's executor. A policy decides under the controller's lock, in the step
-/// that claims the pages; no lock is held while a back end, a listener or an observer is called.
+/// report of the back end: that runs on the back end's executor. What must be on time, deadlines and time boxes, waits
+/// for no call of a back end, a listener, an observer or a holder. A policy decides under the controller's lock, in the
+/// step that claims the pages; no lock is held while a back end, a listener or an observer is called.
+///
+/// When the last reference to a controller goes, what is pending ends on the executor: who lets go does not wait for it.
 public final class MemoryController: Sendable {
     /// The back end that carries changes out.
     public let backend: any MemoryBackend
@@ -27,6 +30,9 @@ public final class MemoryController: Sendable {
     let areAccessesObserved: Bool
     /// The number of the last step that an observer is told of.
     private let lastStep = Atomic<UInt64>(0)
+    private let relay: EventRelay?
+    /// The last one: it is destroyed when everything else has been.
+    private let farewell: Farewell
 
     /// A controller of the back end's guest. A back end has one controller for life.
     ///
@@ -45,6 +51,8 @@ public final class MemoryController: Sendable {
         layout = backend.layout
         capabilities = backend.capabilities
         executor = backend.executor
+        relay = observer.map { [executor] in EventRelay($0, executor) }
+        farewell = Farewell(executor)
         self.pool = pool
         let state = ControllerState(ownership: backend.initialOwnership, layout: layout)
         accesses = state.accesses
@@ -55,15 +63,11 @@ public final class MemoryController: Sendable {
         backend.report(to: self)
     }
 
-    /// Ends what is pending: nobody is left to complete it. What the back end can still take back it takes back.
+    /// Has what is pending ended: nobody is left to complete it.
     deinit {
-        for claim in state.withLock({ $0.claims.all }) {
-            guard let handover = claim.handover else { continue }
-            if case .awaiting(let reference) = claim.phase { _ = backend.withdraw(reference) }
-            if var transaction = handover.takeTransaction() { try? transaction.undo() }
-            handover.ticket.settle(.cancelled)
-        }
-        pool?.giveBack(state.withLock { $0.tally.exposed })
+        let state = state.withLock { $0 }
+        let remains = ControllerRemains(state: state, backend: backend, policy: policy, observer: observer, pool: pool)
+        if remains.isOver, !executor.runsByItself { remains.end() } else { farewell.keep(remains) }
     }
 
     /// The ownership of a page, or `nil` where there is no RAM.
@@ -129,8 +133,13 @@ public final class MemoryController: Sendable {
 
     /// Tells the observer of a step that has taken effect as the given one, or takes effect now.
     func emit(_ kind: @autoclosure () -> ControllerEvent.Kind, of step: UInt64? = nil, at time: Timestamp? = nil) {
-        guard let observer else { return }
-        let event = ControllerEvent(sequence: step ?? self.step(), time: time ?? executor.now, kind: kind())
-        observer.observe(event)
+        guard let relay else { return }
+        relay.tell(ControllerEvent(sequence: step ?? self.step(), time: time ?? executor.now, kind: kind()))
+    }
+
+    /// Has the observer told of a step by another thread: this one must not wait for it.
+    func post(_ kind: @autoclosure () -> ControllerEvent.Kind, of step: UInt64) {
+        guard let relay else { return }
+        relay.post(ControllerEvent(sequence: step, time: executor.now, kind: kind()))
     }
 }

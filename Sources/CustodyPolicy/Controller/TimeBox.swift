@@ -1,7 +1,7 @@
 import Custody
 
 /// Until when pages are shared that become private again by themselves.
-struct TimeBox: Sendable {
+struct TimeBox: Sendable, Hashable {
     /// When their time is over.
     let due: Timestamp
     /// The time that they were given, and after which those still shared are asked for once more.

@@ -127,10 +127,7 @@ public struct ControllerSnapshot: Sendable, Equatable {
             )
         }
         memory = state.memory
-        timeBoxes = state.timeBoxes.boxes.sorted { $0.key < $1.key }.compactMap { number, box in
-            let ranges = state.timeBoxes.ranges(of: number)
-            return ranges.isEmpty ? nil : TimeBox(due: box.due, period: box.period, ranges: ranges)
-        }
+        timeBoxes = state.timeBoxes.boxes.map { TimeBox(due: $0.due, period: $0.period, ranges: $1) }
         nextTicket = state.nextTicket
         lost = state.lost.map { "\($0)" }
     }

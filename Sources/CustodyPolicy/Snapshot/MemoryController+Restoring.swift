@@ -58,7 +58,7 @@ extension MemoryController {
             leases: snapshot.leases,
             timeBoxes: boxes.flatMap(\.ranges)
         )
-        let numbers: [(UInt64, Timestamp)] = state.withLock { state in
+        let alarm: Timestamp? = state.withLock { state in
             for (name, time) in snapshot.memory.marks { state.memory[name] = moved(time) }
             state.nextTicket = max(state.nextTicket, snapshot.nextTicket)
             for handover in resumed {
@@ -66,9 +66,10 @@ extension MemoryController {
                 if handover.work.request.target == .shared { pool?.charge(handover.work.changes.pageCount) }
             }
             state.restoration = report
-            return boxes.map { (state.timeBoxes.open($0.ranges, $0.box), $0.box.due) }
+            for (ranges, box) in boxes { for range in ranges { state.timeBoxes.open(range, box) } }
+            return state.timeBoxes.nextAlarm()
         }
-        for (number, due) in numbers { watch(number, until: due) }
+        if let alarm { setAlarm(alarm) }
         for handover in resumed {
             watch(handover)
             executor.submit { [weak self] in self?.resume(handover) }

@@ -3,38 +3,41 @@ import Custody
 /// The time of a replay: it stands still until a line of the trace moves it, and runs what it is told to, one piece at a
 /// time.
 final class ReplayClock: CompletionExecutor {
-    private struct Timer {
-        let id: TimerID
-        let deadline: Timestamp
-        let work: @Sendable () -> Void
-    }
+    private typealias Work = @Sendable () -> Void
 
     private struct State {
         var now = Timestamp.zero
-        var work: [@Sendable () -> Void] = []
-        /// Latest first.
-        var timers: [Timer] = []
-        var nextTimer: UInt64 = 1
+        var work = FIFO<Work>()
+        /// What waits for nothing of the trace.
+        var concurrent = FIFO<Work>()
+        var timers = TimerQueue<Work>()
     }
 
     private let state = Locked(State())
 
+    var runsByItself: Bool { false }
     var now: Timestamp { state.withLock { $0.now } }
 
     func submit(_ work: @escaping @Sendable () -> Void) { state.withLock { $0.work.append(work) } }
 
-    @discardableResult
-    func submit(at deadline: Timestamp, _ work: @escaping @Sendable () -> Void) -> TimerID {
-        state.withLock { state in
-            let id = TimerID(rawValue: state.nextTimer)
-            state.nextTimer += 1
-            let last = state.timers.lastIndex { $0.deadline > deadline }
-            state.timers.insert(Timer(id: id, deadline: deadline, work: work), at: last.map { $0 + 1 } ?? 0)
-            return id
-        }
+    func submitConcurrently(_ work: @escaping @Sendable () -> Void) {
+        state.withLock { $0.concurrent.append(work) }
     }
 
-    func withdraw(_ timer: TimerID) { state.withLock { $0.timers.removeAll { $0.id == timer } } }
+    @discardableResult
+    func submit(at deadline: Timestamp, _ work: @escaping @Sendable () -> Void) -> TimerID {
+        state.withLock { $0.timers.insert(deadline, work) }
+    }
+
+    @discardableResult
+    func submitUrgently(at deadline: Timestamp, _ work: @escaping @Sendable () -> Void) -> TimerID {
+        submit(at: deadline, work)
+    }
+
+    func withdraw(_ timer: TimerID) {
+        let dropped = state.withLock { $0.timers.remove(timer) }
+        _ = dropped
+    }
 
     func pass(_ duration: Duration) {
         advance(to: now.advanced(by: duration))
@@ -48,19 +51,24 @@ final class ReplayClock: CompletionExecutor {
     /// Moves time on, without running anything. Time never goes back.
     func advance(to time: Timestamp) { state.withLock { $0.now = max($0.now, time) } }
 
-    /// Runs the oldest piece of work that has no time of its own; `false` where there is none.
+    /// Runs all concurrent work, and what that hands over in this way.
+    func runConcurrentWork() {
+        while let work = state.withLock({ $0.concurrent.popFirst() }) { work() }
+    }
+
+    /// Runs the oldest piece of work that has no time of its own, concurrent work first; `false` where there is none.
     func runWork() -> Bool {
-        let work = state.withLock { $0.work.isEmpty ? nil : $0.work.removeFirst() }
+        let work = state.withLock { $0.concurrent.popFirst() ?? $0.work.popFirst() }
         work?()
         return work != nil
     }
 
     /// Runs the next timer, at its own time; `false` where none is due by then.
     func runTimer(upTo end: Timestamp) -> Bool {
-        let work: (@Sendable () -> Void)? = state.withLock { state in
-            guard let timer = state.timers.last, timer.deadline <= end else { return nil }
+        let work: Work? = state.withLock { state in
+            guard let timer = state.timers.popDue(by: end) else { return nil }
             state.now = max(state.now, timer.deadline)
-            return state.timers.removeLast().work
+            return timer.work
         }
         work?()
         return work != nil

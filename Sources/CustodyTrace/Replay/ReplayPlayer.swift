@@ -55,6 +55,8 @@ struct ReplayPlayer: ~Copyable {
             guard let index = numbers.firstIndex(of: lease.id) else { return }
             numbers.remove(at: index)
             leases.remove(at: index).release()
+            // A release is told of by another thread than the one that releases.
+            clock.runConcurrentWork()
         case .discarded(let range, _): try? controller.discard(range)
         case .marked(let name): controller.mark(name)
         default: break

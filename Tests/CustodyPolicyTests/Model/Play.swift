@@ -315,6 +315,7 @@ struct Play {
         let aside = FakeBackend(try GuestMemoryLayout(pages: 0..<1), executor: VirtualExecutor())
         backend.plan { $0.undo = [:] }
         controller = MemoryController(backend: aside, policy: AllowAll())
+        clock.drain()
         try expect(backend.waiting.isEmpty && backend.openChanges.isEmpty, "a controller that went left something")
         backend.restart()
         controller = MemoryController(

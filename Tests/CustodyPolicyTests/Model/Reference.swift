@@ -35,6 +35,8 @@ struct Reference {
         case draining, running
         /// So many of its changes have been made; the back end completes the next one by itself.
         case awaiting(made: Int)
+        /// It is going to be taken back.
+        case ending(made: Int)
     }
 
     struct Handover {
@@ -53,7 +55,7 @@ struct Reference {
     }
 
     enum Job {
-        case run(UInt64), resume(UInt64), expire(UInt64), close(box: Int), yield(Int)
+        case run(UInt64), resume(UInt64), expire(UInt64), withdraw(UInt64), wake, alarm, askBack, yield(Int)
     }
 
     enum Early {
@@ -74,9 +76,16 @@ struct Reference {
     var handovers: [Handover] = []
     var listeners: [Listener] = []
     var settled: [String] = []
-    /// The time box of each page; 0 for none.
+    /// The time box of each page, one for each change; 0 for none.
     var box = [Int](repeating: 0, count: Story.pageCount)
     var boxes = 0
+    /// When the time of a box is over.
+    var dues: [Int: Int] = [:]
+    /// When boxes are looked at.
+    var alarm: Int?
+    /// What has been let go of since hand-overs were looked at.
+    var released: [Range<Int>] = []
+    var isGoingToLook = false
     var isLaunched = false
     var isLost = false
     var isAway = false
@@ -406,9 +415,12 @@ struct Reference {
             }
         }
         if isChanged, handover.target == .shared, let time = story.timeBox {
-            boxes += 1
-            for page in handover.pages { box[page] = boxes }
-            jobs.append((now + time, .close(box: boxes)))
+            for change in handover.changes {
+                boxes += 1
+                for page in change.pages { box[page] = boxes }
+                dues[boxes] = now + time
+            }
+            setAlarm()
         }
     }
 
@@ -510,9 +522,25 @@ struct Reference {
         settled.append("#\(id) \(word)")
     }
 
+    /// A hand-over's deadline has come. The back end is asked beside everything else.
+    private mutating func expire(_ id: UInt64) {
+        guard let index = index(id) else { return }
+        switch handovers[index].phase {
+        case .draining: settle(id, "expired")
+        case .awaiting(let made):
+            handovers[index].phase = .ending(made: made)
+            jobs.append((now, .withdraw(id)))
+        case .running, .ending: break
+        }
+    }
+
     /// Takes a hand-over back.
-    mutating func end(_ id: UInt64, _ word: String) -> Bool {
+    mutating func end(_ id: UInt64, _ word: String, isBegun: Bool = false) -> Bool {
         guard let index = index(id), handovers[index].phase != .running else { return false }
+        if case .ending(let made) = handovers[index].phase {
+            guard isBegun else { return false }
+            handovers[index].phase = .awaiting(made: made)
+        }
         if case .awaiting(let made) = handovers[index].phase {
             waiting.removeAll { $0.ticket == id }
             var handover = handovers[index]
@@ -550,8 +578,23 @@ struct Reference {
 
     mutating func release(_ id: Int) {
         guard let index = leases.firstIndex(where: { $0.id == id }) else { return }
-        let pages = leases.remove(at: index).pages
+        noteReleased(leases.remove(at: index).pages)
+    }
+
+    private mutating func noteReleased(_ pages: Range<Int>) {
+        guard handovers.contains(where: { $0.pages.contains { pages.contains($0) } }) else { return }
+        if !isGoingToLook { jobs.append((now, .wake)) }
+        isGoingToLook = true
+        released.append(pages)
+    }
+
+    /// One range after the other is looked at; what is carried out comes after what is there.
+    private mutating func wake() {
+        isGoingToLook = !released.isEmpty
+        guard isGoingToLook else { return }
+        let pages = released.removeFirst()
         for id in takeReady({ $0.pages.contains { pages.contains($0) } }) { jobs.append((now, .run(id))) }
+        jobs.append((now, .wake))
     }
 
     mutating func discard(_ pages: Range<Int>) -> String? {
@@ -565,7 +608,7 @@ struct Reference {
         discards += 1
         let fails = isAway || failingDiscards.contains(discards)
         if !fails { for page in pages { bytes[page] = 0 } }
-        for id in takeReady({ $0.pages.contains { pages.contains($0) } }) { jobs.append((now, .run(id))) }
+        noteReleased(pages)
         return fails ? "backend" : nil
     }
 
@@ -585,17 +628,45 @@ struct Reference {
             switch jobs.remove(at: index).job {
             case .run(let id): run(id)
             case .resume(let id): for id in takeReady({ $0.id == id }) { run(id) }
-            case .expire(let id): _ = end(id, "expired")
+            case .expire(let id): expire(id)
+            case .withdraw(let id): _ = end(id, "expired", isBegun: true)
             case .yield(let lease): release(lease)
-            case .close(let number): close(number)
+            case .wake: wake()
+            case .alarm: jobs.append((now, .askBack))
+            case .askBack: askBack()
             }
         }
     }
 
-    private mutating func close(_ number: Int) {
-        let pages = Story.ram.filter { box[$0] == number && owner[$0] == .shared }
-        for run in runs(pages, { _ in true }) { _ = convertAll(run.pages, .private, .host, .endless) }
-        if !isLost, let time = story.timeBox, box.contains(number) { jobs.append((now + time, .close(box: number))) }
+    /// Has boxes looked at when the first one's time is over, where nobody looks earlier.
+    private mutating func setAlarm() {
+        guard let next = box.compactMap({ $0 == 0 ? nil : dues[$0] }).min(), alarm.map({ next < $0 }) ?? true
+        else { return }
+        jobs.removeAll { if case .alarm = $0.job { true } else { false } }
+        alarm = next
+        jobs.append((next, .alarm))
+    }
+
+    /// Asks for the pages whose time is over: neighbours together where nobody holds them and it goes well, else run by
+    /// run.
+    private mutating func askBack() {
+        alarm = nil
+        if isLost { box = box.map { _ in 0 } }
+        let due = Set(box.filter { $0 != 0 && dues[$0, default: .max] <= now })
+        for number in due { dues[number] = now + max(story.timeBox ?? 0, 1) }
+        let parts = runs(Story.ram.filter { due.contains(box[$0]) }) { box[$0] }.map(\.pages)
+        for neighbours in runs(parts.flatMap { $0 }, { _ in true }).map(\.pages) {
+            for run in runs(neighbours.filter { owner[$0] == .shared }, { _ in true }).map(\.pages) {
+                let parts = parts.map { $0.clamped(to: run) }.filter { !$0.isEmpty }
+                if parts.count > 1, !isLeased(Array(run)),
+                    convertAll(run, .private, .host, .endless).word == "completed"
+                {
+                    continue
+                }
+                for part in parts { _ = convertAll(part, .private, .host, .endless) }
+            }
+        }
+        setAlarm()
     }
 
     // MARK: Listeners
@@ -632,7 +703,12 @@ struct Reference {
     mutating func lose() {
         guard !isLost else { return }
         isLost = true
-        for id in handovers.filter({ $0.phase != .running }).map(\.id) { settle(id, "failed") }
+        for handover in handovers {
+            switch handover.phase {
+            case .draining, .awaiting: settle(handover.id, "failed")
+            case .running, .ending: break
+            }
+        }
     }
 
     mutating func reconnect(droppingHandovers: Bool) {
@@ -700,20 +776,20 @@ struct Reference {
             if story.zeroes { bytes[page] = 0 }
         }
         drifted = [:]
-        let timers = jobs
         jobs = []
-        var numbers: [(old: Int, due: Int)] = []
-        for (due, job) in timers { if case .close(let number) = job { numbers.append((number, due)) } }
-        let before = box
+        (released, isGoingToLook) = ([], false)
+        let before = box.map { $0 == 0 ? nil : dues[$0] }
         box = box.map { _ in 0 }
-        boxes = 0
-        for (number, due) in numbers.sorted(by: { $0.old < $1.old }) {
-            let pages = Story.ram.filter { before[$0] == number && owner[$0] == .shared }
-            guard !pages.isEmpty else { continue }
-            boxes += 1
-            for page in pages { box[page] = boxes }
-            jobs.append((due, .close(box: boxes)))
+        (boxes, dues, alarm) = (0, [:], nil)
+        for due in Set(before.compactMap { $0 }).sorted() {
+            let pages = Story.ram.filter { before[$0] == due && owner[$0] == .shared }
+            for run in runs(pages, { _ in true }) {
+                boxes += 1
+                for page in run.pages { box[page] = boxes }
+                dues[boxes] = due
+            }
         }
+        setAlarm()
         handovers = []
         for old in open {
             let isStray = old.changes.contains { change in

@@ -103,4 +103,91 @@ import Testing
         }
         #expect(done.wait(for: .seconds(10)) { $0 ? true : nil } == true)
     }
+
+    // MARK: What must be on time beside what may block
+
+    @Test func whatIsUrgentWaitsForNobody() throws {
+        let executor = try ThreadExecutor()
+        let gate = Monitor(false)
+        let blocked = Monitor(0)
+        let block: @Sendable () -> Void = {
+            blocked.update { $0 += 1 }
+            gate.wait { $0 ? () : nil }
+        }
+        executor.submit(block)
+        for _ in 0..<ThreadExecutor.concurrency { executor.submitConcurrently(block) }
+        #expect(blocked.wait(for: .seconds(60)) { $0 == ThreadExecutor.concurrency + 1 ? $0 : nil } != nil)
+        // Everything that may block is blocked.
+        let fired = Monitor(false)
+        executor.submitUrgently(at: executor.now.advanced(by: .milliseconds(1))) { fired.update { $0 = true } }
+        #expect(fired.wait(for: .seconds(60)) { $0 ? true : nil } == true)
+        let late = Monitor(0)
+        executor.submit(at: executor.now) { late.update { $0 += 1 } }
+        executor.submitConcurrently { late.update { $0 += 1 } }
+        #expect(late.wait(for: .milliseconds(20)) { $0 > 0 ? $0 : nil } == nil, "these wait")
+        gate.update { $0 = true }
+        executor.drain()
+        #expect(late.update { $0 } == 2)
+    }
+
+    @Test func concurrentWorkDoesNotHoldUpOther() throws {
+        let executor = try ThreadExecutor()
+        let gate = Monitor(false)
+        let done = Monitor(0)
+        executor.submitConcurrently { gate.wait { $0 ? () : nil } }
+        executor.submitConcurrently { done.update { $0 += 1 } }
+        executor.submit { done.update { $0 += 1 } }
+        executor.submit(at: executor.now) { done.update { $0 += 1 } }
+        #expect(done.wait(for: .seconds(60)) { $0 == 3 ? $0 : nil } == 3)
+        gate.update { $0 = true }
+        executor.drain()
+    }
+
+    @Test func aTimerThatIsWithdrawnIsGone() throws {
+        let executor = try ThreadExecutor()
+        let far = executor.now.advanced(by: .seconds(1000))
+        let ran = Monitor(0)
+        let ids = (0..<1000).map { number in
+            number % 2 == 0
+                ? executor.submit(at: far) { ran.update { $0 += 1 } }
+                : executor.submitUrgently(at: far) { ran.update { $0 += 1 } }
+        }
+        executor.submit(at: .never) { ran.update { $0 += 1 } }
+        #expect(executor.timerCount == 1000, "what never comes is not kept")
+        for id in ids.shuffled() { executor.withdraw(id) }
+        #expect(executor.timerCount == 0)
+        executor.drain()
+        #expect(ran.update { $0 } == 0)
+    }
+}
+
+@Suite(.timeLimit(.minutes(10))) struct WorkerPoolTests {
+    @Test func thereAreNoMoreThreadsThanTheLimit() throws {
+        let pool = try WorkerPool(limit: 3)
+        let gate = Monitor(false)
+        let begun = Monitor(0)
+        for _ in 0..<10 {
+            pool.submit {
+                begun.update { $0 += 1 }
+                gate.wait { $0 ? () : nil }
+            }
+        }
+        #expect(begun.wait(for: .seconds(60)) { $0 == 3 ? $0 : nil } == 3)
+        #expect(pool.threads == 3 && pool.waiting == 7)
+        gate.update { $0 = true }
+        pool.waitUntilAtRest()
+        #expect(begun.update { $0 } == 10 && pool.threads <= 3)
+        pool.stop()
+    }
+
+    /// A thread that is idle takes the work; no other is started for it.
+    @Test func anIdleThreadIsUsedAgain() throws {
+        let pool = try WorkerPool(limit: 64)
+        for _ in 0..<200 {
+            pool.submit {}
+            pool.waitUntilAtRest()
+        }
+        #expect(pool.threads < 64, "\(pool.threads) threads for one piece of work at a time")
+        pool.stop()
+    }
 }

@@ -338,6 +338,32 @@ import Testing
     }
 }
 
+/// What an observer is told of by another thread.
+@Suite struct EventRelayTests {
+    /// No thread tells of an earlier time than before: not of what waits, and not of what comes after it.
+    @Test func timeDoesNotRunBackwards() {
+        let clock = VirtualExecutor()
+        let log = EventLog()
+        let relay = EventRelay(log, clock)
+        func event(_ sequence: UInt64, _ time: UInt64) -> ControllerEvent {
+            ControllerEvent(sequence: sequence, time: Timestamp(rawValue: time), kind: .marked("\(sequence)"))
+        }
+        relay.post(event(1, 5))
+        relay.post(event(2, 20))
+        #expect(log.events.isEmpty && relay.count == 2 && clock.workCount == 1, "not on the caller's stack")
+        relay.tell(event(3, 10))
+        #expect(log.events.map(\.sequence) == [1, 3] && log.events.map(\.time.rawValue) == [10, 10])
+        clock.charge(.nanoseconds(30))
+        clock.drain()
+        #expect(log.events.map(\.sequence) == [1, 3, 2] && log.events.last?.time.rawValue == 30)
+        #expect(relay.count == 0)
+        relay.post(event(4, 31))
+        #expect(clock.workCount == 1, "it is handed over again")
+        clock.drain()
+        #expect(log.events.last?.sequence == 4)
+    }
+}
+
 /// How long holders delay hand-overs, against the same in a list.
 @Suite struct HolderTimesTests {
     @Test func itIsAList() throws {

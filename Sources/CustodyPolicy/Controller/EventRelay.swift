@@ -4,7 +4,8 @@ import Synchronization
 /// Tells an observer what has happened: at once, or on another thread where this one must not wait for it.
 ///
 /// What waits is told before what is told at once afterwards. There is no more of it than leases and hand-overs that have
-/// ended since somebody was last told at once, which the beginning of each one is.
+/// ended since somebody was last told at once, which the beginning of each one is. It has the time at which it is told, so
+/// that no thread tells of an earlier time than before.
 final class EventRelay: Sendable {
     private struct State {
         var events: [ControllerEvent] = []
@@ -28,7 +29,9 @@ final class EventRelay: Sendable {
 
     /// Tells the observer on the caller's stack.
     func tell(_ event: ControllerEvent) {
-        if isWaiting.load(ordering: .acquiring) { for earlier in take() { observer.observe(earlier) } }
+        if isWaiting.load(ordering: .acquiring) {
+            for earlier in take(until: event.time) { tell(earlier, at: event.time) }
+        }
         observer.observe(event)
     }
 
@@ -45,8 +48,7 @@ final class EventRelay: Sendable {
 
     private func tellWaiting() {
         while true {
-            let events = take()
-            for event in events { observer.observe(event) }
+            for event in take(until: .never) { tell(event, at: executor.now) }
             let isDone = state.withLock { state in
                 if state.events.isEmpty { state.isTelling = false }
                 return state.events.isEmpty
@@ -55,11 +57,17 @@ final class EventRelay: Sendable {
         }
     }
 
-    private func take() -> [ControllerEvent] {
+    private func tell(_ event: ControllerEvent, at time: Timestamp) {
+        observer.observe(ControllerEvent(sequence: event.sequence, time: time, kind: event.kind))
+    }
+
+    /// Takes what waits, up to the first event that happened after `time`.
+    private func take(until time: Timestamp) -> [ControllerEvent] {
         state.withLock { state in
-            isWaiting.store(false, ordering: .releasing)
-            defer { state.events = [] }
-            return state.events
+            let taken = state.events.prefix { $0.time <= time }
+            state.events.removeFirst(taken.count)
+            isWaiting.store(!state.events.isEmpty, ordering: .releasing)
+            return Array(taken)
         }
     }
 }

@@ -53,7 +53,8 @@ public struct ControllerEvent: Sendable {
     /// or, of a request whose hand-over has ended before it is answered, by the same one. Events of one step have one
     /// number, and are told in their order.
     public let sequence: UInt64
-    /// When, in the back end's time. A decision has the time that the policy was given.
+    /// When, in the back end's time. A decision has the time that the policy was given, and what an observer is told of by
+    /// another thread the time at which it is told.
     public let time: Timestamp
     /// What happened.
     public let kind: Kind

@@ -20,7 +20,7 @@ let libvirt = TargetDependencyCondition.when(traits: ["Libvirt"])
 let package = Package(
     name: "custody",
     products: [
-        .executable(name: "custody", targets: ["CustodyTool"]),
+        .executable(name: "custody", targets: ["CustodyMain"]),
         .library(name: "Custody", targets: ["Custody"]),
         .library(name: "CustodyPolicy", targets: ["CustodyPolicy"]),
         .library(name: "CustodyConfiguration", targets: ["CustodyConfiguration"]),
@@ -52,9 +52,14 @@ let package = Package(
 
         // The policy layer and what stands on it: no back end is named.
         .target(name: "CustodyPolicy", dependencies: ["Custody"], swiftSettings: strict),
+        // Files that come from anybody, and files that are to be whole.
+        .target(name: "CustodyFiles", dependencies: [system], swiftSettings: strict),
         .target(
             name: "CustodyConfiguration",
-            dependencies: ["Custody", "CustodyPolicy", system, .product(name: "Yams", package: "Yams")],
+            // Of Yams only its copy of libyaml: what it makes of the events has not the place of each.
+            dependencies: [
+                "Custody", "CustodyFiles", "CustodyPolicy", system, .product(name: "Yams", package: "Yams"),
+            ],
             swiftSettings: strict
         ),
         .target(
@@ -65,7 +70,7 @@ let package = Package(
         ),
         .target(
             name: "CustodyTrace",
-            dependencies: ["Custody", "CustodyPolicy", heap, system, uniqueArray],
+            dependencies: ["Custody", "CustodyFiles", "CustodyPolicy", heap, system, uniqueArray],
             swiftSettings: strict
         ),
         .target(
@@ -130,22 +135,33 @@ let package = Package(
         ),
 
         // The tool: the one place that names them all.
-        .executableTarget(
+        .target(
             name: "CustodyTool",
             dependencies: [
-                "Custody", "CustodyChecker", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols",
-                "CustodyScenario", "CustodyTrace",
+                "Custody", "CustodyChecker", "CustodyConfiguration", "CustodyFiles", "CustodyPolicy",
+                "CustodyProtocols", "CustodyScenario", "CustodyTrace",
                 "KVMBackend", "SimulationBackend", .target(name: "LibvirtBackend", condition: libvirt),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
         ),
+        .executableTarget(name: "CustodyMain", dependencies: ["CustodyTool"], swiftSettings: strict),
 
         // What the tests of several modules share.
         .target(
             name: "CustodyTestSupport",
             dependencies: ["Custody", "CustodyPolicy", "SimulationBackend"],
             path: "Tests/CustodyTestSupport",
+            swiftSettings: strict
+        ),
+        // What is tried with any bytes: by the fuzzers, and with their seeds by a test.
+        .target(
+            name: "FuzzTargets",
+            dependencies: [
+                "CGuestChannel", "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyScenario", "CustodyTool",
+                "CustodyTrace", "GuestChannel", "SimulationBackend",
+            ],
+            path: "Tests/Fuzz/Targets",
             swiftSettings: strict
         ),
         // Many threads on one controller, for release builds and for the thread sanitizer.
@@ -169,6 +185,10 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
         "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", "CustodyScenario", "CustodyTestSupport",
         "CustodyTrace", "SimulationBackend",
     ],
+    "CustodyFilesTests": ["CustodyFiles"],
+    // The tool as a program: it is built beside the tests.
+    "CustodyToolTests": ["CustodyMain"],
+    "FuzzCorpusTests": ["FuzzTargets"],
     "CustodyTraceTests": [
         "Custody", "CustodyPolicy", "CustodyScenario", "CustodyTestSupport", "CustodyTrace", "SimulationBackend",
     ],
@@ -199,5 +219,18 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
         .target(name: "LibvirtBackend", condition: libvirt),
     ],
 ]
+
+// libFuzzer brings a main function of its own: Scripts/fuzz alone asks for this.
+if Context.environment["CUSTODY_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "CustodyFuzz",
+            dependencies: ["FuzzTargets"],
+            path: "Tests/Fuzz/Main",
+            swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])],
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer"])]
+        )
+    )
+}
 
 package.targets += tests.map { .testTarget(name: $0, dependencies: $1, swiftSettings: strict) }

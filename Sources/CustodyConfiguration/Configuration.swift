@@ -28,7 +28,23 @@ public struct Configuration: Sendable {
     ///
     /// - Throws: `ConfigurationError` for whatever is not accepted.
     public init(_ node: ConfigurationNode, registry: BackendRegistry) throws(ConfigurationError) {
-        let file = try FileFormat.format(registry).read(node, Site(key: "configuration")).value
+        try self.init(node, registry: registry, mayNameFiles: true)
+    }
+
+    /// Reads a configuration that may name no files: one that whoever reads it has not chosen.
+    ///
+    /// - Throws: `ConfigurationError` for whatever is not accepted, and at a name of a file; nothing is opened.
+    package init(withoutFiles node: ConfigurationNode, registry: BackendRegistry) throws(ConfigurationError) {
+        try self.init(node, registry: registry, mayNameFiles: false)
+    }
+
+    private init(
+        _ node: ConfigurationNode,
+        registry: BackendRegistry,
+        mayNameFiles: Bool
+    ) throws(ConfigurationError) {
+        let site = Site(key: "configuration", mayNameFiles: mayNameFiles)
+        let file = try FileFormat.format(registry).read(node, site).value
         source = node
         self.registry = registry
         backend = file.backend

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Custody
 import CustodyChecker
+import CustodyFiles
 import CustodyProtocols
 import Foundation
 
@@ -17,7 +18,8 @@ struct CheckCommand: ParsableCommand {
             of them, any other on the first.
 
             Exit codes: 0 when every property holds in all that can be reached, 1 when one does not (or a mutation \
-            survives), 2 when the exploration stopped at a bound before that, 64 when the command line is wrong.
+            survives), 2 when the exploration stopped at a bound before that, 64 when the command line is wrong, 74 \
+            when a file cannot be written.
             """
     )
 
@@ -82,11 +84,11 @@ struct CheckCommand: ParsableCommand {
 
     func run() throws {
         if properties {
-            printProperties()
+            try printProperties()
         } else if mutants {
             try exit(MutationTable().print(markdown))
         } else if questions {
-            for question in Question.all { print(QuestionText(question, maxStates).text(markdown)) }
+            for question in Question.all { try print(QuestionText(question, maxStates).text(markdown)) }
         } else if all {
             let protocols = try chosenProtocol().map { [$0] } ?? HandoverProtocol.all
             try exit(SuiteTable(protocols: protocols, try checker()).print(markdown))
@@ -98,7 +100,7 @@ struct CheckCommand: ParsableCommand {
     private func checkOne() throws {
         let configuration = try chosenConfiguration()
         let report = try checker().check(configuration)
-        print(CheckText(report, showsCounterexamples: !quiet).text)
+        try print(CheckText(report, showsCounterexamples: !quiet).text)
         let counterexamples = report.verdicts.compactMap(\.verdict.counterexample)
         if scenario != nil || html != nil, counterexamples.isEmpty {
             CustodyTool.report("custody: there is no counterexample to write")
@@ -113,7 +115,7 @@ struct CheckCommand: ParsableCommand {
         for counterexample in counterexamples {
             do {
                 try write(try counterexample.scenario(), to: path)
-                print("\n\(path): \(counterexample.property.rawValue); ‘custody run \(path)’ plays it")
+                try print("\n\(path): \(counterexample.property.rawValue); ‘custody run \(path)’ plays it")
                 return
             } catch let error as ScenarioError {
                 reasons.append("\(counterexample.property.rawValue): \(error)")
@@ -123,11 +125,11 @@ struct CheckCommand: ParsableCommand {
     }
 
     private func write(_ text: String, to path: String) throws {
-        do {
-            try Data(text.utf8).write(to: URL(fileURLWithPath: path))
+        do throws(FileError) {
+            try OutputFile.write(Array(text.utf8), to: path)
         } catch {
-            CustodyTool.report("custody: \(path) cannot be written: \(error.localizedDescription)")
-            throw ExitCode.failure
+            CustodyTool.report("custody: \(path) cannot be written: \(error)")
+            throw ExitCode.ioError
         }
     }
 
@@ -135,14 +137,14 @@ struct CheckCommand: ParsableCommand {
         if outcome != .holds { throw ExitCode(outcome.rawValue) }
     }
 
-    private func printProperties() {
-        if markdown { print("| property | says | source |\n| --- | --- | --- |") }
+    private func printProperties() throws {
+        if markdown { try print("| property | says | source |\n| --- | --- | --- |") }
         for property in Property.allCases {
             guard !markdown else {
-                print("| \(property.rawValue) | \(property.sentence) | \(property.source) |")
+                try print("| \(property.rawValue) | \(property.sentence) | \(property.source) |")
                 continue
             }
-            print("\(property.rawValue)\n    \(property.sentence)\n    \(property.source)")
+            try print("\(property.rawValue)\n    \(property.sentence)\n    \(property.source)")
         }
     }
 

@@ -71,19 +71,19 @@ struct CheckConfigCommand: ParsableCommand {
         if let schema {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(schema.document.value), as: UTF8.self))
+            try StandardOutput.write(String(decoding: encoder.encode(schema.document.value), as: UTF8.self) + "\n")
             return
         }
         var isAccepted = true
         for file in files {
-            do throws(ConfigurationError) {
+            do {
                 let configuration = try Configuration(ConfigurationFile.read(file), registry: .linked)
                 let scenario = try configuration.scenario.map { (node) throws(ConfigurationError) in
                     try Scenario(ConfigurationFile.included(node))
                 }
-                print("\(file): accepted")
-                if !quiet { print(CheckConfigCommand.text(of: configuration, scenario)) }
-            } catch {
+                try print("\(file): accepted")
+                if !quiet { try print(CheckConfigCommand.text(of: configuration, scenario)) }
+            } catch let error as ConfigurationError {
                 isAccepted = false
                 report("\(error)")
             }
@@ -101,6 +101,6 @@ struct CheckConfigCommand: ParsableCommand {
                 lines.append("  " + name + String(repeating: " ", count: 10 - name.count) + part)
             }
         }
-        return lines.joined(separator: "\n")
+        return lines.map(\.printable).joined(separator: "\n")
     }
 }

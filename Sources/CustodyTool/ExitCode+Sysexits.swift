@@ -8,6 +8,8 @@ extension ExitCode {
     static let dataError = ExitCode(65)
     /// `EX_UNAVAILABLE`: what was named is not to be had on this machine.
     static let unavailable = ExitCode(69)
+    /// `EX_IOERR`: a file, or a standard stream, does not take what is to be written.
+    static let ioError = ExitCode(74)
     /// `EX_CONFIG`: a configuration or scenario file is wrong.
     static let configuration = ExitCode(78)
 

@@ -45,15 +45,15 @@ struct ExplainCommand: ParsableCommand {
     func run() throws {
         let description = ProtocolDescription(handover)
         if svg {
-            print(try Graphviz.svg(description.dot), terminator: "")
+            try StandardOutput.write(try Graphviz.svg(description.dot))
         } else if dot {
-            print(description.dot)
+            try print(description.dot)
         } else {
-            print("\(handover.name): \(handover.summary)\n\(handover.source)\n\n\(description.table)")
+            try print("\(handover.name): \(handover.summary)\n\(handover.source)\n\n\(description.table)")
             if steps {
                 var table = TextTable(["step", "what it does", "code"])
                 for step in description.steps { table.add(["\(step)", step.text, step.source(in: handover)]) }
-                print("\n" + table.lines.joined(separator: "\n"))
+                try print("\n" + table.lines.joined(separator: "\n"))
             }
         }
     }

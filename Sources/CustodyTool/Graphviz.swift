@@ -15,8 +15,7 @@ enum Graphviz {
         process.standardInput = input
         process.standardOutput = output
         try process.run()
-        // A program that ends before it has read the graph is an error below, not a signal that ends this one.
-        signal(SIGPIPE, SIG_IGN)
+        // A program that ends before it has read the graph is an error below.
         try? input.fileHandleForWriting.write(contentsOf: Data(graph.utf8))
         try input.fileHandleForWriting.close()
         let drawing = output.fileHandleForReading.readDataToEndOfFile()

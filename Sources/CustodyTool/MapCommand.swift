@@ -1,5 +1,6 @@
 import ArgumentParser
 import Custody
+import CustodyPolicy
 import CustodyTrace
 
 #if canImport(Glibc)
@@ -56,11 +57,12 @@ struct MapCommand: ParsableCommand {
 
     func run() throws {
         try ExitCode.reporting {
-            let picture = try ofTrace() ?? OwnershipPicture(SnapshotFile.read(file))
-            guard !svg else { return print(OwnershipDrawing(picture).text) }
+            let picture = try picture()
+            guard !svg else { return try StandardOutput.write(OwnershipDrawing(picture).text + "\n") }
             let isTerminal = isatty(STDOUT_FILENO) != 0
             let isColoured = color == .always || (color == .auto && isTerminal)
-            print(OwnershipMap(picture, width: width ?? terminalWidth, isColoured: isColoured).text)
+            let map = OwnershipMap(picture, width: width ?? terminalWidth, isColoured: isColoured)
+            try StandardOutput.write(map.text + "\n")
         }
     }
 
@@ -70,15 +72,28 @@ struct MapCommand: ParsableCommand {
         return Int(size.ws_col)
     }
 
-    /// What a trace says up to the line or the time; `nil` where the file is no trace.
-    private func ofTrace() throws -> OwnershipPicture? {
-        guard var account = try? TraceAccount(file, until: time.flatMap { Duration(text: $0) }, line: line) else {
-            return nil
+    /// What a trace says up to the line or the time, or a snapshot.
+    private func picture() throws(TraceError) -> OwnershipPicture {
+        var account: TraceAccount
+        do {
+            account = try TraceAccount(file, until: time.flatMap { Duration(text: $0) }, line: line)
+        } catch {
+            return OwnershipPicture(try snapshot(insteadOf: error))
         }
         try account.read()
         let title = account.last.map { entry in
             "at \(entry.record.time.since(.zero).text), line \(entry.line) of the trace"
         }
         return OwnershipPicture(account.model, title: title ?? "at the beginning of the trace")
+    }
+
+    private func snapshot(insteadOf trace: TraceError) throws(TraceError) -> ControllerSnapshot {
+        do {
+            return try SnapshotFile.read(file)
+        } catch {
+            // The same twice where the file cannot be had at all.
+            guard error.message != trace.message else { throw error }
+            throw TraceError("\(error.message); as a trace: \(trace.message)", file: file)
+        }
     }
 }

@@ -5,7 +5,7 @@ import Foundation
 /// The planted defects, and what became of each.
 struct MutationTable {
     /// Plants them all, prints a row for each, and says how it ended: a defect that survives counts as a violation.
-    func print(_ markdown: Bool) -> CheckOutcome {
+    func print(_ markdown: Bool) throws -> CheckOutcome {
         let trial = MutationTrial(.custody)
         var rows: [[String]] = []
         var (killed, equivalent, survivors) = (0, 0, 0)
@@ -27,15 +27,15 @@ struct MutationTable {
         let headings = ["mutation of \(HandoverProtocol.custody.name)", "fate", "by"]
         if markdown {
             for row in [headings, headings.map { _ in "---" }] + rows {
-                Swift.print("| " + row.joined(separator: " | ") + " |")
+                try StandardOutput.print("| " + row.joined(separator: " | ") + " |")
             }
         } else {
             var table = TextTable(headings)
             for row in rows { table.add(row) }
-            Swift.print(table.lines.joined(separator: "\n"))
+            try StandardOutput.print(table.lines.joined(separator: "\n"))
         }
         let rate = Double(killed) / Double(max(1, killed + survivors)) * 100
-        Swift.print(
+        try StandardOutput.print(
             "\n\(rows.count) mutations: \(killed) killed, \(equivalent) equivalent, \(survivors) survive; "
                 + String(format: "%.0f %% of those that are not equivalent were killed", rate)
         )

@@ -17,10 +17,10 @@ struct OwnershipDrawing {
                 + #"font-family="sans-serif" font-size="13">"#,
             #"<text x="20" y="20">\#(escape(picture.title))</text>"#,
         ]
-        for (index, region) in picture.layout.regions.enumerated() {
+        for (index, (region, runs)) in picture.regions.enumerated() {
             let top = 40 + Self.step * Double(index)
             lines.append(#"<text x="20" y="\#(number(top + 12))">\#(escape("\(region)"))</text>"#)
-            for run in picture.runs where region.contains(run.range) {
+            for run in runs {
                 let scale = Self.width / Double(region.count)
                 let x = 20 + Double(run.range.start.rawValue - region.start.rawValue) * scale
                 let width = max(0.5, Double(run.range.count) * scale)
@@ -32,8 +32,8 @@ struct OwnershipDrawing {
             }
         }
         var x = 20.0
-        for (ownership, bytes) in picture.sums {
-            let label = "\(ownership) \(ByteCount(bytes))"
+        for (ownership, size) in picture.sums {
+            let label = "\(ownership) \(size)"
             lines.append(
                 #"<rect x="\#(number(x))" y="\#(number(height - 25))" width="14" height="14" fill="\#(colour(ownership))"/>"#
             )
@@ -46,7 +46,7 @@ struct OwnershipDrawing {
     private func number(_ value: Double) -> String { "\((value * 100).rounded() / 100)" }
 
     private func escape(_ text: String) -> String {
-        text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
+        text.printable.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
     }
 
     private func colour(_ ownership: Ownership) -> String {

@@ -26,34 +26,33 @@ struct OwnershipMap {
 
     var text: String {
         let pages = pagesPerCell
-        var lines = ["\(picture.title), a cell is \(ByteCount(pages * PageSize.base.bytes))", ""]
-        var map = PageRunMap(bounds: picture.layout.bounds, state: Ownership.shared)
-        for run in picture.runs { map.set(run.range, to: run.state) }
-        for region in picture.layout.regions {
+        var lines = ["\(picture.title), a cell is \(ByteCount.text(ofPages: pages))".printable, ""]
+        for (region, runs) in picture.regions {
+            var runs = runs
             var rest: PageRange? = region
             while let range = rest {
                 let row = first(pages * UInt64(columns), of: range)
                 let address = "\(row.address)"
                 let space = String(repeating: " ", count: max(1, OwnershipMap.label - address.count))
-                lines.append(address + space + cells(row, pages, map))
+                lines.append(address + space + cells(row, pages, &runs))
                 rest = range.suffix(from: PageNumber(row.end))
             }
             lines.append("")
         }
         lines.append(legend)
-        if !picture.handovers.isEmpty { lines += [""] + picture.handovers }
-        if !picture.leases.isEmpty { lines += [""] + picture.leases }
+        if !picture.handovers.isEmpty { lines += [""] + picture.handovers.map(\.printable) }
+        if !picture.leases.isEmpty { lines += [""] + picture.leases.map(\.printable) }
         return lines.joined(separator: "\n")
     }
 
-    private func cells(_ row: PageRange, _ pages: UInt64, _ map: PageRunMap<Ownership>) -> String {
+    /// The cells of a row, of the runs from its first page on.
+    private func cells(_ row: PageRange, _ pages: UInt64, _ runs: inout ArraySlice<PageRun<Ownership>>) -> String {
         var text = ""
         var colour: Ownership??
         var rest: PageRange? = row
         while let range = rest {
             let cell = first(pages, of: range)
-            let states = Set(map.runs(in: cell).map(\.state))
-            let state = states.count == 1 ? states.first : nil
+            let state = state(of: cell, &runs)
             if isColoured, colour != .some(state) {
                 text += paint(state)
                 colour = .some(state)
@@ -64,15 +63,27 @@ struct OwnershipMap {
         return isColoured ? text + "\u{1B}[0m" : text
     }
 
+    /// The ownership of all pages of a cell, or `nil` for several; passes over the runs that end in it.
+    private func state(of cell: PageRange, _ runs: inout ArraySlice<PageRun<Ownership>>) -> Ownership? {
+        let state = runs.first?.state
+        var isUniform = true
+        while let run = runs.first, run.range.start.rawValue < cell.end {
+            isUniform = isUniform && run.state == state
+            guard run.range.end <= cell.end else { break }
+            runs.removeFirst()
+        }
+        return isUniform ? state : nil
+    }
+
     private func first(_ pages: UInt64, of range: PageRange) -> PageRange {
         guard range.count > pages else { return range }
         return range.prefix(before: PageNumber(range.start.rawValue + pages)) ?? range
     }
 
     private var legend: String {
-        let parts = picture.sums.map { ownership, bytes in
+        let parts = picture.sums.map { ownership, size in
             let cell = isColoured ? paint(ownership) + glyph(ownership) + "\u{1B}[0m" : glyph(ownership)
-            return "\(cell) \(ownership) \(ByteCount(bytes))"
+            return "\(cell) \(ownership) \(size)"
         }
         return (parts + ["\(glyph(nil)) mixed"]).joined(separator: "   ")
     }

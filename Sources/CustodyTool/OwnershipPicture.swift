@@ -30,12 +30,25 @@ struct OwnershipPicture {
             .map { "\($0.kind.rawValue) of \($0.range) by \($0.holder)" }
     }
 
-    /// The ownerships that there are, with their bytes.
-    var sums: [(ownership: Ownership, bytes: UInt64)] {
+    /// The ownerships that there are, with how much memory is in each.
+    var sums: [(ownership: Ownership, size: String)] {
         var pages: [Ownership: UInt64] = [:]
+        // The runs do not overlap, so that all of them are at most the address space.
         for run in runs { pages[run.state, default: 0] += run.range.count }
         return Ownership.allCases.compactMap { ownership in
-            pages[ownership].map { (ownership, $0.multipliedReportingOverflow(by: PageSize.base.bytes).partialValue) }
+            pages[ownership].map { (ownership, ByteCount.text(ofPages: $0)) }
+        }
+    }
+
+    /// Each region with the runs in it, from low to high.
+    ///
+    /// - Complexity: O(*n*) in the number of regions and runs.
+    var regions: [(range: PageRange, runs: ArraySlice<PageRun<Ownership>>)] {
+        var rest = runs[...]
+        return layout.regions.map { region in
+            let count = rest.prefix { $0.range.start.rawValue < region.end }.count
+            defer { rest = rest.dropFirst(count) }
+            return (region, rest.prefix(count))
         }
     }
 }

@@ -18,9 +18,11 @@ struct ProbeCommand: ParsableCommand {
         if json {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-            print(String(decoding: try encoder.encode(probes.map(ProbeRecord.init)), as: UTF8.self))
+            try StandardOutput.write(
+                String(decoding: encoder.encode(probes.map(ProbeRecord.init)), as: UTF8.self) + "\n"
+            )
         } else {
-            print(ProbeTable(registry, probes).text)
+            try print(ProbeTable(registry, probes).text)
         }
     }
 }

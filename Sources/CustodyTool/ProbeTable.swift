@@ -20,7 +20,7 @@ struct ProbeTable {
         }
         lines.append("")
         for provider in registry.providers { lines.append("\(provider.name): \(provider.summary)") }
-        return lines.joined(separator: "\n")
+        return lines.map(\.printable).joined(separator: "\n")
     }
 
     private func title(_ probe: BackendProbe) -> String {

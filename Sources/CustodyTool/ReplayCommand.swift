@@ -12,7 +12,8 @@ struct ReplayCommand: ParsableCommand {
         abstract: "Play a trace once more, and compare decisions, outcomes and ownership step by step.",
         discussion: """
             What was asked for comes from the trace, at its times; what follows from it is decided and done anew, by the \
-            rules that are in the trace. What the back end failed at in the trace, it fails at again.
+            rules that are in the trace. What the back end failed at in the trace, it fails at again. A trace names no \
+            file: where rules are in one, name it with --rules.
 
             Exit codes: 0 when all is the same, 1 when it is not, with the first difference; 64 when the command line is \
             wrong, 65 when the file is none of a trace, 69 when the back end is not available, 78 when the rules in the \
@@ -26,7 +27,10 @@ struct ReplayCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: "The back end to play it on.")
     var backend = "simulation"
 
-    @Option(help: "A configuration whose rules are to decide in place of those in the trace.")
+    @Option(
+        name: [.long, .customLong("config")],
+        help: "A configuration whose rules are to decide in place of those in the trace."
+    )
     var rules: String?
 
     func run() throws {
@@ -49,10 +53,14 @@ struct ReplayCommand: ParsableCommand {
             pool: try configuration.map { try SharedPools().pool(for: $0) } ?? nil
         ).run(on: made)
         guard let difference = result.difference else {
-            print("\(file): \(result.lines) lines, \(result.decisions) decisions, all the same on \(backend)")
+            try print("\(file): \(result.lines) lines, \(result.decisions) decisions, all the same on \(backend)")
             return
         }
-        report("\(difference)")
+        report(lines: [
+            "\(difference.file):\(difference.line): the replay is not as the trace",
+            "  trace:  \(difference.expected)",
+            "  replay: \(difference.actual)",
+        ])
         throw ExitCode.failure
     }
 
@@ -67,7 +75,7 @@ struct ReplayCommand: ParsableCommand {
         let key = ConfigurationNode(.scalar("backend"), at: rules.location)
         let name = ConfigurationNode(.scalar(backend), at: rules.location)
         return try Configuration(
-            ConfigurationNode(.mapping([(key, name)] + sections), at: rules.location),
+            withoutFiles: ConfigurationNode(.mapping([(key, name)] + sections), at: rules.location),
             registry: registry
         )
     }

@@ -78,7 +78,7 @@ struct RunCommand: ParsableCommand {
             let failed = try play(scenario, configuration.replacing(scenario.rules), registry)
             isAsExpected = isAsExpected && failed == 0
             if repetitions > 1 {
-                print("\(scenario.name): \(repetitions) runs, \(failed) not as expected")
+                try print("\(scenario.name): \(repetitions) runs, \(failed) not as expected")
             }
         }
         return isAsExpected
@@ -123,9 +123,9 @@ struct RunCommand: ParsableCommand {
             if !result.isAsExpected || pair?.difference != nil { failed += 1 }
             // All of the one run, or the first one that went wrong.
             if repetitions == 1 || (failed == 1 && (!result.isAsExpected || pair?.difference != nil)) {
-                if repetitions > 1 { print(seed.map { "seed \($0):" } ?? "run \(repetition + 1):") }
-                print(Timeline(result, backend: name, events: events).text)
-                if let pair { print(pair.difference.map { "\($0)" } ?? "in step with the simulation") }
+                if repetitions > 1 { try print(seed.map { "seed \($0):" } ?? "run \(repetition + 1):") }
+                try print(Timeline(result, backend: name, events: events).text)
+                if let pair { try print(pair.difference.map { "\($0)" } ?? "in step with the simulation") }
             }
         }
         return failed

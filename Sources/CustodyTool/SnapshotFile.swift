@@ -1,4 +1,4 @@
-import ArgumentParser
+import CustodyFiles
 import CustodyPolicy
 import CustodyTrace
 import Foundation
@@ -6,36 +6,35 @@ import Foundation
 /// A controller's snapshot in a file, as JSON.
 enum SnapshotFile {
     /// Writes a snapshot; whoever reads the file sees all of it or the one before.
-    static func write(_ snapshot: ControllerSnapshot, to path: String) throws {
+    ///
+    /// - Throws: `TraceError` where it cannot be written.
+    static func write(_ snapshot: ControllerSnapshot, to path: String) throws(TraceError) {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
         do {
-            try encoder.encode(snapshot).write(to: URL(filePath: path), options: .atomic)
+            try OutputFile.write(Array(encoder.encode(snapshot)), to: path)
         } catch {
-            throw TraceError("the snapshot cannot be written: \(error.localizedDescription)", file: path)
+            throw TraceError("the snapshot cannot be written: \(error)", file: path)
         }
     }
 
     /// The largest file that is read, in bytes.
-    private static let maximumSize = 1 << 28
+    static let maximumSize = 1 << 28
 
-    static func read(_ path: String) throws -> ControllerSnapshot {
-        do {
-            let file = try FileHandle(forReadingFrom: URL(filePath: path))
-            defer { try? file.close() }
-            let bytes = try file.read(upToCount: maximumSize + 1) ?? Data()
-            guard bytes.count <= maximumSize else {
-                throw TraceError("the file is larger than \(maximumSize) bytes", file: path)
-            }
-            return try JSONDecoder().decode(ControllerSnapshot.self, from: bytes)
-        } catch let error as TraceError {
-            throw error
-        } catch DecodingError.dataCorrupted(let context) {
-            throw TraceError("neither a snapshot nor a trace: \(context.debugDescription)", file: path)
-        } catch let error as DecodingError {
-            throw TraceError("neither a snapshot nor a trace: \(error)", file: path)
+    /// Reads a snapshot.
+    ///
+    /// - Throws: `TraceError` where the file cannot be read or is no snapshot.
+    static func read(_ path: String) throws(TraceError) -> ControllerSnapshot {
+        let bytes: [UInt8]
+        do throws(FileError) {
+            bytes = try InputFile.bytes(of: path, atMost: maximumSize)
         } catch {
-            throw TraceError("the file cannot be read: \(error.localizedDescription)", file: path)
+            throw TraceError("the file cannot be read: \(error)", file: path)
+        }
+        do {
+            return try JSONDecoder().decode(ControllerSnapshot.self, from: Data(bytes))
+        } catch {
+            throw TraceError("no snapshot: \(DecodingText.describe(error))", file: path)
         }
     }
 }

@@ -13,7 +13,7 @@ struct SuiteTable {
     }
 
     /// Explores, prints, and says how it ended.
-    func print(_ markdown: Bool) -> CheckOutcome {
+    func print(_ markdown: Bool) throws -> CheckOutcome {
         var outcome = CheckOutcome.holds
         var names: [String] = []
         var cells: [String: [String: [String]]] = [:]
@@ -36,7 +36,7 @@ struct SuiteTable {
                 [name] + protocols.map { cells[name]?[$0.name]?.joined(separator: "<br>") ?? "–" }
             }
             for row in [headings, headings.map { _ in "---" }] + rows {
-                Swift.print("| " + row.joined(separator: " | ") + " |")
+                try StandardOutput.print("| " + row.joined(separator: " | ") + " |")
             }
             return outcome
         }
@@ -47,10 +47,10 @@ struct SuiteTable {
                 table.add([handover.name, name, verdict.joined(separator: ", ")])
             }
         }
-        Swift.print(table.lines.joined(separator: "\n"))
+        try StandardOutput.print(table.lines.joined(separator: "\n"))
         let cost = String(format: "%.2f s, %.2f million states/s, ", seconds, Double(states) / seconds / 1e6)
         let size = String(format: "%.0f bytes a state", bytes / Double(max(states, 1)))
-        Swift.print("\n\(states) states, \(transitions) transitions, \(cost)\(size)")
+        try StandardOutput.print("\n\(states) states, \(transitions) transitions, \(cost)\(size)")
         return outcome
     }
 

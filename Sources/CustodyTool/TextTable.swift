@@ -1,10 +1,10 @@
-/// Rows of text under headings, every column as wide as its widest cell.
+/// Rows of text under headings, every column as wide as its widest cell. A cell is one line, whatever is in it.
 struct TextTable {
     private var rows: [[String]]
 
     init(_ headings: [String]) { rows = [headings] }
 
-    mutating func add(_ row: [String]) { rows.append(row) }
+    mutating func add(_ row: [String]) { rows.append(row.map(\.printable)) }
 
     var lines: [String] {
         let widths = (rows.first ?? []).indices.map { column in rows.map { $0[column].count }.max() ?? 0 }

@@ -47,6 +47,6 @@ struct Timeline {
                 ? "all \(report.steps.count) steps as expected"
                 : "\(failures.count) of \(report.steps.count) steps not as expected"
         )
-        return lines.joined(separator: "\n")
+        return lines.map(\.printable).joined(separator: "\n")
     }
 }

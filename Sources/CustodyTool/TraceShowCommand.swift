@@ -35,24 +35,22 @@ struct TraceShowCommand: ParsableCommand {
             var reader = try TraceReader(file)
             while let line = try reader.next() {
                 switch line {
-                case .header(let header): print(describe(header, reader.line))
+                case .header(let header): try print(describe(header).printable)
                 case .record(let record):
                     guard filter.accepts(record) else { continue }
                     let time = record.time.since(.zero).text
                     let event = record.event.name
-                    print(
-                        "\(pad(String(reader.line), 6, isLeft: false))  \(pad(time, 12, isLeft: false))  "
-                            + "[\(record.thread)]  \(pad(event, 12))  \(record.event)"
-                    )
+                    let place = "\(pad(String(reader.line), 6, isLeft: false))  \(pad(time, 12, isLeft: false))  "
+                    try print((place + "[\(record.thread)]  \(pad(event, 12))  \(record.event)").printable)
                 }
             }
             TraceCommand.reportNote(reader.tornLine)
         }
     }
 
-    private func describe(_ header: TraceHeader, _ line: Int) -> String {
+    private func describe(_ header: TraceHeader) -> String {
         var text = "trace of \(header.backend), begun \(header.started), "
-        text += "\(ByteCount(header.layout.pageCount * PageSize.base.bytes)) in units of "
+        text += "\(ByteCount.text(ofPages: header.layout.pageCount)) in units of "
         text += "\(ByteCount(header.layout.granularity.bytes))"
         if let count = header.repairedBytes { text += ", after \(count) bytes of a torn line" }
         return text

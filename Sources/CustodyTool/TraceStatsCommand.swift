@@ -17,7 +17,7 @@ struct TraceStatsCommand: ParsableCommand {
             var reader = try TraceReader(file)
             var statistics = TraceStatistics()
             while let line = try reader.next() { statistics.add(line) }
-            print(text(statistics))
+            try print(text(statistics))
             TraceCommand.reportNote(reader.tornLine)
         }
     }
@@ -41,7 +41,7 @@ struct TraceStatsCommand: ParsableCommand {
         var pages = TextTable(["became", "pages", "bytes"])
         for ownership in Ownership.allCases {
             guard let count = statistics.pages[ownership] else { continue }
-            pages.add(["\(ownership)", "\(count)", "\(ByteCount(count &* PageSize.base.bytes))"])
+            pages.add(["\(ownership)", "\(count)", ByteCount.text(ofPages: count)])
         }
         section("pages that changed hands", pages, isEmpty: statistics.pages.isEmpty)
         var rules = TextTable(["rule", "said", "times"])
@@ -60,7 +60,7 @@ struct TraceStatsCommand: ParsableCommand {
             holders.add(["\(holder)", "\(sample.count)", sample.sum.text] + figures(sample))
         }
         section("who held hand-overs up", holders, isEmpty: statistics.waits.isEmpty)
-        return lines.joined(separator: "\n")
+        return lines.map(\.printable).joined(separator: "\n")
     }
 
     private func figures(_ sample: DurationSample) -> [String] {

@@ -26,7 +26,9 @@ struct TraceVerifyCommand: ParsableCommand {
                 report("\(error)")
                 throw ExitCode.failure
             }
-            print("\(file): \(result.traces) traces, \(result.lines) lines, each of which can follow those before it")
+            try print(
+                "\(file): \(result.traces) traces, \(result.lines) lines, each of which can follow those before it"
+            )
         }
     }
 }

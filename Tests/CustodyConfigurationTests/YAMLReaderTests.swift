@@ -143,7 +143,65 @@ import Testing
 
     @Test func aKeyStandsOnce() {
         let error = error("a: 1\nb: 2\na: 3\n")
-        #expect(error?.message == "keys stand twice: a")
-        #expect(error?.location.file == "f.yaml")
+        #expect(error?.description == "f.yaml:3:1: error: the key ‘a’ stands twice, first at f.yaml:1:1")
+        #expect(self.error("x: {a: 1, b: {a: 2}}\ny: {a: 1}") == nil, "keys of other mappings")
+        #expect(self.error("x: {a: 1, b: 1, a: 2}")?.location.column == 17)
+        #expect(self.error("a: &k x\nx: 1\n*k : 2\n")?.description.hasPrefix("f.yaml:3:1: error: the key ‘x’") == true)
+    }
+
+    @Test func oneByteOrderMarkIsSkipped() throws {
+        for text in ["a: 1\nb: x\n", "- 1\n- 2\n", "# c\na: {b: 1}\n", "---\na: 1\n", ""] {
+            let with = try YAMLReader.read("\u{FEFF}" + text, file: "f")
+            let without = try YAMLReader.read(text, file: "f")
+            #expect(with.flowText == without.flowText && with.location == without.location)
+        }
+        #expect(error("\u{FEFF}a: 1\nb: @\n")?.location == SourceLocation(file: "f.yaml", line: 2, column: 4))
+        #expect(error("\u{FEFF}a: b: c")?.location.column == 5, "columns do not count it")
+    }
+
+    /// What looks like nesting or an alias, and is not.
+    @Test func commentsAndStringsCountForNothing() {
+        for piece in ["[", "{", "[0, 1)", "*", "*x ", "- ", "? ", "{a: "] {
+            let many = String(repeating: piece, count: 200)
+            for text in ["# \(many)\na: 1", "a: '\(many)'", "a: \"\(many)\"", "a: |\n  \(many)\n", "a: >\n  \(many)\n"]
+            {
+                #expect(error(text) == nil, "\(text)")
+            }
+            let lines = String(repeating: "# \(piece)\n", count: 200)
+            #expect(error("\(lines)a: 1") == nil)
+        }
+        #expect(error("a: x" + String(repeating: "[*", count: 200)) == nil, "a plain text")
+        #expect(error("a: 1 # " + String(repeating: "[", count: 200)) == nil)
+    }
+
+    @Test func boundsAreHeldAtTheTokenThatPassesThem() {
+        let depth = YAMLReader.maximumDepth
+        #expect(error(String(repeating: "[", count: depth) + "x" + String(repeating: "]", count: depth)) == nil)
+        let deep = error(String(repeating: "[", count: depth + 1) + "x" + String(repeating: "]", count: depth + 1))
+        #expect(deep?.description == "f.yaml:1:\(depth + 2): error: values are nested more than 64 deep")
+        // An alias brings its depth along.
+        let high = String(repeating: "[", count: 40) + String(repeating: "]", count: 40)
+        let twice = error(
+            "a: &a \(high)\nb: \(String(repeating: "[", count: 30))*a\(String(repeating: "]", count: 30))"
+        )
+        #expect(twice?.description == "f.yaml:2:34: error: values are nested more than 64 deep")
+        let aliases = "a: &a 1\nb: [" + String(repeating: "*a, ", count: YAMLReader.maximumAliases)
+        #expect(error(aliases + "]") == nil)
+        let many = error(aliases + "*a]")
+        #expect(
+            many?.description == "f.yaml:2:\(5 + 4 * YAMLReader.maximumAliases): error: there are more than 32 aliases"
+        )
+        #expect(error("a: [x,\n  *nobody]")?.location == SourceLocation(file: "f.yaml", line: 2, column: 3))
+    }
+
+    @Test func anAliasIsAtItsOwnPlace() throws {
+        let root = try YAMLReader.read("a: &x {k: v}\nb: *x\n", file: "f")
+        guard case .mapping(let pairs) = root.content else { return #expect(Bool(false)) }
+        #expect("\(pairs[1].value.location)" == "f:2:4")
+    }
+
+    @Test func charactersThatYAMLHasNotAreAtTheirPlace() {
+        #expect(error("a: 1\r\nbü: \u{1}x")?.location == SourceLocation(file: "f.yaml", line: 2, column: 5))
+        #expect(error("\u{FEFF}\u{1}")?.location == SourceLocation(file: "f.yaml", line: 1, column: 1))
     }
 }

@@ -16,13 +16,27 @@ extension Duration {
 
     /// The span in the largest unit that leaves at least one, with up to three digits after the point.
     package var text: String {
+        guard self >= .zero else { return "-" + (Duration.zero - self).text }
         let (seconds, attoseconds) = components
-        let nanoseconds = Double(seconds) * 1e9 + Double(attoseconds) / 1e9
-        let unit = Duration.units.dropLast().last { nanoseconds >= Double($0.nanoseconds) } ?? Duration.units[0]
-        let thousandths = Int64((nanoseconds / Double(unit.nanoseconds) * 1000).rounded())
-        let (whole, fraction) = (thousandths / 1000, thousandths % 1000)
-        guard fraction != 0 else { return "\(whole) \(unit.name)" }
-        let digits = String(fraction + 1000).dropFirst()
-        return "\(whole).\(digits.reversed().drop { $0 == "0" }.reversed().map(String.init).joined()) \(unit.name)"
+        let (unit, whole, thousandths) = Duration.parts(seconds, attoseconds)
+        guard thousandths != 0 else { return "\(whole) \(unit)" }
+        let digits = String(thousandths + 1000).dropFirst()
+        return "\(whole).\(digits.reversed().drop { $0 == "0" }.reversed().map(String.init).joined()) \(unit)"
+    }
+
+    /// The unit, how many of it, and the thousandths beside that, rounded to the nearest.
+    private static func parts(_ seconds: Int64, _ attoseconds: Int64) -> (
+        unit: String, whole: Int64, thousandths: Int64
+    ) {
+        func rounded(_ number: Int64, _ divisor: Int64) -> Int64 { number / divisor + (number % divisor * 2 / divisor) }
+        guard seconds == 0 else {
+            let thousandths = rounded(attoseconds, 1_000_000_000_000_000)
+            // A whole one more, where it fits.
+            guard thousandths == 1000 else { return ("s", seconds, thousandths) }
+            return seconds < .max ? ("s", seconds + 1, 0) : ("s", seconds, 999)
+        }
+        let unit = units.dropLast().last { attoseconds / 1_000_000_000 >= $0.nanoseconds } ?? units[0]
+        let thousandths = rounded(attoseconds, unit.nanoseconds * 1_000_000)
+        return (unit.name, thousandths / 1000, thousandths % 1000)
     }
 }

@@ -152,6 +152,6 @@ extension PageRange: CustomStringConvertible {
     /// First address, inclusive last address and size, for example `0x200000-0x201fff (8 KiB)`.
     public var description: String {
         let lastByte = last.address.rawValue + (PageSize.base.bytes - 1)
-        return "\(address)-0x\(String(lastByte, radix: 16)) (\(ByteCount(byteCount)))"
+        return "\(address)-0x\(String(lastByte, radix: 16)) (\(ByteCount.text(ofPages: count)))"
     }
 }

@@ -10,8 +10,17 @@ extension Format {
             ]
         ]
         return Format(schema) { (node, site) throws(ConfigurationError) in
+            guard site.mayNameFiles else {
+                if let name = node.text {
+                    throw ConfigurationError(
+                        "‘\(name)’ names a file, and what stands here may name none",
+                        at: node.location
+                    )
+                }
+                return try format.read(node, site)
+            }
             // What is in a file of its own is read as the same, whoever names it.
-            try format.read(ConfigurationFile.included(node), Site(key: site.key))
+            return try format.read(ConfigurationFile.included(node), Site(key: site.key))
         }
     }
 }

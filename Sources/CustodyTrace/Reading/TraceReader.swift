@@ -1,4 +1,4 @@
-import SystemPackage
+import CustodyFiles
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -34,44 +34,80 @@ public struct TraceReader: ~Copyable {
     /// The torn last line of a file that was skipped, as a message with its place.
     public private(set) var tornLine: TraceError?
 
-    private var descriptor: FileDescriptor
-    private var rest: [String]
+    private var input: InputFile
+    /// The files that follow, the next one last.
+    private var rest: [String] = []
     private var buffer: [UInt8] = []
     /// What of the buffer has been read.
     private var position = 0
     private var isAtEnd = false
+    /// The rest of a line that was too long is to be passed over.
+    private var isInLongLine = false
     private let decoder = JSONDecoder()
 
-    /// A reader of the trace at `path`.
+    /// The largest number of earlier files of one trace.
+    public static let maximumFiles = 10_000
+
+    /// A reader of the trace at `path`. Where it begins with a header that goes on with an earlier file's trace, the
+    /// earlier files, `FILE.1` and so on, are read before it; nothing else that stands in a trace has a file opened.
     ///
     /// - Throws: ``TraceError`` where it cannot be opened.
     public init(_ path: String) throws(TraceError) {
-        var older: [String] = []
-        while older.count < TraceReader.maximumFiles, TraceReader.exists("\(path).\(older.count + 1)") {
-            older.append("\(path).\(older.count + 1)")
+        // The youngest first, as the next one is taken from the end.
+        var files = TraceReader.files(of: path)
+        file = files.popLast() ?? path
+        input = try TraceReader.open(file, files.isEmpty ? .any : .regular)
+        rest = files
+    }
+
+    /// A reader of one regular file, whatever its header says.
+    private init(alone path: String) throws(TraceError) {
+        file = path
+        input = try TraceReader.open(path, .regular)
+    }
+
+    /// The files of the trace at `path`, the youngest first.
+    private static func files(of path: String) -> [String] {
+        var files = [path]
+        // A file that cannot be read is said to be where it is read.
+        while let last = files.last, files.count <= maximumFiles {
+            let older = "\(path).\(files.count)"
+            guard unsafe access(older, F_OK) == 0, goesOn(last) else { break }
+            files.append(older)
         }
-        let first = older.last ?? path
-        descriptor = try TraceReader.open(first)
-        file = first
-        rest = (older.dropLast().reversed() + (older.isEmpty ? [] : [path]))
+        return files
     }
 
-    deinit { try? descriptor.close() }
-
-    /// The largest number of earlier files of one trace.
-    private static let maximumFiles = 10_000
-
-    private static func exists(_ path: String) -> Bool {
-        guard let file = try? FileDescriptor.open(FilePath(path), .readOnly) else { return false }
-        try? file.close()
-        return true
+    /// Whether a file goes on with the trace of an earlier one.
+    private static func goesOn(_ path: String) -> Bool {
+        guard var reader = try? TraceReader(alone: path) else { return false }
+        return reader.firstHeader()?.continues != nil
     }
 
-    private static func open(_ path: String) throws(TraceError) -> FileDescriptor {
-        do {
-            return try FileDescriptor.open(FilePath(path), .readOnly, options: [.closeOnExec])
+    /// The header that the file begins with; `nil` where it begins otherwise.
+    private mutating func firstHeader() -> TraceHeader? {
+        // What is wrong with the first line is said where it is read.
+        guard let end = try? endOfFirstLine(), let line = try? decode(Data(buffer[..<end])),
+            case .header(let header) = line
+        else { return nil }
+        return header
+    }
+
+    private mutating func endOfFirstLine() throws(TraceError) -> Int? {
+        var searched = 0
+        while true {
+            if let end = endOfLine(from: searched) { return end }
+            searched = buffer.count
+            guard !isAtEnd, buffer.count <= TraceReader.maximumLineLength else { return nil }
+            try fill()
+        }
+    }
+
+    private static func open(_ path: String, _ kind: InputFile.Kind) throws(TraceError) -> InputFile {
+        do throws(FileError) {
+            return try InputFile(path, kind)
         } catch {
-            throw TraceError("the trace cannot be read: \(error)", file: path)
+            throw TraceError("the file cannot be read: \(error)", file: path)
         }
     }
 
@@ -92,7 +128,7 @@ public struct TraceReader: ~Copyable {
         do {
             return try decoder.decode(LineForm.self, from: bytes).line
         } catch {
-            throw TraceError("no line of a trace: \(TraceReader.describe(error))", file: file, line: line)
+            throw TraceError("no line of a trace: \(DecodingText.describe(error))", file: file, line: line)
         }
     }
 
@@ -110,22 +146,10 @@ public struct TraceReader: ~Copyable {
         }
     }
 
-    private static func describe(_ error: any Error) -> String {
-        func place(_ path: [any CodingKey]) -> String {
-            path.isEmpty ? "" : " in ‘\(path.map(\.stringValue).joined(separator: "."))’"
-        }
-        switch error as? DecodingError {
-        case .dataCorrupted(let context): return context.debugDescription + place(context.codingPath)
-        case .keyNotFound(let key, let context): return "‘\(key.stringValue)’ is missing" + place(context.codingPath)
-        case .typeMismatch(_, let context), .valueNotFound(_, let context):
-            return context.debugDescription + place(context.codingPath)
-        default: return "\(error)"
-        }
-    }
-
     // MARK: Bytes
 
     private mutating func nextBytes() throws(TraceError) -> Data? {
+        if isInLongLine { try skipLine() }
         var searched = position
         while true {
             if let end = endOfLine(from: searched) {
@@ -138,7 +162,7 @@ public struct TraceReader: ~Copyable {
             guard !isAtEnd else { break }
             if buffer.count - position > TraceReader.maximumLineLength {
                 line += 1
-                try skipLine()
+                (buffer, position, isInLongLine) = ([], 0, true)
                 throw tooLong()
             }
             if position > 0 {
@@ -170,35 +194,32 @@ public struct TraceReader: ~Copyable {
 
     /// Passes over the rest of a line that is too long, without keeping it.
     private mutating func skipLine() throws(TraceError) {
-        (buffer, position) = ([], 0)
         while !isAtEnd {
             try fill()
             if let end = endOfLine(from: 0) {
-                position = end + 1
+                (position, isInLongLine) = (end + 1, false)
                 return
             }
             buffer = []
         }
+        isInLongLine = false
     }
 
     private mutating func fill() throws(TraceError) {
-        do {
-            var chunk = [UInt8](repeating: 0, count: 1 << 16)
-            let count = try unsafe chunk.withUnsafeMutableBytes { unsafe try descriptor.read(into: $0) }
+        var chunk = [UInt8](repeating: 0, count: 1 << 16)
+        do throws(FileError) {
+            let count = try input.read(into: &chunk)
             buffer += chunk[..<count]
             isAtEnd = count == 0
         } catch {
-            throw TraceError("the trace cannot be read: \(error)", file: file, line: line + 1)
+            throw TraceError("the file cannot be read: \(error)", file: file, line: line + 1)
         }
     }
 
     /// Goes on with the next file of the trace; `false` where there is none.
     private mutating func openNext() throws(TraceError) -> Bool {
-        guard !rest.isEmpty else { return false }
-        let next = rest.removeFirst()
-        let opened = try TraceReader.open(next)
-        try? descriptor.close()
-        descriptor = opened
+        guard let next = rest.popLast() else { return false }
+        input = try TraceReader.open(next, rest.isEmpty ? .any : .regular)
         file = next
         (line, buffer, position, isAtEnd) = (0, [], 0, false)
         return true

@@ -19,6 +19,11 @@ public struct TraceReplay: Sendable {
         public internal(set) var difference: ReplayDifference?
     }
 
+    /// The number of base pages that a short trace may ask to change: 256 GiB of them.
+    public static let maximumPages: UInt64 = 1 << 26
+    /// How many more it may ask for with each of its lines.
+    public static let maximumPagesPerLine: UInt64 = 4096
+
     private let trace: Trace
     private let policy: any Policy
     private let limits: ControllerLimits
@@ -39,7 +44,8 @@ public struct TraceReplay: Sendable {
 
     /// Plays the trace on a back end that has not changed anything yet. Its capabilities are those of the trace.
     ///
-    /// - Throws: ``TraceError`` where the back end's guest is another one than the trace's.
+    /// - Throws: ``TraceError`` where the back end's guest is another one than the trace's, or where the trace asks for more
+    ///   than ``maximumPages`` and ``maximumPagesPerLine`` allow: a back end does what is asked for page by page.
     public func run(on backend: any MemoryBackend) throws(TraceError) -> Report {
         let file = trace.entries.first?.file ?? "trace"
         let start = trace.header.ownership
@@ -50,6 +56,7 @@ public struct TraceReplay: Sendable {
             let message = "the back end does not begin with \(other.range) \(other.state), as the trace does"
             throw TraceError(message, file: file, line: 1)
         }
+        try checkWork()
         let clock = ReplayClock()
         let script = ReplayScript(trace.entries, clock)
         let scripted = ReplayBackend(backend, trace.header, script, clock)
@@ -72,5 +79,23 @@ public struct TraceReplay: Sendable {
             ownership: controller.runs(in: controller.layout.bounds),
             difference: script.difference
         )
+    }
+
+    /// Holds what the trace asks for against what a replay does at the most.
+    private func checkWork() throws(TraceError) {
+        let limit = TraceReplay.maximumPages + TraceReplay.maximumPagesPerLine * UInt64(trace.entries.count)
+        var rest = limit
+        for entry in trace.entries {
+            let pages: UInt64
+            switch entry.record.event {
+            case .requested(let request): pages = min(request.range.count, request.prefix?.pages ?? .max)
+            case .discarded(let range, _): pages = range.count
+            default: continue
+            }
+            guard pages <= rest else {
+                throw entry.error("by this line, more pages are to change than a replay changes: \(limit)")
+            }
+            rest -= pages
+        }
     }
 }

@@ -1,3 +1,4 @@
+import CustodyFiles
 import SystemPackage
 
 #if canImport(Glibc)
@@ -6,10 +7,12 @@ import SystemPackage
     import Musl
 #endif
 
-/// A file of whole lines that only one writer appends to.
+/// A file of whole lines that only one writer appends to, or a pipe or device that lines are written to.
 struct TraceFile: ~Copyable {
     private let descriptor: FileDescriptor
+    /// The file's name for messages.
     private let path: String
+    private let target: OutputTarget
     /// The length of what is known to be whole lines, in bytes.
     private(set) var size: Int64
     /// The number of bytes of a torn line that were at the end, and have been cut off.
@@ -18,14 +21,20 @@ struct TraceFile: ~Copyable {
     /// What the line of every header begins with: its keys are sorted.
     private static let beginning = Array(#"{"backend":"#.utf8)
 
-    /// Opens or creates a trace. A torn last line is cut off.
+    /// Opens or creates a trace. A torn last line is cut off. Symbolic links are followed.
     ///
     /// - Throws: ``TraceError`` where the file cannot be had, another writer has it, or it is no trace: it is left as it
     ///   is then.
     init(appendingTo path: String) throws(TraceError) {
         let opened: (FileDescriptor, size: Int64, torn: Int)
+        let target: OutputTarget
         do {
-            opened = try TraceFile.open(path)
+            target = try OutputTarget(path)
+            opened =
+                switch target {
+                case .file(let real, _): try TraceFile.open(real, path)
+                case .node(let node): (try TraceFile.openNode(node), 0, 0)
+                }
         } catch let error as TraceError {
             throw error
         } catch {
@@ -34,13 +43,22 @@ struct TraceFile: ~Copyable {
         (descriptor, size) = (opened.0, opened.size)
         repairedBytes = opened.torn
         self.path = path
+        self.target = target
     }
 
     deinit { try? descriptor.close() }
 
-    private static func open(_ path: String) throws -> (FileDescriptor, size: Int64, torn: Int) {
-        let file = try FileDescriptor.open(
+    private static func openNode(_ path: String) throws -> FileDescriptor {
+        try FileDescriptor.open(
             FilePath(path),
+            .writeOnly,
+            options: [.append, .closeOnExec, .init(rawValue: O_NOCTTY)]
+        )
+    }
+
+    private static func open(_ real: String, _ path: String) throws -> (FileDescriptor, size: Int64, torn: Int) {
+        let file = try FileDescriptor.open(
+            FilePath(real),
             .readWrite,
             options: [.create, .append, .closeOnExec],
             permissions: [.ownerReadWrite]
@@ -91,23 +109,29 @@ struct TraceFile: ~Copyable {
             size += Int64(lines.count)
         } catch {
             // What got into the file of them is cut off again; what is left of it otherwise a reader skips.
-            try? descriptor.resize(to: size)
+            if case .file = target { try? descriptor.resize(to: size) }
             throw TraceError("lines could not be written: \(error)", file: path)
         }
     }
 
     /// Waits until everything is on the disk.
     func synchronize() throws(TraceError) {
+        guard case .file = target else { return }
         guard fdatasync(descriptor.rawValue) == 0 else {
             throw TraceError("the trace may not be on the disk: \(Errno(rawValue: errno))", file: path)
         }
     }
 
     /// Moves the file out of the way of the next one: each earlier one becomes one older, and the oldest is given up.
-    static func rotate(_ path: String, keeping: Int) throws(TraceError) {
+    ///
+    /// - Throws: ``TraceError`` where a name cannot be had, and for what is no regular file.
+    func rotate(keeping: Int) throws(TraceError) {
+        guard case .file(let real, _) = target else {
+            throw TraceError("a pipe or a device cannot be cut by size", file: path)
+        }
         for number in stride(from: keeping, to: 0, by: -1) {
-            let older = "\(path).\(number)"
-            let younger = number == 1 ? path : "\(path).\(number - 1)"
+            let older = "\(real).\(number)"
+            let younger = number == 1 ? real : "\(real).\(number - 1)"
             guard unsafe rename(younger, older) == 0 || errno == ENOENT else {
                 throw TraceError("\(younger) cannot become \(older): \(Errno(rawValue: errno))", file: path)
             }

@@ -125,7 +125,7 @@ struct TracePen: ~Copyable, Sendable {
     private mutating func cut() throws(TraceError) {
         guard let rotation = options.rotation, file.size >= rotation.bytes else { return }
         if options.durability != .kernel { try file.synchronize() }
-        try TraceFile.rotate(path, keeping: rotation.keeping)
+        try file.rotate(keeping: rotation.keeping)
         var next = try TraceFile(appendingTo: path)
         var continued = header
         continued.continues = first

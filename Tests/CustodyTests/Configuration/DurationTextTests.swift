@@ -20,5 +20,18 @@ import Testing
         #expect(Duration.nanoseconds(1500).text == "1.5 us")
         #expect(Duration.milliseconds(20).text == "20 ms")
         #expect(Duration.milliseconds(1001).text == "1.001 s")
+        #expect(Duration.nanoseconds(1_999_999_999).text == "2 s")
+        #expect(Duration.nanoseconds(999_999_999).text == "1000 ms")
+        #expect(Duration(secondsComponent: 0, attosecondsComponent: 1_500_000_000).text == "1.5 ns")
+    }
+
+    /// Sums of what files say may be longer than anything that one of them says.
+    @Test func theLongestAreWords() {
+        #expect(Duration.nanoseconds(Int64.max).text == "9223372036.855 s")
+        #expect(Duration.seconds(Int64.max).text == "9223372036854775807 s")
+        let last = Duration(secondsComponent: .max, attosecondsComponent: 999_999_999_999_999_999)
+        #expect(last.text == "9223372036854775807.999 s")
+        #expect(Duration.nanoseconds(-1500).text == "-1.5 us")
+        #expect(Duration.nanoseconds(Int64.min).text == "-9223372036.855 s")
     }
 }

@@ -39,6 +39,15 @@ import Testing
         #expect(ByteCount(UInt64(3) << 52).description == "12 PiB")
     }
 
+    @Test func pagesHaveASizeHoweverManyThereAre() throws {
+        #expect(ByteCount.text(ofPages: 0) == "0 B" && ByteCount.text(ofPages: 3) == "12 KiB")
+        #expect(ByteCount.text(ofPages: 1 << 28) == "1 TiB" && ByteCount.text(ofPages: 1 << 52) == "16 EiB")
+        #expect(ByteCount.text(ofPages: (1 << 52) - 1) == "18014398509481980 KiB")
+        #expect(ByteCount.text(ofPages: .max) == "more than 18446744073709551615 KiB")
+        let everything = try PageRange(start: PageNumber(0), count: 1 << 52)
+        #expect("\(everything)" == "0x0-0xffffffffffffffff (16 EiB)")
+    }
+
     @Test func whatIsPrintedIsRead() {
         var (random, note) = Seed.generator("ByteCount")
         for _ in 0..<2000 {

@@ -1,0 +1,64 @@
+import SystemPackage
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Where the bytes of a file are to go: what stands under its name, symbolic links followed.
+package enum OutputTarget: Sendable, Equatable {
+    /// A regular file that is there or is to be made, under its real name. `mode` is that of one that is there.
+    case file(path: String, mode: UInt32?)
+    /// A device or a pipe, or a file that is open as this process's standard output or error: it is written in place.
+    case node(path: String)
+
+    /// The largest number of symbolic links on the way, as for the kernel.
+    private static let maximumLinks = 40
+
+    /// Finds out what stands under `path`.
+    ///
+    /// - Throws: ``FileError`` where it is a directory or a socket, or cannot be found out.
+    package init(_ path: String) throws(FileError) {
+        guard !path.isEmpty, !path.utf8.contains(0) else { throw FileError("that is no name of a file") }
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else {
+            guard errno == ENOENT else { throw FileError("\(Errno(rawValue: errno))") }
+            self = .file(path: try OutputTarget.end(of: path), mode: nil)
+            return
+        }
+        switch status.st_mode & S_IFMT {
+        case S_IFREG:
+            guard !OutputTarget.isStandardStream(status) else {
+                self = .node(path: path)
+                return
+            }
+            guard let real = unsafe realpath(path, nil) else { throw FileError("\(Errno(rawValue: errno))") }
+            defer { unsafe free(real) }
+            self = .file(path: unsafe String(cString: real), mode: status.st_mode & 0o7777)
+        case S_IFDIR: throw FileError("\(Errno.isDirectory)")
+        case S_IFSOCK: throw FileError("it is a socket")
+        default: self = .node(path: path)
+        }
+    }
+
+    private static func isStandardStream(_ status: stat) -> Bool {
+        [STDOUT_FILENO, STDERR_FILENO].contains { number in
+            var open = stat()
+            return unsafe fstat(number, &open) == 0 && open.st_dev == status.st_dev && open.st_ino == status.st_ino
+        }
+    }
+
+    /// The name that a chain of symbolic links to nothing ends in.
+    private static func end(of path: String) throws(FileError) -> String {
+        var path = FilePath(path)
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        for _ in 0..<maximumLinks {
+            let count = unsafe readlink(path.string, &buffer, buffer.count)
+            guard count >= 0 else { return path.string }
+            let target = FilePath(String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self))
+            path = path.removingLastComponent().pushing(target)
+        }
+        throw FileError("\(Errno.tooManySymbolicLinkLevels)")
+    }
+}

@@ -1,0 +1,3 @@
+import CustodyTool
+
+CommandLineTool.main()

@@ -1,0 +1,54 @@
+import ArgumentParser
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// The tool as a program: its arguments, its two streams and its exit code.
+package enum CommandLineTool {
+    /// Runs the command that the arguments name, and ends the process.
+    ///
+    /// The exit code is 74 (`EX_IOERR`) where standard output took less than there was to say, or where a message is all
+    /// that went wrong and standard error did not take it. Where the reader of standard output is gone, the process ends
+    /// by `SIGPIPE`, as other tools do, but not before the command has put everything away.
+    package static func main() -> Never {
+        Signals.prepare()
+        var code = run()
+        do throws(OutputError) {
+            try StandardOutput.flush()
+        } catch {
+            code = failed(error)
+        }
+        if code == .success, StandardError.hasFailed { code = .ioError }
+        exit(code.rawValue)
+    }
+
+    private static func run() -> ExitCode {
+        do {
+            var command = try CustodyCommand.parseAsRoot()
+            try command.run()
+            return .success
+        } catch let error as OutputError {
+            return failed(error)
+        } catch {
+            let code = CustodyCommand.exitCode(for: error)
+            let message = CustodyCommand.fullMessage(for: error)
+            guard !message.isEmpty else { return code }
+            guard code == .success else {
+                report(lines: message.split(separator: "\n", omittingEmptySubsequences: false).map(String.init))
+                return code
+            }
+            do throws(OutputError) { try print(message) } catch { return failed(error) }
+            return code
+        }
+    }
+
+    /// Says that standard output took no more.
+    private static func failed(_ error: OutputError) -> ExitCode {
+        if error.isReaderGone { Signals.endAsByBrokenPipe() }
+        report("custody: \(error)")
+        return .ioError
+    }
+}

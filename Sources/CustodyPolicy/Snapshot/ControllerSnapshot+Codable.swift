@@ -50,9 +50,7 @@ extension ControllerSnapshot: Codable {
     ///
     /// - Complexity: O((*n* + *m*) log *n*) for *n* runs and *m* parts of changes.
     public var inconsistency: String? {
-        guard nextTicket > 0, changes.allSatisfy({ ($0.ticket?.rawValue ?? 0) < nextTicket }) else {
-            return "a hand-over has a number that has not been given out"
-        }
+        if let wrong = wrongNumber { return wrong }
         // The runs, one after the other, are the regions: nothing twice, nothing left out.
         var index = 0
         for region in layout.regions {
@@ -96,6 +94,35 @@ extension ControllerSnapshot: Codable {
             return "a time box has pages that are not shared"
         }
         return nil
+    }
+
+    /// The largest number that the next hand-over may have: as many again can still be counted.
+    private static let maximumTicket: UInt64 = 1 << 62
+    /// The largest number of attempts of a hand-over.
+    private static let maximumAttempts = 1 << 31
+
+    /// What is wrong with a number, or `nil`: each hand-over and each lease has one of its own, and what is counted on or
+    /// added to later has room for that.
+    private var wrongNumber: String? {
+        let tickets = changes.compactMap(\.ticket?.rawValue)
+        guard nextTicket > 0, nextTicket <= Self.maximumTicket, tickets.allSatisfy({ $0 > 0 && $0 < nextTicket }) else {
+            return "a hand-over has a number that has not been given out"
+        }
+        guard Set(tickets).count == tickets.count else { return "two hand-overs have one number" }
+        guard Set(leases.map(\.id)).count == leases.count else { return "two leases have one number" }
+        guard changes.allSatisfy({ (0...Self.maximumAttempts).contains($0.attempts) }) else {
+            return "a hand-over has been tried less than never, or too often"
+        }
+        // A time span of the controller is one between two points in time.
+        let longest = Duration.nanoseconds(Int64.max)
+        func isSpan(_ span: Duration?) -> Bool { span.map { $0 >= .zero && $0 <= longest } ?? true }
+        let areSpans =
+            timeBoxes.allSatisfy { isSpan($0.period) }
+            && changes.allSatisfy { change in
+                let terms = change.terms
+                return [terms.deadline, terms.returnsAfter, terms.retry?.first, terms.retry?.longest].allSatisfy(isSpan)
+            }
+        return areSpans ? nil : "a time span is out of range"
     }
 
     /// Whether pages of a time box are shared or about to become private.

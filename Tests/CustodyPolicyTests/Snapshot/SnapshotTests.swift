@@ -73,6 +73,52 @@ import Testing
         _ = consume held
     }
 
+    /// Numbers that would trap, or mean something else, where a controller goes on from them.
+    @Test func numbersHaveRoomForWhatComes() throws {
+        let fixture = try ControllerFixture(policy: ForAWhile())
+        try fixture.convert(40..<44, to: .private)
+        try fixture.convert(40..<42, to: .shared)
+        let held = try fixture.pending(0..<4, pinned: 1..<3, deadline: .seconds(5))
+        let other = try fixture.pending(8..<10, pinned: 9..<10)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        let good = String(decoding: try encoder.encode(fixture.controller.snapshot()), as: UTF8.self)
+        func error(_ part: String, _ other: String) -> String? {
+            guard good.contains(part) else { return "‘\(part)’ is not in \(good)" }
+            let text = good.replacingOccurrences(of: part, with: other)
+            do {
+                _ = try JSONDecoder().decode(ControllerSnapshot.self, from: Data(text.utf8))
+                return nil
+            } catch DecodingError.dataCorrupted(let context) {
+                return context.debugDescription
+            } catch {
+                return "\(error)"
+            }
+        }
+        let number = "a hand-over has a number that has not been given out"
+        #expect(error(#""nextTicket":3"#, #""nextTicket":18446744073709551615"#) == number)
+        #expect(error(#""nextTicket":3"#, #""nextTicket":4611686018427387905"#) == number)
+        #expect(error(#""nextTicket":3"#, #""nextTicket":4611686018427387904"#) == nil)
+        #expect(error(#""ticket":2"#, #""ticket":0"#) == number)
+        #expect(error(#""ticket":2"#, #""ticket":1"#) == "two hand-overs have one number")
+        #expect(error(#""id":2"#, #""id":1"#) == "two leases have one number")
+        let tried = "a hand-over has been tried less than never, or too often"
+        #expect(error(#""attempts":0"#, #""attempts":-1"#) == tried)
+        #expect(error(#""attempts":0"#, #""attempts":9223372036854775807"#) == tried)
+        let period = #""period":[0,10000000000000000]"#
+        // Attoseconds, in 128 bits: more than a number of seconds holds, a negative one, the longest.
+        #expect(error(period, #""period":[9223372036854775807,18446744073709551615]"#) == "a time span is out of range")
+        #expect(error(period, #""period":[-1,0]"#) == "a time span is out of range")
+        #expect(error(period, #""period":[499999999,18446744073709551615]"#) == nil)
+        #expect(
+            error(#""terms":{}"#, #""terms":{"deadline":[9223372036854775807,0]}"#) == "a time span is out of range"
+        )
+        let endless = #""terms":{"retry":{"attempts":3,"first":[1,0],"longest":[9223372036854775807,0]}}"#
+        #expect(error(#""terms":{}"#, endless) == "a time span is out of range")
+        _ = consume held
+        _ = consume other
+    }
+
     @Test func aRestartGoesOnWhereTheBackEndIs() throws {
         let fixture = try ControllerFixture(policy: ForAWhile())
         try fixture.convert(40..<44, to: .private)

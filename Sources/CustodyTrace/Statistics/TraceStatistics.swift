@@ -31,7 +31,7 @@ public struct TraceStatistics: Sendable {
     public private(set) var latencies: [Way: DurationSample] = [:]
     /// How long holders held up hand-overs.
     public private(set) var waits: [Holder: DurationSample] = [:]
-    /// The number of base pages that changed hands, by their new ownership.
+    /// The number of base pages that changed hands, by their new ownership, at most the largest number there is.
     public private(set) var pages: [Ownership: UInt64] = [:]
     /// The number of events that are missing from the trace.
     public private(set) var dropped: UInt64 = 0
@@ -70,7 +70,7 @@ public struct TraceStatistics: Sendable {
             open[record.thread, default: []].append(time)
         case .decided(_, let decision):
             hits[Hit(rule: decision.reason?.rule, verdict: decision.verdict), default: 0] += 1
-        case .finished(let change, _): pages[change.to, default: 0] &+= change.range.count
+        case .finished(let change, _): TraceStatistics.add(change.range.count, to: &pages[change.to, default: 0])
         case .answered(let request, let outcome):
             let began = open[record.thread]?.popLast() ?? time
             guard let ticket = outcome.ticket else {
@@ -86,9 +86,15 @@ public struct TraceStatistics: Sendable {
             note(ticket.target, result.word, time.since(began), wasPending: true)
             add(holders.end(ticket.id, at: time))
         case .released(let lease): add(holders.release(lease.range, by: lease.holder, at: time))
-        case .dropped(let count): dropped &+= count
+        case .dropped(let count): TraceStatistics.add(count, to: &dropped)
         default: break
         }
+    }
+
+    /// Adds what a file says to a sum, which stays at the largest number there is.
+    private static func add(_ count: UInt64, to sum: inout UInt64) {
+        let (total, overflow) = sum.addingReportingOverflow(count)
+        sum = overflow ? .max : total
     }
 
     private mutating func note(_ target: Ownership, _ outcome: String, _ took: Duration, wasPending: Bool) {

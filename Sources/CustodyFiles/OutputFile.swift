@@ -17,6 +17,8 @@ package enum OutputFile {
     package static func write(_ bytes: [UInt8], to path: String) throws(FileError) {
         switch try OutputTarget(path) {
         case .node(let path): try writeInPlace(bytes, path)
+        case .stream(let number):
+            do { _ = try FileDescriptor(rawValue: number).writeAll(bytes) } catch { throw FileError("\(error)") }
         case .file(let path, let mode): try replace(path, with: bytes, mode)
         }
     }

@@ -10,8 +10,10 @@ import SystemPackage
 package enum OutputTarget: Sendable, Equatable {
     /// A regular file that is there or is to be made, under its real name. `mode` is that of one that is there.
     case file(path: String, mode: UInt32?)
-    /// A device or a pipe, or a file that is open as this process's standard output or error: it is written in place.
+    /// A device or a pipe: it is written in place.
     case node(path: String)
+    /// What is open as this process's standard output or error, by its descriptor: it is written where that stands.
+    case stream(Int32)
 
     /// The largest number of symbolic links on the way, as for the kernel.
     private static let maximumLinks = 40
@@ -29,8 +31,8 @@ package enum OutputTarget: Sendable, Equatable {
         }
         switch status.st_mode & S_IFMT {
         case S_IFREG:
-            guard !OutputTarget.isStandardStream(status) else {
-                self = .node(path: path)
+            if let number = OutputTarget.standardStream(status) {
+                self = .stream(number)
                 return
             }
             guard let real = unsafe realpath(path, nil) else { throw FileError("\(Errno(rawValue: errno))") }
@@ -42,8 +44,8 @@ package enum OutputTarget: Sendable, Equatable {
         }
     }
 
-    private static func isStandardStream(_ status: stat) -> Bool {
-        [STDOUT_FILENO, STDERR_FILENO].contains { number in
+    private static func standardStream(_ status: stat) -> Int32? {
+        [STDOUT_FILENO, STDERR_FILENO].first { number in
             var open = stat()
             return unsafe fstat(number, &open) == 0 && open.st_dev == status.st_dev && open.st_ino == status.st_ino
         }

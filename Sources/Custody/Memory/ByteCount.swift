@@ -27,7 +27,7 @@ public struct ByteCount: RawRepresentable, Sendable, Hashable, Comparable, Codab
     }
 
     /// The units that ``init(text:)`` takes, smallest first.
-    public static let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
+    public static let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
 
     private static func factor(of unit: String) -> UInt64? {
         guard let letter = unit.uppercased().first else { return unit.isEmpty ? 1 : nil }
@@ -43,22 +43,23 @@ public struct ByteCount: RawRepresentable, Sendable, Hashable, Comparable, Codab
 
 extension ByteCount: CustomStringConvertible {
     /// The count in the largest unit that divides it.
-    public var description: String { ByteCount.text(rawValue, 0) }
+    public var description: String { ByteCount.text(rawValue, 0, ByteCount.units) }
 
     /// The size of so many base pages, also of all 2⁵² that have a 64-bit address.
     package static func text(ofPages pages: UInt64) -> String {
         let (kibibytes, overflow) = pages.multipliedReportingOverflow(by: PageSize.base.bytes / 1024)
-        return overflow ? "more than \(text(.max, 1))" : pages == 0 ? text(0, 0) : text(kibibytes, 1)
+        let units = ByteCount.units + ["EiB"]
+        return overflow ? "more than \(text(.max, 1, units))" : text(kibibytes, pages == 0 ? 0 : 1, units)
     }
 
     /// A number of units in the largest unit that divides it.
-    private static func text(_ number: UInt64, _ unit: Int) -> String {
+    private static func text(_ number: UInt64, _ unit: Int, _ units: [String]) -> String {
         var value = number
         var power = unit
-        while value != 0, value % 1024 == 0, power < ByteCount.units.count - 1 {
+        while value != 0, value % 1024 == 0, power < units.count - 1 {
             value /= 1024
             power += 1
         }
-        return "\(value) \(ByteCount.units[power])"
+        return "\(value) \(units[power])"
     }
 }

@@ -34,6 +34,7 @@ struct TraceFile: ~Copyable {
                 switch target {
                 case .file(let real, _): try TraceFile.open(real, path)
                 case .node(let node): (try TraceFile.openNode(node), 0, 0)
+                case .stream(let number): (try FileDescriptor(rawValue: number).duplicate(), 0, 0)
                 }
         } catch let error as TraceError {
             throw error

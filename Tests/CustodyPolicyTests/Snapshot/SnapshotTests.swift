@@ -109,7 +109,7 @@ import Testing
         // Attoseconds, in 128 bits: more than a number of seconds holds, a negative one, the longest.
         #expect(error(period, #""period":[9223372036854775807,18446744073709551615]"#) == "a time span is out of range")
         #expect(error(period, #""period":[-1,0]"#) == "a time span is out of range")
-        #expect(error(period, #""period":[499999999,18446744073709551615]"#) == nil)
+        #expect(error(period, #""period":[499999999,18446744072709551616]"#) == nil)
         #expect(
             error(#""terms":{}"#, #""terms":{"deadline":[9223372036854775807,0]}"#) == "a time span is out of range"
         )

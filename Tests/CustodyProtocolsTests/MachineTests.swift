@@ -145,6 +145,34 @@ struct Bench {
     }
 }
 
+@Suite struct InodeTests {
+    /// Every step that takes or releases a lock of the file, of every protocol, by an actor that is alone: on an inode
+    /// that is gone it is a use after free.
+    @Test(arguments: HandoverProtocol.all)
+    func aLockOfAnInodeThatIsGoneIsNoticed(_ handover: HandoverProtocol) {
+        var released: Set<Step> = []
+        for kind in Operation.Kind.allCases {
+            var bench = Bench(handover, folios: 2)
+            bench.world.populate(PageOffset(0))
+            bench.world.mapIntoHost(PageOffset(0), addressSpace: 0)
+            if kind == .hostAccess { bench.run(Operation(.hostUnmap)) }
+            let operation = Operation(kind, behavior: .leaves)
+            var actor = bench.machine.start(operation, in: bench.world)
+            for _ in 0..<1_000 where !actor.isDone {
+                let (before, step) = ([bench.world.invalidateLock, bench.world.offsetsLock], actor.step)
+                var (other, gone) = (actor, bench.world)
+                gone.hasInode = false
+                let events = bench.machine.step(&other, operation, id: ActorID(0), in: &gone).events
+                if bench.machine.step(&actor, operation, id: ActorID(0), in: &bench.world).isBlocked { break }
+                guard before != [bench.world.invalidateLock, bench.world.offsetsLock] else { continue }
+                #expect(events.contains(.usedAfterFree), "\(handover.name) \(kind) \(step)")
+                if before.contains(where: { $0.isHeld(by: ActorID(0)) }) { released.insert(step) }
+            }
+        }
+        #expect(released.count >= 2, "\(released)")
+    }
+}
+
 @Suite struct MemorySlotTests {
     @Test func framesBecomeOffsets() throws {
         let slot = try MemorySlot(baseFrame: 0x100, pageCount: 16, fileOffset: PageOffset(32), filePages: 48)

@@ -11,7 +11,7 @@ public enum DescribedState: String, CaseIterable, Sendable {
 
     /// The state of a page of a world.
     public init(of page: PageOffset, in world: some FolioWorld) {
-        let isRegistered = world.cachedFolio(at: page).map { world.folio($0).flags.contains(.guestmem) } ?? false
+        let isRegistered = world.cachedFolio(at: page).map { world.folio($0).has(.guestmem) } ?? false
         switch world.page(page).mappability {
         case .all: self = .all
         case .guest: self = .guest

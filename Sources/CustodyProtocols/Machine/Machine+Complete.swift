@@ -24,7 +24,7 @@ extension Machine {
         case .completerCheck:
             guard let folio = actor.folio else { break }
             let state = use(folio, world, &transition.events)
-            let isStillMine = state.flags.contains(.guestmem) && state.references == 1
+            let isStillMine = state.has(.guestmem) && state.references == 1
             actor.step = isStillMine ? .completerStoreGuest : .completerUnlockFolio
         case .completerStoreGuest:
             guard let folio = actor.folio else { break }
@@ -47,7 +47,7 @@ extension Machine {
         default:
             guard let folio = actor.folio else { break }
             var state = use(folio, world, &transition.events)
-            state.flags.remove(.queued)
+            state.remove(.queued)
             world.setFolio(folio, to: state)
             drop(&actor, then: .completerTake)
         }

@@ -33,7 +33,7 @@ extension Machine {
             if !transition.isBlocked { lookUp(&actor, then: .guestCheckPoison) }
         case .guestCheckPoison:
             if let folio = actor.folio {
-                let isPoisoned = use(folio, world, &transition.events).flags.contains(.poisoned)
+                let isPoisoned = use(folio, world, &transition.events).has(.poisoned)
                 actor.step = isInPlace ? .guestZero : .guestCheckMappable
                 if isPoisoned {
                     actor.result = .poisoned
@@ -48,13 +48,8 @@ extension Machine {
                 }
             }
         case .guestCheckMappable:
-            // Takes the lock shared, loads, and releases it: nothing can be seen in between, so it is one action.
-            let lock = world.lock(rules.stateLock)
-            guard lock.writer == 0 else {
-                transition.wait = rules.stateLock == .invalidate ? .invalidateLock : .offsetsLock
-                return transition
-            }
-            if world.page(offset).mappability.isGuestMappable {
+            guard let mappability = loadShared(at: offset, world, &transition) else { return transition }
+            if mappability.isGuestMappable {
                 actor.step = .guestZero
             } else {
                 actor.result = .tryAgain
@@ -98,7 +93,7 @@ extension Machine {
     ) -> Events {
         var events: Events = .guestAccess
         guard let folio = world.cachedFolio(at: offset) else { return events.union(.usedAfterFree) }
-        if !use(folio, world, &events).flags.contains(.upToDate) { events.insert(.staleContents) }
+        if !use(folio, world, &events).has(.upToDate) { events.insert(.staleContents) }
         var state = world.page(offset)
         if operation.writes, state.writer != .guest {
             state.writer = .guest

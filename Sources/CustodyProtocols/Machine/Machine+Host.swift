@@ -34,7 +34,7 @@ extension Machine {
             if !transition.isBlocked { lookUp(&actor, then: .faultCheckPoison) }
         case .faultCheckPoison:
             if let folio = actor.folio {
-                let isPoisoned = use(folio, world, &transition.events).flags.contains(.poisoned)
+                let isPoisoned = use(folio, world, &transition.events).has(.poisoned)
                 actor.step = .faultCheckMappable
                 if isPoisoned { refuse(&actor, .poisoned) }
             } else {
@@ -46,7 +46,7 @@ extension Machine {
             if world.page(offset).mappability != .all { refuse(&actor, .busError) }
         case .faultCheckType:
             guard let folio = actor.folio else { break }
-            let isRegistered = use(folio, world, &transition.events).flags.contains(.guestmem)
+            let isRegistered = use(folio, world, &transition.events).has(.guestmem)
             actor.step = .faultZero
             if isRegistered {
                 transition.events.insert(.warned)

@@ -31,15 +31,13 @@ extension Machine {
                 }
                 let first = world.folioStart(of: offset)
                 let pages = Int32(truncatingIfNeeded: world.pagesPerFolio)
-                world.setFolio(
-                    folio,
-                    to: FolioState(
-                        references: pages &+ 1,
-                        lockOwner: id.owner,
-                        flags: [.allocated, .cached],
-                        index: first
-                    )
-                )
+                var state = world.folio(folio)
+                state.references = pages &+ 1
+                state.mappings = 0
+                state.index = first
+                state.insert([.allocated, .cached])
+                state.lock(for: id)
+                world.setFolio(folio, to: state)
                 world.setCachedFolio(folio, at: first)
                 actor.folio = folio
                 actor.references = 1

@@ -30,7 +30,7 @@ extension Machine {
         case .poisonMark:
             guard let folio = actor.folio else { break }
             var state = use(folio, world, &transition.events)
-            state.flags.insert(.poisoned)
+            state.insert(.poisoned)
             world.setFolio(folio, to: state)
             actor.step = .poisonLockFolio
         case .poisonLockFolio:

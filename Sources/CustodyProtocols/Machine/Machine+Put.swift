@@ -27,11 +27,11 @@ extension Machine {
             }
         case .putDispatch:
             var state = use(folio, world, &transition.events)
-            if state.flags.contains(.guestmem) {
+            if state.has(.guestmem) {
                 switch rules.finalPut {
                 case .queues:
                     actor.step = .completionEnqueue
-                case .completesInline where state.flags.contains(.cached):
+                case .completesInline where state.has(.cached):
                     actor.step = .callbackTakeLock
                 case .completesInline:
                     // The folio was truncated: `folio->mapping` is a null pointer.
@@ -39,7 +39,7 @@ extension Machine {
                     transition.events.formUnion(go(&actor, to: actor.afterPut))
                 }
             } else {
-                state.flags = []
+                state.remove(.all)
                 world.setFolio(folio, to: state)
                 transition.events.insert(.freed)
                 transition.events.formUnion(go(&actor, to: actor.afterPut))
@@ -70,7 +70,7 @@ extension Machine {
         case .completionEnqueue:
             // While the count is zero nobody can look the folio up: whoever can later sees that it is queued.
             var state = use(folio, world, &transition.events)
-            state.flags.insert(.queued)
+            state.insert(.queued)
             world.setFolio(folio, to: state)
             actor.step = .completionResurrect
         default:

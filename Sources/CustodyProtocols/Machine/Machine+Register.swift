@@ -11,12 +11,9 @@ extension Machine {
         let offset = page(actor, operation)
         switch actor.step {
         case .registerSelect:
-            // The caller asks under the shared lock whether the page still waits; nothing happens in between.
-            guard world.lock(rules.stateLock).writer == 0 else {
-                transition.wait = rules.stateLock == .invalidate ? .invalidateLock : .offsetsLock
-                return transition
-            }
-            switch world.page(offset).mappability {
+            // The caller asks under the shared lock whether the page still waits.
+            guard let mappability = loadShared(at: offset, world, &transition) else { return transition }
+            switch mappability {
             case .none: actor.step = .registerTakeLock
             case .guest:
                 settle(&actor, .completed)
@@ -67,7 +64,7 @@ extension Machine {
         case .registerUnfreeze:
             guard let folio = actor.folio else { break }
             var state = use(folio, world, &transition.events)
-            let pages = state.flags.contains(.guestmem) ? Int32(truncatingIfNeeded: world.pagesPerFolio) : 0
+            let pages = state.has(.guestmem) ? Int32(truncatingIfNeeded: world.pagesPerFolio) : 0
             state.references = actor.observed &- pages
             world.setFolio(folio, to: state)
             transition.events.insert(.registered)
@@ -120,7 +117,7 @@ extension Machine {
         }
         var events: Events = []
         let state = use(folio, world, &events)
-        if state.flags.contains(.guestmem) {
+        if state.has(.guestmem) {
             settle(&actor, .pending)
             actor.result = rules.registration == .freeze ? .success : .tryAgain
             actor.step = .registerUnlockFolio

@@ -87,9 +87,9 @@ extension Machine {
 
     /// The folio of the actor, with the event that it was freed before.
     @inlinable
-    func use<World: FolioWorld>(_ id: FolioID, _ world: World, _ events: inout Events) -> FolioState {
+    func use<World: FolioWorld>(_ id: FolioID, _ world: World, _ events: inout Events) -> World.Folio {
         let state = world.folio(id)
-        if !state.flags.contains(.allocated) { events.insert(.usedAfterFree) }
+        if !state.has(.allocated) { events.insert(.usedAfterFree) }
         return state
     }
 
@@ -99,8 +99,8 @@ extension Machine {
         guard let id = actor.folio else { return .warned }
         var events: Events = []
         var state = use(id, world, &events)
-        if !isGuestmem, state.mappings != 0 || !state.flags.contains(.guestmem) { events.insert(.warned) }
-        if isGuestmem { state.flags.insert(.guestmem) } else { state.flags.remove(.guestmem) }
+        if !isGuestmem, state.mappings != 0 || !state.has(.guestmem) { events.insert(.warned) }
+        if isGuestmem { state.insert(.guestmem) } else { state.remove(.guestmem) }
         world.setFolio(id, to: state)
         return events
     }
@@ -125,7 +125,7 @@ extension Machine {
         _ world: inout World
     ) -> Events {
         var events = isLocked(id, world) ? Events() : .unlocked
-        if !world.hasInode { events.insert(.usedAfterFree) }
+        useInode(world, &events)
         var first = page
         var count: UInt64 = 1
         if registersWithRequest {
@@ -151,8 +151,7 @@ extension Machine {
     /// Whether the actor holds the lock of the state exclusively, as the code that stores it documents.
     @inlinable
     func isLocked<World: FolioWorld>(_ id: ActorID, _ world: World) -> Bool {
-        world.lock(rules.stateLock).isHeldExclusively(by: id)
-            || (isInPlace && world.lock(.invalidate).isHeldExclusively(by: id))
+        world.isHeldExclusively(rules.stateLock, by: id) || (isInPlace && world.isHeldExclusively(.invalidate, by: id))
     }
 
     /// Whether the actor must not sleep now.
@@ -160,7 +159,33 @@ extension Machine {
     func isAtomic<World: FolioWorld>(_ operation: Operation, _ id: ActorID, _ world: World)
         -> Bool
     {
-        operation.context == .atomic || world.lock(.offsets).isHeld(by: id)
+        operation.context == .atomic || world.isHeld(.offsets, by: id)
+    }
+
+    /// Notes the use of a lock or of the state of an inode that is gone.
+    @inlinable
+    func useInode<World: FolioWorld>(_ world: World, _ events: inout Events) {
+        if !world.hasInode { events.insert(.usedAfterFree) }
+    }
+
+    /// What somebody waits for who needs `lock`.
+    @inlinable
+    func wait(for lock: Lock) -> Wait { lock == .invalidate ? .invalidateLock : .offsetsLock }
+
+    /// Takes the lock of the state shared, looks at the state, and releases the lock. Nothing can be seen in between, so
+    /// it is one action. Returns nil where the lock is held exclusively.
+    @inlinable
+    func loadShared<World: FolioWorld>(
+        at page: PageOffset,
+        _ world: World,
+        _ transition: inout Transition
+    ) -> Mappability? {
+        useInode(world, &transition.events)
+        guard !world.isHeldExclusively(rules.stateLock) else {
+            transition.wait = wait(for: rules.stateLock)
+            return nil
+        }
+        return world.page(page).mappability
     }
 
     /// Takes a lock of the file and goes on to `next`, or waits.
@@ -176,15 +201,13 @@ extension Machine {
     ) -> Transition {
         var transition = Transition(step: actor.step)
         if lock == .invalidate, isAtomic(operation, id, world) { transition.events.insert(.sleptInAtomic) }
-        if !world.hasInode { transition.events.insert(.usedAfterFree) }
-        var state = world.lock(lock)
-        if state.isHeld(by: id) {
+        useInode(world, &transition.events)
+        if world.isHeld(lock, by: id) {
             transition.wait = .ownLock
-        } else if state.writer != 0 || (exclusively && state.readers != 0) {
-            transition.wait = lock == .invalidate ? .invalidateLock : .offsetsLock
+        } else if world.isHeldExclusively(lock) || (exclusively && world.isHeldShared(lock)) {
+            transition.wait = wait(for: lock)
         } else {
-            if exclusively { state.writer = id.owner } else { state.readers |= id.bit }
-            world.setLock(lock, to: state)
+            world.acquire(lock, exclusively: exclusively, for: id)
             actor.step = next
         }
         return transition
@@ -193,11 +216,11 @@ extension Machine {
     /// Releases a lock of the file.
     @inlinable
     func release<World: FolioWorld>(_ lock: Lock, _ id: ActorID, _ world: inout World) -> Events {
-        var state = world.lock(lock)
-        guard state.isHeld(by: id) else { return .unlocked }
-        if state.writer == id.owner { state.writer = 0 } else { state.readers &= ~id.bit }
-        world.setLock(lock, to: state)
-        return []
+        var events: Events = []
+        useInode(world, &events)
+        guard world.isHeld(lock, by: id) else { return events.union(.unlocked) }
+        world.release(lock, of: id)
+        return events
     }
 
     /// Takes the lock of the actor's folio, or waits.
@@ -217,12 +240,12 @@ extension Machine {
         }
         if isAtomic(operation, id, world) { transition.events.insert(.sleptInAtomic) }
         var state = use(folio, world, &transition.events)
-        if state.lockOwner == id.owner {
+        if state.isLocked(by: id) {
             transition.wait = .ownLock
-        } else if state.lockOwner != 0 {
+        } else if state.isLocked {
             transition.wait = .folioLock
         } else {
-            state.lockOwner = id.owner
+            state.lock(for: id)
             world.setFolio(folio, to: state)
             actor.step = next
         }
@@ -235,8 +258,8 @@ extension Machine {
         guard let folio = actor.folio else { return .unlocked }
         var events: Events = []
         var state = use(folio, world, &events)
-        guard state.lockOwner == id.owner else { return events.union(.unlocked) }
-        state.lockOwner = 0
+        guard state.isLocked(by: id) else { return events.union(.unlocked) }
+        state.unlock()
         world.setFolio(folio, to: state)
         return events
     }
@@ -253,7 +276,7 @@ extension Machine {
     ) -> Events {
         var events: Events = operation.writes ? .hostWrite : .hostRead
         let owner = use(folio, world, &events)
-        if !owner.flags.contains(.upToDate) { events.insert(.staleContents) }
+        if !owner.has(.upToDate) { events.insert(.staleContents) }
         guard world.cachedFolio(at: page) == folio else { return events }
         var state = world.page(page)
         if state.mappability == .guest { events.insert(.hostTouchedPrivate) }
@@ -320,8 +343,8 @@ extension Machine {
         guard let folio = actor.folio else { return .warned }
         var events: Events = []
         var state = use(folio, world, &events)
-        guard !state.flags.contains(.upToDate) else { return events }
-        state.flags.insert(.upToDate)
+        guard !state.has(.upToDate) else { return events }
+        state.insert(.upToDate)
         world.setFolio(folio, to: state)
         for index in state.index.rawValue..<(state.index.rawValue &+ world.pagesPerFolio) {
             var page = world.page(PageOffset(index))

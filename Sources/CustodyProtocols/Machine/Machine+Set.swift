@@ -21,7 +21,7 @@ extension Machine {
             }
         case .setCheckType:
             if let folio = actor.folio {
-                let isRegistered = use(folio, world, &transition.events).flags.contains(.guestmem)
+                let isRegistered = use(folio, world, &transition.events).has(.guestmem)
                 if isRegistered {
                     actor.step = .setClearType
                 } else {

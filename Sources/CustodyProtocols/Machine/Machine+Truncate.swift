@@ -30,7 +30,7 @@ extension Machine {
             }
         case .punchCheckType:
             if let folio = actor.folio {
-                let isRegistered = use(folio, world, &transition.events).flags.contains(.guestmem)
+                let isRegistered = use(folio, world, &transition.events).has(.guestmem)
                 actor.step = isRegistered ? .punchClearType : .punchUnlockFolio
             } else {
                 transition.events.insert(.warned)
@@ -56,7 +56,7 @@ extension Machine {
             transition.events = unmapForTruncation(&actor, operation, &world)
         case .truncateClearType:
             guard let folio = actor.folio else { break }
-            if use(folio, world, &transition.events).flags.contains(.guestmem) {
+            if use(folio, world, &transition.events).has(.guestmem) {
                 transition.events.formUnion(setType(false, actor, &world))
                 actor.flags.insert(.registered)
                 actor.step = .truncateRestoreReferences
@@ -74,7 +74,7 @@ extension Machine {
         case .truncateRemove:
             guard let folio = actor.folio else { break }
             var state = use(folio, world, &transition.events)
-            state.flags.remove(.cached)
+            state.remove(.cached)
             world.setFolio(folio, to: state)
             let first = world.folioStart(of: offset)
             world.setCachedFolio(nil, at: first)

@@ -14,9 +14,9 @@ public struct ActorID: RawRepresentable, Hashable, Sendable {
 
     /// The actor's bit in a set of readers.
     @inlinable
-    var bit: UInt64 { 1 &<< UInt64(rawValue & 63) }
+    public var bit: UInt64 { 1 &<< UInt64(rawValue & 63) }
 
     /// The actor as an owner: one more than its number, because zero is nobody.
     @inlinable
-    var owner: UInt8 { rawValue &+ 1 }
+    public var owner: UInt8 { rawValue &+ 1 }
 }

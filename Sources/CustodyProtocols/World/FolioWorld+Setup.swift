@@ -4,7 +4,9 @@ extension FolioWorld {
     public func folioStart(of offset: PageOffset) -> PageOffset {
         PageOffset(offset.rawValue & ~(pagesPerFolio &- 1))
     }
+}
 
+extension FolioWorld where Page == PageState, Folio == FolioState {
     /// Puts a new folio into the page cache as an access would: `pagesPerFolio` references of the cache, zeroed,
     /// unlocked. Returns it, or the one that is there already, or nil if memory is exhausted. For setting up a world.
     @discardableResult

@@ -78,4 +78,28 @@ import Testing
         let failure = try #require(error.wait(for: .seconds(10)) { $0 })
         #expect(failure.code == .guestFailed)
     }
+
+    /// A processor that does not come out: a change is refused in time, by its number; a shut-down waits for it, however long
+    /// that takes, and says so once.
+    @Test func aShutDownWaitsForItsPromise() throws {
+        let gate = QuiesceGate(.test, limit: .milliseconds(20))
+        #expect(gate.enter(3, runAddress: 0, completingOnly: false) == .inside)
+        let error = #expect(throws: BackendError.self) { try gate.withProcessorsOut {} }
+        #expect(error?.code == .guestFailed)
+        #expect(error?.message.contains("processor 3 ") == true)
+        let told = Monitor<[BackendError]>([])
+        let isShut = Monitor(false)
+        try Thread.start {
+            gate.shut { error in told.update { $0.append(error) } }
+            isShut.update { $0 = true }
+        }
+        let errors = try #require(told.wait(for: .seconds(60)) { $0.isEmpty ? nil : $0 })
+        #expect(errors.first?.message.contains("processor 3 ") == true)
+        // It has given up nothing: nobody gets in, and it is not over.
+        #expect(gate.enter(1, runAddress: 0, completingOnly: false) == .shut)
+        #expect(isShut.wait(for: .milliseconds(60)) { $0 ? () : nil } == nil)
+        gate.leave(3)
+        #expect(isShut.wait(for: .seconds(60)) { $0 ? () : nil } != nil)
+        #expect(told.update { $0.count } == 1)
+    }
 }

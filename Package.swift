@@ -164,6 +164,19 @@ let package = Package(
             path: "Tests/Fuzz/Targets",
             swiftSettings: strict
         ),
+        // Explorations with and without reduction, side by side.
+        .target(
+            name: "CheckerDifferential",
+            dependencies: ["CustodyChecker", "CustodyProtocols"],
+            path: "Tests/CheckerDifferential",
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "CustodyDifferential",
+            dependencies: ["CheckerDifferential"],
+            path: "Tests/CustodyDifferential",
+            swiftSettings: strict
+        ),
         // Many threads on one controller, for release builds and for the thread sanitizer.
         .executableTarget(
             name: "CustodyStress",
@@ -202,7 +215,8 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
     ],
     "CustodyProtocolsTests": ["CustodyProtocols"],
     "CustodyCheckerTests": [
-        "Custody", "CustodyChecker", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", "CustodyScenario",
+        "CheckerDifferential", "Custody", "CustodyChecker", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols",
+        "CustodyScenario",
         "SimulationBackend",
     ],
     "SimulationBackendTests": ["Custody", "CustodyTestSupport", "SimulationBackend"],

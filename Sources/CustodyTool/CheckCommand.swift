@@ -17,6 +17,8 @@ struct CheckCommand: ParsableCommand {
             Words: \(ActorName.words.joined(separator: ", ")). Without pages, one that converts or discards works on all \
             of them, any other on the first.
 
+            The length of a counterexample is that of a shortest one, unless it says ‘at most’.
+
             Exit codes: 0 when every property holds in all that can be reached, 1 when one does not (or a mutation \
             survives), 2 when the exploration stopped at a bound before that, 64 when the command line is wrong, 74 \
             when a file cannot be written.
@@ -55,7 +57,7 @@ struct CheckCommand: ParsableCommand {
     )
     var propertyName: String?
 
-    @Flag(help: "Stop at the first counterexample, which need not be a shortest one.")
+    @Flag(help: "Stop at the first counterexample, however long; else look for the shortest within --max-states.")
     var first = false
 
     @Flag(name: .shortAndLong, help: "Print verdicts without the counterexamples.")
@@ -178,50 +180,39 @@ struct CheckCommand: ParsableCommand {
         guard let actors else {
             throw ValidationError("--actors is missing, or --set with the name of a set of the suite")
         }
-        guard [1, 2, 4, 8].contains(pages), folios > 0, folios <= SmallWorld.maximumPages,
-            folios * pages <= SmallWorld.maximumPages, folios < SmallWorld.maximumFolios
-        else {
-            throw ValidationError(
+        let beginnings = CustodyChecker.Configuration.InitialFolio.allCases
+        let beginning = try known("beginning", start, beginnings, \.rawValue, "--start")
+        let names = actors.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+        do throws(CustodyChecker.Configuration.ActorError) {
+            return try CustodyChecker.Configuration(
+                handover,
+                actors: names,
+                start: beginning,
+                folios: folios,
+                pagesPerFolio: pages
+            )
+        } catch {
+            throw refusal(error)
+        }
+    }
+
+    private func refusal(_ error: CustodyChecker.Configuration.ActorError) -> ValidationError {
+        switch error {
+        case .size:
+            ValidationError(
                 "the file has at most \(SmallWorld.maximumPages) pages in at most \(SmallWorld.maximumFolios - 1) folios "
                     + "of 1, 2, 4 or 8 pages"
             )
-        }
-        let starts: [(name: String, folio: CustodyChecker.Configuration.InitialFolio)] = [
-            ("mapped", .mapped), ("present", .present), ("absent", .absent), ("private", .ownedByGuest),
-            ("pending", .pending),
-        ]
-        let start = try known("beginning", start, starts, \.name, "--start").folio
-        let operations = try actors.split(separator: ",").map { try operation($0.trimmingCharacters(in: .whitespaces)) }
-        guard !operations.isEmpty else { throw ValidationError("--actors names nobody") }
-        let holds = operations.contains { $0.kind == .hold }
-        if holds, start == .absent { throw ValidationError("final-put holds a reference: --start absent has no folio") }
-        if start == .pending, !holds || folios > 1 || handover.machine.isInPlace {
-            throw ValidationError(
+        case .nobody: ValidationError("--actors names nobody")
+        case .actor(_, .name(let name)): unknown("actor", name, ActorName.allCases.map(\.rawValue), "--actors")
+        case .actor(_, .word(let word)): unknown("word of an actor", word, ActorName.words, "--actors")
+        case .actor(let text, .pages(let pages)):
+            ValidationError("‘\(pages)’ in ‘\(text)’ is not PAGE or PAGE+COUNT within the file")
+        case .nothingToHold: ValidationError("final-put holds a reference: --start absent has no folio")
+        case .nothingPending:
+            ValidationError(
                 "--start pending needs a protocol in which something can be pending, one folio, and a final-put"
             )
-        }
-        let allocates = operations.contains { $0.kind == .punchHole } || start == .absent
-        return CustodyChecker.Configuration(
-            actors,
-            handover,
-            folios: Array(repeating: start, count: folios),
-            pagesPerFolio: pages,
-            spareFolios: allocates ? 1 : 0,
-            addressSpaces: 1 + Int(operations.map(\.addressSpace).max() ?? 0),
-            operations: operations
-        )
-    }
-
-    private func operation(_ text: String) throws -> CustodyProtocols.Operation {
-        do throws(ActorName.ParseError) {
-            return try ActorName.operation(text, pages: folios * pages)
-        } catch {
-            switch error {
-            case .name(let name): throw unknown("actor", name, ActorName.allCases.map(\.rawValue), "--actors")
-            case .word(let word): throw unknown("word of an actor", word, ActorName.words, "--actors")
-            case .pages(let pages):
-                throw ValidationError("‘\(pages)’ in ‘\(text)’ is not PAGE or PAGE+COUNT within the file")
-            }
         }
     }
 

@@ -54,11 +54,11 @@ struct SuiteTable {
         return outcome
     }
 
-    /// The verdict on a configuration: proved, the properties that do not hold with the lengths of the shortest
+    /// The verdict on a configuration: proved, the properties that do not hold with the lengths of their
     /// counterexamples, or the bound that was hit.
     private func verdict(_ report: Report) -> [String] {
         let broken = report.verdicts.compactMap { property, verdict in
-            verdict.counterexample.map { "\(property.rawValue) (\($0.entries.count))" }
+            verdict.counterexample.map { "\(property.rawValue) (\($0.lengthText))" }
         }
         if !broken.isEmpty { return broken }
         return [report.bound.map { "bound hit: \($0.text)" } ?? "proved for the bound"]

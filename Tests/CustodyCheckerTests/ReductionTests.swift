@@ -14,7 +14,7 @@ import Testing
             for property in full.violated {
                 let one = reduced[property]?.counterexample?.entries.count
                 let two = full[property]?.counterexample?.entries.count
-                if property != .noLivelock { #expect(one == two, "\(configuration.name) \(property)") }
+                #expect(one == two, "\(configuration.name) \(property)")
             }
         }
     }

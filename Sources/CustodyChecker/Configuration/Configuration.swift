@@ -20,7 +20,7 @@ public struct Configuration: Sendable {
     public var mutation: Mutation?
 
     /// How one place of the file is at the beginning.
-    public enum InitialFolio: Hashable, Sendable {
+    public enum InitialFolio: String, CaseIterable, Sendable {
         /// No memory.
         case absent
         /// Memory that is shared and not mapped.
@@ -28,7 +28,7 @@ public struct Configuration: Sendable {
         /// Memory that is shared and mapped in host address space 0.
         case mapped
         /// Memory that the guest owns privately.
-        case ownedByGuest
+        case ownedByGuest = "private"
         /// Memory on its way to private, registered; an operation that holds a reference keeps it there.
         case pending
     }

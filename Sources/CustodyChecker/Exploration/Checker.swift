@@ -1,21 +1,26 @@
 import CustodyProtocols
 
-/// Explores every interleaving of a configuration's actors, breadth first, so that a counterexample is a shortest one.
+/// Explores every interleaving of a configuration's actors.
 ///
-/// It runs the machine of `HandoverProtocol/machine` and nothing else. With `reduction` it leaves out orders that
-/// cannot matter: a step that releases a lock, which nobody else can touch before it is released, is taken first and
-/// alone; and states that differ only in which of several equal actors is where count as one.
+/// It runs the machine of `HandoverProtocol/machine` and nothing else. With `reduction` it leaves out what cannot matter:
+/// of states that differ only in which of several equal actors is where, all but one; and of the orders of steps that
+/// touch nothing in common, all but one. What a step touches is recorded when it is taken, never said by hand;
+/// `docs/protocols.md` has the argument. Verdicts are the same with and without.
 public struct Checker: Sendable {
-    /// Whether orders that cannot matter are left out. Verdicts are the same either way.
+    /// Whether what cannot matter is left out. Verdicts are the same either way.
     public var reduction: Bool
     /// Where to stop, in states.
     public var maximumStates: Int
     /// What is asked. The exploration ends as soon as all of these have a counterexample.
     public var properties: Set<Property>
-    /// Whether a counterexample is a shortest one. If not, the first one that is found will do.
+    /// Whether shortest counterexamples are looked for: breadth first, without leaving out orders, as far as
+    /// `maximumStates` goes. If not, the first one that is found will do. ``Counterexample/isShortest`` says what it is.
     public var shortest: Bool
     /// Whether the exploration ends at the first violation of any property; what it did not visit stays open.
     public var stopsAtFirst: Bool
+
+    /// What the reduction is made to overlook: for tests of the tests.
+    package var blindTo = Blindness.nothing
 
     /// A checker that stops after `maximumStates` states: at about 90 bytes a state, 4 million are 360 MB.
     public init(
@@ -37,41 +42,52 @@ public struct Checker: Sendable {
         let clock = ContinuousClock()
         let start = clock.now
         let asked = Property.allCases.filter(properties.contains)
-        var exploration = Exploration(configuration, reduction: reduction, keepsEdges: properties.contains(.noLivelock))
+        let keepsEdges = asked.contains(.noLivelock)
+        let reductions: Exploration.Reduction = reduction ? .equalActorsAndOrders : .none
+        var exploration = Exploration(configuration, reduction: reductions, keepsEdges: keepsEdges)
+        exploration.blindTo = blindTo
         guard exploration.fits else {
             let bound = Verdict.boundHit(exploration.excess)
             return Report(configuration: configuration, verdicts: asked.map { ($0, bound) })
         }
         let isComplete = exploration.run(maximumStates: maximumStates, until: wanted)
-        if isComplete, asked.contains(.noLivelock) { exploration.findLivelock() }
+        if isComplete, keepsEdges { exploration.findLivelock() }
         let duration = clock.now - start
-        let states = exploration.table.count
-        let found = Set(exploration.findings.keys).subtracting([.noLivelock]).intersection(properties)
-        // Taking a release first and alone can make a way longer than it need be: look for the shortest ones again.
-        var again: Exploration?
-        if reduction, shortest, !found.isEmpty {
-            var full = Exploration(configuration, reduction: false, keepsEdges: false)
-            _ = full.run(maximumStates: maximumStates, until: .all(found))
-            again = full
-        }
+        let found = Set(exploration.findings.keys).intersection(properties)
+        let shorter = reduction && shortest && !found.isEmpty ? breadthFirst(configuration, found) : nil
         let verdicts = asked.map { property in
-            if let again, let finding = again.findings[property] {
-                return (property, Verdict.counterexample(again.counterexample(property, finding)))
+            if let shorter, let finding = shorter.findings[property] {
+                return (property, Verdict.counterexample(shorter.counterexample(property, finding, isShortest: true)))
             }
             if let finding = exploration.findings[property] {
-                return (property, Verdict.counterexample(exploration.counterexample(property, finding)))
+                let way = exploration.counterexample(property, finding, isShortest: !reduction)
+                return (property, Verdict.counterexample(way))
             }
-            return (property, isComplete ? .proved : .boundHit(.states(states)))
+            return (property, isComplete ? .proved : .boundHit(.states(exploration.table.count)))
         }
         return Report(
             configuration: configuration,
             verdicts: verdicts,
-            states: states,
+            states: exploration.table.count,
             transitions: exploration.transitions,
             depth: exploration.depth,
             duration: duration,
-            bytesPerState: Double(exploration.bytes) / Double(max(states, 1))
+            bytesPerState: Double(exploration.bytes) / Double(max(exploration.table.count, 1))
         )
+    }
+
+    /// Looks for shortest ways to break `found`: leaving out orders can make a way longer than it need be. Equal actors
+    /// still count once, which changes no length. What is not found within the bound stays as it is.
+    private func breadthFirst(_ configuration: Configuration, _ found: Set<Property>) -> Exploration {
+        let looksForTraps = found.contains(.noLivelock)
+        var exploration = Exploration(configuration, reduction: .equalActors, keepsEdges: looksForTraps)
+        // Only when all was visited is it known which state has no way out.
+        let isComplete = exploration.run(
+            maximumStates: maximumStates,
+            until: looksForTraps ? .everything : .all(found)
+        )
+        if isComplete, looksForTraps { exploration.findLivelock() }
+        return exploration
     }
 
     private var wanted: Exploration.Goal {

@@ -2,13 +2,16 @@ import CustodyProtocols
 
 /// The properties, as functions of (state, transition, state) and of a state in which nobody can go on.
 extension Exploration {
-    /// Judges one transition, or an attempt that has to wait.
-    func judge(
+    /// Judges one transition, or an attempt that has to wait. What it looks at in the worlds, and in other actors, counts
+    /// as read by the step.
+    @inline(__always)
+    func judge<World: ExploredWorld>(
         _ transition: Transition,
         _ index: Int,
-        before: borrowing SystemState,
+        _ actors: borrowing InlineArray<8, Actor>,
+        before: World,
         actor: Actor,
-        world: borrowing SmallWorld,
+        after: World,
         _ broken: inout Violations
     ) {
         let events = transition.events
@@ -25,36 +28,64 @@ extension Exploration {
             if events.contains(.leftTarget) { broken.insert(.privateStaysPrivate) }
             if events.contains(.staleContents) { broken.insert(.noStaleContents) }
             if events.contains(.warned) { broken.insert(.noWarning) }
-            if events.contains(.freed) { judgeFree(index, copy before, &broken) }
-            if events.contains(.ended) { judgeAnswer(index, actor, copy world, &broken) }
+            if events.contains(.freed) { judgeFree(index, copy actors, before, &broken) }
+            if events.contains(.ended) { judgeAnswer(index, actor, after, &broken) }
         }
-        if transition.step == .faultMap || transition.step == .guestMap, !transition.isBlocked {
-            judgeFault(index, copy before, copy world, &broken)
+        if transition.isBlocked { return }
+        if transition.step == .faultMap || transition.step == .guestMap {
+            judgeFault(index, actors[index].cursor, before, after, &broken)
         }
-        let pages = world.pages.span
-        let old = before.world.pages.span
-        for page in 0..<Int(truncatingIfNeeded: codec.world.pageCount) where pages[page].mappability == .guest {
-            if pages[page].hostMappings != 0 { broken.insert(.neverPrivateWhileHostMapped) }
-            if old[page].mappability != .guest {
-                var after = copy before
-                after.world = copy world
-                after.actors[index] = actor
-                judgePrivate(page, after, &broken)
-            }
+        // Only a page that the step changed can have come to break something.
+        for page in 0..<Int(truncatingIfNeeded: codec.world.pageCount) {
+            let (old, new) = (before.small.pages[page], after.small.pages[page])
+            if old.mappability == new.mappability, old.hostMappings == new.hostMappings { continue }
+            judgePage(page, index, copy actors, becamePrivate: old.mappability != .guest, after, &broken)
+        }
+    }
+
+    /// The mappability or the host's mappings of a page have changed: may they be as they are?
+    func judgePage<World: ExploredWorld>(
+        _ page: Int,
+        _ index: Int,
+        _ actors: InlineArray<8, Actor>,
+        becamePrivate: Bool,
+        _ after: World,
+        _ broken: inout Violations
+    ) {
+        let offset = PageOffset(UInt64(page))
+        let state = after.page(offset)
+        guard state.mappability == .guest else { return }
+        if state.hostMappings != 0 { broken.insert(.neverPrivateWhileHostMapped) }
+        // Does anybody else hold a pin through which the page may be touched?
+        guard becamePrivate, let folio = after.cachedFolio(at: offset) else { return }
+        after.observe(.touch)
+        for other in 0..<operations.count where other != index && actors[other].touchedFolio == folio {
+            broken.insert(.neverPrivateWhileHeld)
         }
     }
 
     /// A fault may have mapped a page: was the party allowed to?
-    func judgeFault(_ index: Int, _ before: SystemState, _ world: SmallWorld, _ broken: inout Violations) {
-        let offset = PageOffset(operations[index].start.rawValue + UInt64(before.actors[index].cursor))
-        let (old, new) = (before.world.page(offset), world.page(offset))
+    func judgeFault<World: ExploredWorld>(
+        _ index: Int,
+        _ cursor: UInt32,
+        _ before: World,
+        _ after: World,
+        _ broken: inout Violations
+    ) {
+        let offset = PageOffset(operations[index].start.rawValue + UInt64(cursor))
+        let (old, new) = (before.page(offset), after.page(offset))
         if new.hostMappings != old.hostMappings, new.mappability != .all { broken.insert(.faultsObeyState) }
         if new.isGuestMapped, !old.isGuestMapped, !new.mappability.isGuestMappable { broken.insert(.faultsObeyState) }
     }
 
     /// An operation has ended: does its answer name the first page that did not get there? What the pages say about it
     /// is judged only where no other operation converts or discards them.
-    func judgeAnswer(_ index: Int, _ actor: Actor, _ world: SmallWorld, _ broken: inout Violations) {
+    func judgeAnswer<World: ExploredWorld>(
+        _ index: Int,
+        _ actor: Actor,
+        _ world: World,
+        _ broken: inout Violations
+    ) {
         let operation = operations[index]
         guard operation.kind == .convertToPrivate || operation.kind == .convertToShared else { return }
         let answer = actor.answer(to: operation)
@@ -76,25 +107,20 @@ extension Exploration {
     }
 
     /// A folio was freed: does anybody still refer to it?
-    func judgeFree(_ index: Int, _ before: SystemState, _ broken: inout Violations) {
-        guard let folio = before.actors[index].folio else { return }
-        let state = before.world.folio(folio)
-        var isReferenced = state.mappings != 0 || before.world.cachedFolio(at: state.index) == folio
-        for other in 0..<operations.count where other != index {
-            let actor = before.actors[other]
-            if actor.folio == folio, actor.references > 0 { isReferenced = true }
+    func judgeFree<World: ExploredWorld>(
+        _ index: Int,
+        _ actors: InlineArray<8, Actor>,
+        _ before: World,
+        _ broken: inout Violations
+    ) {
+        guard let folio = actors[index].folio else { return }
+        let state = before.folio(folio)
+        var isReferenced = state.mappings != 0 || before.cachedFolio(at: state.index) == folio
+        before.observe(.references)
+        for other in 0..<operations.count where other != index && actors[other].referencedFolio == folio {
+            isReferenced = true
         }
         if isReferenced { broken.insert(.noFreeWhileReferenced, fatal: true) }
-    }
-
-    /// A page has become private: does anybody hold a reference through which it may be touched?
-    func judgePrivate(_ page: Int, _ after: SystemState, _ broken: inout Violations) {
-        guard let folio = after.world.cachedFolio(at: PageOffset(UInt64(page))) else { return }
-        for other in 0..<operations.count where after.actors[other].step == .pinAccess {
-            if after.actors[other].folio == folio, after.actors[other].remaining > 0 {
-                broken.insert(.neverPrivateWhileHeld)
-            }
-        }
     }
 
     /// Judges a state in which nobody can go on.

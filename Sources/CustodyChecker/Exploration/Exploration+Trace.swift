@@ -4,7 +4,7 @@ import CustodyProtocols
 extension Exploration {
     /// The way to a violation. States are representatives of those that differ by equal actors; the way is walked
     /// again from the beginning, so that every actor keeps its column.
-    func counterexample(_ property: Property, _ finding: Finding) -> Counterexample {
+    func counterexample(_ property: Property, _ finding: Finding, isShortest: Bool) -> Counterexample {
         var codec = codec
         var path: [UInt32] = []
         var number = finding.state
@@ -18,7 +18,9 @@ extension Exploration {
             for index in 0..<operations.count where !state.actors[index].isDone {
                 var next = state
                 let transition = step(&next, index)
-                if !transition.isBlocked, codec.pack(next) == table.state(target) {
+                // A step that crashes leads nowhere.
+                if transition.isBlocked || breaks(transition, index, state, next).isFatal { continue }
+                if codec.pack(next) == table.state(target) {
                     state = next
                     entries.append(Counterexample.Entry(actor: index, transition: transition, pages: pages(next)))
                     break
@@ -29,9 +31,7 @@ extension Exploration {
             for index in 0..<operations.count where !state.actors[index].isDone {
                 var next = state
                 let transition = step(&next, index)
-                var broken = Violations()
-                judge(transition, index, before: state, actor: next.actors[index], world: next.world, &broken)
-                if broken.contains(property) {
+                if breaks(transition, index, state, next).contains(property) {
                     entries.append(Counterexample.Entry(actor: index, transition: transition, pages: pages(next)))
                     state = next
                     break
@@ -40,6 +40,7 @@ extension Exploration {
         }
         return Counterexample(
             property: property,
+            isShortest: isShortest,
             configuration: configuration,
             operations: operations,
             actors: operations.enumerated().map { "\($0.offset):\($0.element.kind)" },
@@ -53,6 +54,19 @@ extension Exploration {
             },
             last: state
         )
+    }
+
+    /// What a step breaks.
+    private func breaks(
+        _ transition: Transition,
+        _ index: Int,
+        _ before: SystemState,
+        _ after: SystemState
+    ) -> Violations {
+        var broken = Violations()
+        let actor = after.actors[index]
+        judge(transition, index, before.actors, before: before.world, actor: actor, after: after.world, &broken)
+        return broken
     }
 
     /// The pages of a state, in a few words each.

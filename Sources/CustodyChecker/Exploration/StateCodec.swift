@@ -89,6 +89,17 @@ struct StateCodec: Sendable {
         return writer.state
     }
 
+    /// The number of an actor's registers in a packed state.
+    @inline(__always)
+    func number(of index: Int, in packed: PackedState) -> UInt32 {
+        var reader = BitReader(state: packed, position: index &* ActorTable.bits)
+        return UInt32(truncatingIfNeeded: reader.take(ActorTable.bits))
+    }
+
+    /// The number of an actor's registers.
+    @inline(__always)
+    mutating func number(of actor: Actor, at index: Int) -> UInt64 { actors.number(word(actor, index)) }
+
     /// Packs a world alone.
     func pack(_ world: SmallWorld) -> PackedState {
         var writer = BitWriter(state: PackedState(), position: 0)

@@ -34,6 +34,16 @@ struct StateTable {
         return (number, true)
     }
 
+    /// The number of a state that was reached, or nil. O(1) on average.
+    func number(_ state: PackedState) -> UInt32? {
+        var slot = Int(truncatingIfNeeded: state.hash(stride)) & mask
+        while slots[slot] != 0 {
+            if isEqual(slots[slot] &- 1, state) { return slots[slot] &- 1 }
+            slot = (slot &+ 1) & mask
+        }
+        return nil
+    }
+
     @inline(__always)
     private func isEqual(_ number: UInt32, _ state: PackedState) -> Bool {
         let base = Int(number) &* stride

@@ -13,6 +13,9 @@ struct Violations {
         isFatal = isFatal || fatal
     }
 
+    /// Whether all of these are among `other`.
+    func isSubset(of other: Violations) -> Bool { bits & ~other.bits == 0 }
+
     func contains(_ property: Property) -> Bool { bits & property.bit != 0 }
 
     /// The properties, in order.

@@ -1,6 +1,6 @@
 public import CustodyProtocols
 
-/// A shortest way from the beginning to a violation, for people to read.
+/// A way from the beginning to a violation, for people to read.
 public struct Counterexample: Sendable {
     /// One step of the way.
     public struct Entry: Sendable {
@@ -14,6 +14,8 @@ public struct Counterexample: Sendable {
 
     /// The property that does not hold.
     public let property: Property
+    /// Whether no way is shorter: it was found breadth first, no order left out.
+    public let isShortest: Bool
     /// What was explored.
     public let configuration: Configuration
     /// What the actors do, in the order of ``actors``.
@@ -31,6 +33,9 @@ public struct Counterexample: Sendable {
 
     /// The protocol.
     public var handover: HandoverProtocol { configuration.handover }
+
+    /// How many steps it takes, in words: “at most” where a shorter one may exist.
+    public var lengthText: String { "\(isShortest ? "" : "at most ")\(entries.count)" }
 
     /// How it ends: what is wrong in the last state.
     public var ending: String {
@@ -69,6 +74,7 @@ public struct Counterexample: Sendable {
             lines.append(blanks + count + "  " + columns.joined(separator: "  ") + "  " + entry.pages)
         }
         lines += ["", ending]
+        if !isShortest { lines.append("There may be a shorter way.") }
         if let code { lines.append("last step: \(code)") }
         return lines.joined(separator: "\n") + "\n"
     }

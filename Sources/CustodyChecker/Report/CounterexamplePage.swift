@@ -64,7 +64,8 @@ public struct CounterexamplePage: Sendable {
             <section>
             <h2>\(escaped(counterexample.property.rawValue))</h2>
             <p>\(escaped(counterexample.property.sentence)) <span class="broken">It does not hold.</span><br>
-            <small>\(escaped(counterexample.property.source))</small></p>
+            <small>\(escaped(counterexample.property.source))</small><br>
+            \(counterexample.isShortest ? "No way is shorter." : "There may be a shorter way.")</p>
             <p class="control"><button type="button" data-by="-1" aria-label="one step back">◀</button>
             <input type="range" min="0" max="\(last)" value="\(last)" aria-label="step" id="slider-\(number)">
             <button type="button" data-by="1" aria-label="one step on">▶</button>

@@ -4,7 +4,7 @@ public import CustodyProtocols
 public struct MutationTrial: Sendable {
     /// What became of a defect.
     public enum Fate: Sendable {
-        /// A property noticed it, in this set of actors, after so many steps.
+        /// A property noticed it, in this set of actors, after so many steps; there may be a shorter way.
         case killed(Property, set: String, steps: Int)
         /// In every set that was explored all properties hold, and the worlds in which it can end are those of the
         /// protocol without the defect: so many of them.
@@ -18,7 +18,7 @@ public struct MutationTrial: Sendable {
     /// A trial of `handover` on the sets of the suite, those that begin with “crowd” left out.
     public init(_ handover: HandoverProtocol) {
         sets = Suite.configurations(for: handover).filter { !$0.name.hasPrefix("crowd") }.map { configuration in
-            var exploration = Exploration(configuration, reduction: true)
+            var exploration = Exploration(configuration, reduction: .equalActorsAndOrders)
             _ = exploration.run(maximumStates: MutationTrial.bound)
             return (configuration, exploration.endWorlds)
         }
@@ -31,14 +31,14 @@ public struct MutationTrial: Sendable {
         for (configuration, expected) in sets {
             var spoiled = configuration
             spoiled.mutation = mutation
-            var exploration = Exploration(spoiled, reduction: true)
+            var exploration = Exploration(spoiled, reduction: .equalActorsAndOrders)
             let isComplete = exploration.run(
                 maximumStates: MutationTrial.bound,
                 until: .any(Set(Property.allCases))
             )
             if isComplete { exploration.findLivelock() }
             if let (property, finding) = exploration.firstFinding {
-                let steps = exploration.counterexample(property, finding).entries.count
+                let steps = exploration.length(finding)
                 return .killed(property, set: configuration.name, steps: steps)
             }
             if exploration.endWorlds != expected, changed == nil { changed = configuration.name }

@@ -10,7 +10,7 @@ public struct Report: Sendable {
     public var states = 0
     /// Transitions taken.
     public var transitions = 0
-    /// Steps from the beginning to the farthest state.
+    /// Steps from the beginning to the farthest state, on the ways on which states were reached first.
     public var depth = 0
     /// Wall-clock time of the exploration, without the search for shorter counterexamples that follows it.
     public var duration = Duration.zero

@@ -10,7 +10,7 @@ public struct RetryAnalysis: Sendable {
     /// Explores `configuration`, in which one operation, the first, converts and asks again when it is refused; nil if
     /// it was not explored to the end after `maximumStates` states.
     public init?(_ configuration: Configuration, maximumStates: Int = 1_000_000) {
-        var exploration = Exploration(configuration, reduction: false, keepsEdges: false)
+        var exploration = Exploration(configuration, reduction: .none, keepsEdges: false)
         guard exploration.fits, exploration.run(maximumStates: maximumStates) else { return nil }
         var edges: [(from: UInt32, to: UInt32, isRefusal: Bool, isPut: Bool)] = []
         var starves = false

@@ -2,7 +2,7 @@
 public enum Verdict: Sendable {
     /// It holds in every state and transition that the configuration can reach: all were visited.
     case proved
-    /// It does not hold; here is the shortest way to show it.
+    /// It does not hold; here is a way to show it.
     case counterexample(Counterexample)
     /// It held in all that was visited, but the exploration stopped at a bound.
     case boundHit(Bound)
@@ -29,11 +29,12 @@ public enum Verdict: Sendable {
     /// Whether the property holds.
     public var isProved: Bool { if case .proved = self { true } else { false } }
 
-    /// The verdict in a few words: proved for the bound, the length of the shortest counterexample, or the bound.
+    /// The verdict in a few words: proved for the bound, the length of the counterexample, or the bound.
+    /// “At most” is said where a shorter one may exist.
     public var text: String {
         switch self {
         case .proved: "proved for the bound"
-        case .counterexample(let counterexample): "counterexample (\(counterexample.entries.count) steps)"
+        case .counterexample(let counterexample): "counterexample (\(counterexample.lengthText) steps)"
         case .boundHit(let bound): "open: \(bound.text)"
         }
     }

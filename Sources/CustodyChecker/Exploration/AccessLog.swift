@@ -1,0 +1,4 @@
+/// Where a recorded world notes what a step reads and writes.
+final class AccessLog {
+    var accesses = Accesses()
+}

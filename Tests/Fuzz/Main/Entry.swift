@@ -29,3 +29,18 @@ public func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> Int32 
     }
     return 0
 }
+
+/// libFuzzer's own main function, without its name.
+@_silgen_name("LLVMFuzzerRunDriver")
+private func runDriver(
+    _ count: UnsafeMutablePointer<Int32>,
+    _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?>,
+    _ body: @convention(c) (UnsafePointer<UInt8>?, Int) -> Int32
+) -> Int32
+
+/// The main function, under the name that the package manager gives it.
+@_cdecl("CustodyFuzz_main")
+public func runFuzzer(_ count: Int32, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) -> Int32 {
+    var (count, arguments) = unsafe (count, arguments)
+    return unsafe runDriver(&count, &arguments) { start, count in unsafe testOneInput(start, count) }
+}

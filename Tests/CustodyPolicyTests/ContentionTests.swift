@@ -46,6 +46,15 @@ import Testing
         }
     }
 
+    /// Numbers of threads lie a stack apart: threads begin to look at places of their own all the same.
+    @Test(arguments: [0x1000, 0x11000, 0x80_1000, 0x80_2000, 0x90_0000, 0x100_1000, 0x400_0000] as [UInt])
+    func threadsBeginAtDifferentPlaces(stack: UInt) {
+        for (threads, least) in [(2, 2), (8, 5), (64, 40)] as [(UInt, Int)] {
+            let places = (0..<threads).map { AccessBoard.place(of: 0x7fff_f7ff_f6c0 - $0 * stack) }
+            #expect(Set(places).count >= least && places.allSatisfy { $0 < UInt(AccessBoard.places) })
+        }
+    }
+
     /// Each copy has a place of its own as long as there are places: none of them takes the lock.
     @Test(arguments: [1, 2, 8, 64]) func copiesAtTheSameTimeHaveAPlaceEachAndTakeNoLock(threads: Int) throws {
         let copies = try HeldCopies()
@@ -81,5 +90,29 @@ import Testing
             _ = try controller.convert(ConversionRequest(page, to: target, by: .guest(processor: 0)))
         }
         #expect(controller.state.acquisitions == before + 201)
+    }
+    @Test func aLeaseTakesTheLockOnceAndItsReleaseOnce() throws {
+        let backend = FakeBackend(try GuestMemoryLayout(pages: 0..<64), executor: VirtualExecutor())
+        let controller = MemoryController(backend: backend, policy: AllowAll())
+        let before = controller.state.acquisitions
+        for page in 0..<50 as Range<UInt64> {
+            try controller.lease(PageRange(pages: page..<64), .pin, for: Holder(device: "nic")).release()
+        }
+        #expect(controller.state.acquisitions == before + 101)
+    }
+
+    @Test func questionsTakeTheLockOnce() throws {
+        let backend = FakeBackend(try GuestMemoryLayout(pages: 0..<64), executor: VirtualExecutor())
+        let controller = MemoryController(backend: backend, policy: AllowAll())
+        let all = controller.layout.bounds
+        let before = controller.state.acquisitions
+        _ = controller.ownership(of: all.start)
+        _ = controller.runs(in: all)
+        _ = controller.blockers(of: all)
+        _ = controller.tally
+        _ = controller.pendingTickets
+        _ = controller.snapshot()
+        _ = controller.run(containing: all.start)
+        #expect(controller.state.acquisitions == before + 8)
     }
 }

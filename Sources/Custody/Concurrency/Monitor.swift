@@ -57,6 +57,13 @@
         if isAwaited { unsafe pthread_cond_broadcast(&storage.pointee.condition) }
     }
 
+    /// How many threads wait at the moment, for tests that let them go only then.
+    package var waiting: Int {
+        unsafe pthread_mutex_lock(&storage.pointee.mutex)
+        defer { unlock(waking: false) }
+        return unsafe storage.pointee.sleepers
+    }
+
     /// Sleeps until `body` returns a value or `timeout` is over; `nil` after that. Spurious wake-ups are seen to.
     package func wait<Result>(for timeout: Duration? = nil, _ body: (inout Value) -> Result?) -> Result? {
         let deadline = timeout.map(Monitor.deadline(after:))

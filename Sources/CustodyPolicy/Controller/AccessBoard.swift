@@ -74,7 +74,7 @@ import Synchronization
     }
 
     /// Where a thread looks first: the upper bits of a product in which all bits of its number have a part.
-    private static func place(of thread: UInt) -> UInt {
+    static func place(of thread: UInt) -> UInt {
         (thread &* 0x9e37_79b9_7f4a_7c15) >> UInt(UInt.bitWidth - places.trailingZeroBitCount)
     }
 

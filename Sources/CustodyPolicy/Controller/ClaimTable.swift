@@ -10,6 +10,9 @@ struct ClaimTable: Sendable {
     private var awaited: [BackendHandover: ClaimID] = [:]
     private(set) var count = 0
 
+    /// How many claims there have been at a time, at most.
+    var placeCount: Int { places.count }
+
     var isEmpty: Bool { count == 0 }
 
     /// A number for a claim that is going to be added.

@@ -16,6 +16,8 @@ struct DrainBoard: Sendable {
     private var entries: [LeaseID: Entry] = [:]
 
     var isEmpty: Bool { entries.isEmpty }
+    /// The number of holders.
+    var count: Int { entries.count }
 
     /// The number of requests whose call has not begun.
     var waiting: Int { entries.values.count { $0.waiting != nil } }

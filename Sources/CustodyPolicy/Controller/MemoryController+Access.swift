@@ -141,6 +141,9 @@ extension MemoryController {
         _ drain: (@Sendable (DrainRequest) -> Void)?,
         _ step: inout UInt64?
     ) throws(AccessError) -> LeaseID {
+        if callee == .policy {
+            throw .backend(BackendError(.invalidArgument, "a policy decides and holds no pages", range: range))
+        }
         if let hole = layout.firstHole(in: range) { throw .hole(hole) }
         let now = executor.now
         return try state.withLock { state throws(AccessError) -> LeaseID in
@@ -170,7 +173,11 @@ extension MemoryController: LeaseOwner {
     /// Takes a lease back. What waited for it goes on, on the executor, and there observers are told.
     ///
     /// - Complexity: O(log *n*) in the numbers of leases and of runs of changes under way, expected.
-    public func release(_ lease: LeaseID) { leave(lease, isPrompt: true) }
+    public func release(_ lease: LeaseID) {
+        // A policy has the lock: it lets go when it has decided.
+        if callee == .policy { return executor.submit { self.release(lease) } }
+        leave(lease, isPrompt: true)
+    }
 
     private func leave(_ lease: LeaseID, isPrompt: Bool) {
         // The callback is dropped without the lock.

@@ -107,7 +107,12 @@ extension MemoryController {
             pendingHandovers: state.pending.total,
             isContinuation: isContinuation
         )
-        return policy.decide(request, in: view, remembering: &state.memory)
+        var memory = PolicyMemory()
+        swap(&memory, &state.memory)
+        defer { swap(&memory, &state.memory) }
+        return ForeignCall.run(of: ObjectIdentifier(self), decidingOn: &state) {
+            policy.decide(request, in: view, remembering: &memory)
+        }
     }
 
     /// The first page of RAM from `page` on, within the request, that is not in the ownership asked for.

@@ -7,6 +7,7 @@ extension MemoryController {
     /// - Throws: ``ConversionError``; no page has changed then, unless the cause is a back end that is lost.
     /// - Complexity: O(log *n* + *k*) for *k* runs that change, and one prepare, commit and finish for each.
     public func convert(_ request: ConversionRequest) throws(ConversionError) -> ConversionOutcome {
+        try checkReentrancy(request.range)
         emit(.requested(request))
         // The last step of the request that took effect: what it comes to was so then.
         var step: UInt64?

@@ -8,6 +8,7 @@ extension MemoryController {
     ///   RAM or no unit of the back end, ``ConversionError/Code/busy`` while pages of it change hands,
     ///   ``ConversionError/Code/backend`` where the back end fails; the contents are as they were then.
     public func discard(_ range: PageRange) throws(ConversionError) {
+        try checkReentrancy(range)
         guard range.isAligned(to: layout.granularity) else {
             throw ConversionError(
                 .misaligned,

@@ -3,6 +3,7 @@ public import Custody
 extension MemoryController: GuestRequestHandler {
     /// Answers a guest. It gets as far as its request can go at once, and is told where to go on.
     public func handle(_ request: GuestRequest) -> GuestReply {
+        guard callee == nil else { return .refused }
         let range: PageRange
         do {
             range = try PageRange(address: GuestPhysicalAddress(request.address), byteCount: request.byteCount)
@@ -45,7 +46,7 @@ extension MemoryController: GuestQueryHandler {
     /// - Complexity: O(log *n*) in the number of runs and regions.
     public func run(containing page: PageNumber) -> PageRun<Ownership>? {
         guard let region = layout.region(containing: page),
-            let run = state.withLock({ $0.ownership.run(containing: page) }),
+            let run = look({ $0.ownership.run(containing: page) }),
             let range = run.range.intersection(region)
         else { return nil }
         return PageRun(range: range, state: run.state)

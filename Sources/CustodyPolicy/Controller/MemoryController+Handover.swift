@@ -259,6 +259,8 @@ extension MemoryController {
     }
 
     func cancel(_ claim: ClaimID) -> Bool {
+        // What a policy, a listener or an observer was called about is not over.
+        guard callee == nil else { return false }
         let handover = state.withLock { $0.claims[claim]?.handover }
         return handover.map { end($0, .cancelled) } ?? false
     }

@@ -5,11 +5,16 @@ extension MemoryController {
     /// Has a listener follow what the host may touch, from what it may touch now on. It returns when the listener knows
     /// that.
     ///
-    /// - Throws: ``ListenerVeto`` of a run that it refuses; it has been told that it has none, and is not a listener.
+    /// Until then, conversions wait that the listener has to be told of; others go on.
+    ///
+    /// - Throws: ``ListenerVeto`` of a run that it refuses; it has been told that it has none, and is not a listener. A
+    ///   policy, a listener or an observer of this controller that adds one is answered with a veto as well.
     /// - Complexity: O(*n*) in the number of runs.
     @discardableResult
     public func add(_ listener: any OwnershipListener) throws(ListenerVeto) -> ListenerID {
+        if let callee { throw ListenerVeto("a \(callee) adds it while it is called") }
         let port = state.withLock { state in
+            state.sweepListeners()
             state.lastListener = ListenerID(rawValue: state.lastListener.rawValue + 1)
             var granted = PageRunMap(bounds: layout.bounds, state: false)
             for region in layout.regions {
@@ -21,7 +26,7 @@ extension MemoryController {
             for claim in state.claims.all where claim.lastListener == nil {
                 claim.changes.forEach { granted.set($0.range, to: $0.from.allows(.host)) }
             }
-            let port = ListenerPort(state.lastListener, listener, granted: granted)
+            let port = ListenerPort(state.lastListener, listener, of: ObjectIdentifier(self), granted: granted)
             state.listeners.append(port)
             return port
         }
@@ -35,12 +40,33 @@ extension MemoryController {
         return port.id
     }
 
-    /// Ends the calls of a listener, as it is: what it has, it still has.
-    public func remove(_ id: ListenerID) {
-        let port = state.withLock { state in
-            let index = state.listeners.firstIndex { $0.id == id }
-            return index.map { state.listeners.remove(at: $0) }
+    /// Ends the calls of a listener, as it is: what it has, it still has, and of changes that it has prepared for it is not
+    /// told the end.
+    ///
+    /// It returns when no call of the listener is under way or to come; so it waits for a call that another thread is in.
+    /// A policy, a listener or an observer of this controller does not wait and is told so.
+    @discardableResult
+    public func remove(_ id: ListenerID) -> ListenerRemoval {
+        let callee = callee
+        if callee == .policy {
+            // It has the lock.
+            executor.submit { [weak self] in _ = self?.remove(id) }
+            return .pending
         }
-        port?.close()
+        // It stays in the list while a call is under way: whoever removes it once more waits as well.
+        let port = state.withLock { state in state.listeners.first { $0.id == id } }
+        guard let port else { return .complete }
+        let isQuiet = port.close(waiting: callee == nil)
+        state.withLock { $0.sweepListeners() }
+        return isQuiet ? .complete : .pending
+    }
+}
+
+extension ControllerState {
+    /// Forgets listeners that are told nothing any more.
+    ///
+    /// - Complexity: O(*n*) in the number of listeners.
+    mutating func sweepListeners() {
+        if listeners.contains(where: \.isOver) { listeners.removeAll(where: \.isOver) }
     }
 }

@@ -125,7 +125,7 @@ extension MemoryController {
     func tell(_ listeners: [ListenerPort], _ work: Work, _ ending: Ending) {
         for port in listeners {
             do { try port.follow(work.changes, ending) } catch {
-                remove(port.id)
+                state.withLock { $0.sweepListeners() }
                 emit(.dismissed(port.id, port.listener.name, error))
             }
         }

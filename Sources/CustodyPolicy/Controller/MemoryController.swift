@@ -75,28 +75,30 @@ public final class MemoryController: Sendable {
     /// - Complexity: O(log *n*) in the number of runs.
     public func ownership(of page: PageNumber) -> Ownership? {
         guard layout.region(containing: page) != nil else { return nil }
-        return state.withLock { $0.ownership[page] }
+        return look { $0.ownership[page] }
     }
 
     /// The maximal runs of equal ownership in the RAM of `range`.
     ///
     /// - Complexity: O(*k*) for *k* runs and regions.
     public func runs(in range: PageRange) -> [PageRun<Ownership>] {
-        let ownership = state.withLock { $0.ownership }
+        let ownership = look { $0.ownership }
         return layout.regions.compactMap { $0.intersection(range) }.flatMap { ownership.runs(in: $0) }
     }
 
     /// Who of the host holds pages of `range`.
     public func blockers(of range: PageRange) -> [Blocker] {
         let now = executor.now
-        return state.withLock { $0.blockers(of: range, at: now) }
+        return look { $0.blockers(of: range, at: now) }
     }
 
     /// The number of base pages of RAM by ownership.
-    public var tally: OwnershipTally { state.withLock { $0.tally } }
+    public var tally: OwnershipTally { look { $0.tally } }
 
     /// Notes that something has happened, now, for rules that ask for it: for example that the guest is launched.
     public func mark(_ name: String) {
+        // A policy has the lock: the mark is set when it has decided.
+        if callee == .policy { return executor.submit { [weak self] in self?.mark(name) } }
         let now = executor.now
         let step = state.withLock { state in
             state.memory[name] = now
@@ -107,7 +109,7 @@ public final class MemoryController: Sendable {
 
     /// The hand-overs that are pending, the oldest first.
     public var pendingTickets: [Ticket] {
-        state.withLock { $0.claims.all.compactMap { $0.handover?.ticket } }.sorted { $0.id < $1.id }
+        look { $0.claims.all.compactMap { $0.handover?.ticket } }.sorted { $0.id < $1.id }
     }
 
     func outcome(
@@ -134,7 +136,8 @@ public final class MemoryController: Sendable {
     /// Tells the observer of a step that has taken effect as the given one, or takes effect now.
     func emit(_ kind: @autoclosure () -> ControllerEvent.Kind, of step: UInt64? = nil, at time: Timestamp? = nil) {
         guard let relay else { return }
-        relay.tell(ControllerEvent(sequence: step ?? self.step(), time: time ?? executor.now, kind: kind()))
+        let event = ControllerEvent(sequence: step ?? self.step(), time: time ?? executor.now, kind: kind())
+        ForeignCall.run(.observer, of: ObjectIdentifier(self)) { relay.tell(event) }
     }
 
     /// Has the observer told of a step by another thread: this one must not wait for it.

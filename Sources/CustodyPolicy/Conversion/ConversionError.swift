@@ -24,6 +24,9 @@ public struct ConversionError: Error, Sendable {
         public static let busy = Code(rawValue: "busy")
         /// As many hand-overs are pending as the limits allow.
         public static let tooManyPending = Code(rawValue: "too-many-pending")
+        /// A policy, a listener or an observer of the controller asked while it was called: what it was called about is
+        /// not over.
+        public static let reentrant = Code(rawValue: "reentrant")
         /// The back end cannot do what is needed.
         public static let unsupported = Code(rawValue: "unsupported")
         /// The back end failed; the cause says how.

@@ -3,7 +3,8 @@
 /// A policy is asked for each request that would change something, in the same step in which the controller claims the
 /// pages: what it decided upon is what is claimed. It is a pure function of the request, the view and its memory, so that
 /// a recorded history can be decided once more with the same result. It runs under the controller's lock: it takes no
-/// lock, does not wait and calls no controller.
+/// lock and does not wait. All that it needs is in the view; what it asks the controller all the same is answered from
+/// the same state, and what would change something is refused, or done when it has decided.
 public protocol Policy: Sendable {
     /// Decides about a request.
     ///

@@ -6,6 +6,9 @@ public protocol ControllerObserver: AnyObject, Sendable {
     /// It is called on the thread on which the event happened, and should be quick: the conversion goes on when it returns.
     /// Of the end of a lease, and of a hand-over whose deadline has passed, it is told on a thread of the executor, so that
     /// nobody waits for it; `CompletionExecutor.drain()` returns when it has been told.
+    ///
+    /// It may ask the controller, and take and release leases. On the thread on which the event happened a change of
+    /// ownership is refused, with ``ConversionError/Code/reentrant``.
     func observe(_ event: ControllerEvent)
 
     /// Whether it is told of each copy in and out as of a lease; asked once. For an observer that wants to be, each copy

@@ -4,12 +4,17 @@
 /// direction: where the host loses pages, it prepares before the back end changes anything; where the host gains pages,
 /// after. Each maximal run of pages is one call, never one a page, and only what differs from what the listener was
 /// told before. It is called on the thread that carries the change out, under no lock of the controller, perhaps on
-/// several threads at once for pages that do not overlap. It must not wait for a conversion.
+/// several threads at once for pages that do not overlap. A listener that blocks holds up the changes that it is told of,
+/// and no others.
 ///
-/// It reaches all that the host may touch, or it is no listener: one that joins while pages change hands is offered them
-/// when they have, and where it refuses them it is dismissed. It is told to give up all that it has, and the event
-/// `dismissed` says why. There, and where pages have left the host without anybody being asked, a refusal changes
-/// nothing: `commit` follows.
+/// From within a call it may ask the controller, take leases and release them, and remove listeners, without waiting for
+/// their calls. A conversion, a discard or a new listener is refused: the error's code is
+/// ``ConversionError/Code/reentrant``, and a ticket that it cancels stays pending. It must not wait for another thread that
+/// does one of these.
+///
+/// A listener that refuses a page the host can access is removed: one that joins while pages change hands is offered them
+/// when they have, and where it refuses them it is told to give up all that it has, and the event `dismissed` says why.
+/// There, and where pages have left the host without anybody being asked, a refusal changes nothing: `commit` follows.
 public protocol OwnershipListener: AnyObject, Sendable {
     /// The name by which events and errors call it.
     var name: String { get }

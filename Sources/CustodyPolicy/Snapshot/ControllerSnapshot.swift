@@ -140,7 +140,7 @@ extension MemoryController {
     ///   taking hold of them.
     public func snapshot() -> ControllerSnapshot {
         let now = executor.now
-        let copy = state.withLock { $0 }
+        let copy = look { copy $0 }
         return ControllerSnapshot(copy, layout, now)
     }
 }

@@ -1,5 +1,11 @@
 package import Custody
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// Threads that do the same piece of work at the same time, again and again.
 package final class ThreadCrew: Sendable {
     private struct State {
@@ -33,6 +39,9 @@ package final class ThreadCrew: Sendable {
             }
         }
     }
+
+    /// Lets other threads run.
+    package static func yield() { sched_yield() }
 
     deinit { state.update { $0.isOver = true } }
 

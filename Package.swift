@@ -177,6 +177,8 @@ let package = Package(
             path: "Tests/CustodyDifferential",
             swiftSettings: strict
         ),
+        // Processes that have a file in ways that are not seen at the first look.
+        .target(name: "CHolders", path: "Tests/CHolders"),
         // Many threads on one controller, for release builds and for the thread sanitizer.
         .executableTarget(
             name: "CustodyStress",
@@ -221,7 +223,7 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
     ],
     "SimulationBackendTests": ["Custody", "CustodyTestSupport", "SimulationBackend"],
     "LibvirtBackendTests": [
-        "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyTestSupport", "GuestChannel",
+        "CHolders", "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyTestSupport", "GuestChannel",
         .target(name: "LibvirtBackend", condition: libvirt), .target(name: "CLibvirt", condition: libvirt), system,
     ],
     "KVMBackendTests": ["CKVM", "Custody", "CustodyPolicy", "CustodyTestSupport", "KVMBackend", system],

@@ -30,6 +30,12 @@ public struct LibvirtProvider: BackendProvider {
         ]
     }
 
+    /// Has libvirt print nothing by itself: errors, which are thrown as well, and what a driver in this process logs.
+    ///
+    /// Both belong to the program: this replaces its handler of libvirt's errors (`virSetErrorFunc`), and sets
+    /// `LIBVIRT_LOG_OUTPUTS` where it is not set. Call it once, before there are other threads and before the first back end.
+    public static func silenceLibrary() { EventLoop.silence() }
+
     /// What its section of a configuration may be.
     public var options: BackendOptions { BackendOptions(LibvirtOptions.format) }
 
@@ -88,7 +94,18 @@ public struct LibvirtProvider: BackendProvider {
                 ? "other processes are kept from opening private memory by fanotify(7)"
                 : "other processes are kept from opening private memory by its file's permissions, which do not stop root",
             "a guest that has been asked for a module cannot be told that it is not wanted any more",
-        ] + FacetCapabilities.all.map { "a domain may have a facet beside its modules, \($0)" }
+        ] + unseenRemarks + FacetCapabilities.all.map { "a domain may have a facet beside its modules, \($0)" }
+    }
+
+    private static var unseenRemarks: [String] {
+        do throws(HostError) {
+            let kinds = try UnseenProcesses.here(OpenGate()).sorted { $0.rawValue < $1.rawValue }
+            return kinds.map {
+                "private memory only with ‘accept-unseen: [\($0.rawValue)]’: \($0) cannot be looked into"
+            }
+        } catch {
+            return ["no domain: which processes this one may look into cannot be found out: \(error)"]
+        }
     }
 
     private static var obstacleToEmbedding: BackendError? {

@@ -11,6 +11,8 @@ extension BackendRegistry {
     static var linked: BackendRegistry {
         var providers: [any BackendProvider] = [SimulationProvider(), KVMBackendProvider()]
         #if Libvirt
+            // What libvirt has to say is in the errors.
+            LibvirtProvider.silenceLibrary()
             providers.append(LibvirtProvider())
         #endif
         return BackendRegistry(providers)

@@ -51,6 +51,7 @@
                 options.root = root
                 options.memory = root + "/memory"
                 options.domain = "same-\(getpid())"
+                options.acceptedUnseenProcesses = Set(UnseenProcesses.allCases)
                 let backend = try LibvirtBackend(LibvirtEventsTests.guest(), options: options)
                 let simulation = SimulationBackend(
                     guest: try LibvirtEventsTests.guest(),

@@ -69,7 +69,8 @@ final class FailingGate: CallGate {
         switch call {
         case .host(let call):
             switch call {
-            case .open, .map, .watch, .bell, .sentry, .neighbour, .makeMemoryFile, .symlink: true
+            case .open, .map, .watch, .bell, .sentry, .neighbour, .makeMemoryFile, .symlink, .loop: true
+            case .scan, .tasks, .descriptors, .maps, .devices, .files, .namespace: true
             default: false
             }
         case .libvirt(.open), .libvirt(.eventRegister), .libvirt(.closeCallbackRegister): true

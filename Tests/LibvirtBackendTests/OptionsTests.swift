@@ -39,6 +39,48 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: root.path))
     }
 
+    /// Memory files of another machine cannot be looked at: that is said before anybody connects.
+    @Test(arguments: [
+        ("qemu+ssh://user@host/system", "transport ‘ssh’"), ("qemu+tcp:///system", "transport ‘tcp’"),
+        ("qemu+tls://host/system", "transport ‘tls’"), ("qemu+libssh2://h/system", "transport ‘libssh2’"),
+        ("qemu+ext:///system?command=/bin/sh", "transport ‘ext’"), ("qemu://host/system", "host ‘host’"),
+        ("qemu://[::1]:16514?x=1", "host ‘[::1]:16514’"), ("system", "is no URI"),
+    ])
+    func anotherMachinesLibvirtIsRefusedByName(uri: String, flaw: String) throws {
+        let error = #expect(throws: ConfigurationError.self) { _ = try options("uri", uri) }
+        #expect(error?.message.contains(flaw) == true, "\(error as Any)")
+        #expect(error?.location.file == "option")
+        // And where somebody makes the options himself.
+        let made = #expect(throws: BackendError.self) { _ = try LiveGuest("remote") { $0.uri = uri } }
+        #expect(made?.code == .invalidArgument)
+        #expect(made?.message.contains(flaw) == true)
+    }
+
+    @Test(arguments: ["qemu:///system", "qemu:///session", "qemu+unix:///session?socket=/run/x", "test:///default"])
+    func libvirtOnThisMachineIsTaken(uri: String) throws { #expect(try options("uri", uri).uri == uri) }
+
+    /// The configuration of libvirt's driver is written again at each start, unless somebody else wrote it.
+    @Test func aConfigurationOfTheUsersStays() throws {
+        let folder = "/tmp/custody-conf-\(getpid())"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let root = EmbeddedRoot(folder)
+        let path = folder + "/etc/qemu.conf"
+        try root.prepare()
+        #expect(try String(contentsOfFile: path, encoding: .utf8).contains("memory_backing_dir = \"\(folder)/memory\""))
+        try EmbeddedRoot(folder, memory: folder + "/other").prepare()
+        #expect(try String(contentsOfFile: path, encoding: .utf8).contains("memory_backing_dir = \"\(folder)/other\""))
+        let theirs = "stdio_handler = \"file\"\n"
+        try theirs.write(toFile: path, atomically: true, encoding: .utf8)
+        try root.prepare()
+        #expect(try String(contentsOfFile: path, encoding: .utf8) == theirs)
+    }
+
+    /// Libvirt's log is the program's.
+    @Test func theEnvironmentStaysAsItIs() throws {
+        _ = try TestRoot.connect()
+        #expect(unsafe getenv("LIBVIRT_LOG_OUTPUTS") == nil)
+    }
+
     @Test func aMissingUserIsNamedWithItsRemedy() throws {
         let error = EmbeddedRoot.obstacle(user: "custody-nobody-has-this")
         #expect((error == nil) == (geteuid() != 0))

@@ -129,17 +129,15 @@ import Testing
         #expect(error?.errno == ELOOP)
         #expect(try Data(contentsOf: URL(filePath: target)) == Data([1, 2, 3]))
 
-        let name = "trapped-\(getpid())"
-        let custody = TestRoot.root.memory + "/custody"
-        let trap = "\(custody)/\(name)"
-        try OwnDirectory(custody, gate: OpenGate())
-        #expect(unsafe symlink(folder, trap) == 0)
-        defer { unsafe unlink(trap) }
-        let refusal = #expect(throws: BackendError.self) { _ = try LiveGuest("trapped", modules: [1]) }
+        let trap = folder + "/trap"
+        #expect(unsafe mkdir(folder + "/theirs", 0o700) == 0)
+        #expect(unsafe symlink(folder + "/theirs", trap) == 0)
+        let refusal = #expect(throws: BackendError.self) {
+            _ = try FolderLock(trap, patience: .zero, gate: OpenGate())
+        }
         #expect(refusal?.code == .accessDenied)
         #expect(refusal?.message.contains(trap) == true)
-        #expect(try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == ["0", "target"])
-        #expect(try !TestRoot.connect().domainNames().contains(name))
+        #expect(throws: HostError.self) { _ = try FolderLock(existing: trap, gate: OpenGate()) }
     }
 }
 

@@ -33,6 +33,18 @@ int clibvirt_is_sealable(int file);
 int clibvirt_bell_open(void);
 int clibvirt_bell_ring(int bell);
 
+/* Takes an exclusive lock on an open file (flock(2)), which is gone with its last descriptor; EWOULDBLOCK where it is taken. */
+int clibvirt_lock(int file);
+
+/* Gives an open file one more name, whatever the name that it was opened by stands for by now (linkat(2)). */
+int clibvirt_link(int file, const char *name);
+
+/* Whether two threads have one table of descriptors (kcmp(2)): 1 or 0. */
+int clibvirt_share_files(pid_t one, pid_t other);
+
+/* Whether a loop device is backed by a file (loop(4)): 1 or 0. */
+int clibvirt_is_backed_by(const char *device, dev_t file_device, ino_t file_inode);
+
 /* Whether nobody else has the file open: takes a write lease (fcntl(2), F_SETLEASE) and gives it back. EAGAIN if not. */
 int clibvirt_lease(int file);
 
@@ -46,6 +58,21 @@ int clibvirt_guard_open(void);
 int clibvirt_guard_mark(int guard, int file, int marked);
 /* Answers what has been asked: `exempt` may open, nobody else may. Returns how many were asked. */
 int clibvirt_guard_answer(int guard, pid_t exempt);
+
+/* A file by what the kernel names it in events (name_to_handle_at(2)): type and bytes, the rest is zero. */
+struct clibvirt_name {
+    char bytes[136];
+};
+int clibvirt_name_of(int file, struct clibvirt_name *name);
+
+/*
+ * A fanotify(7) group that is told when a file is changed by a call, with who it was. A call that opens nothing is one, too
+ * (truncate(2)): that has no descriptor to go with it, so that the file is named. EPERM without CAP_SYS_ADMIN.
+ */
+int clibvirt_changes_open(void);
+int clibvirt_changes_mark(int group, int file, int marked);
+/* The files that others than `exempt` and this process have changed: how many there are, at most `capacity`. */
+int clibvirt_changes_next(int group, pid_t exempt, struct clibvirt_name *names, int capacity);
 
 /*
  * Another process that maps a file, for tests and demonstrations: it is told what to do over a socket, and ends with it.

@@ -23,8 +23,23 @@ extension DomainOpening {
         _ events: EventBuffer
     ) throws(VirError) -> ManagedDomain? {
         guard try !domain.hasEnded() else { return nil }
-        let managed = try ManagedDomain(connection.share(), domain, events: events)
-        return ProcessMaps.processes.contains(where: managed.isNamed) ? managed : nil
+        let managed = try ManagedDomain(connection.share(), domain.share(), events: events)
+        func isThere() -> Bool { ProcessMaps.processes.contains(where: managed.isNamed) }
+        guard isThere() else { return nil }
+        // One that the process before had only begun to make is ended by libvirt, a moment after it has been found: libvirt
+        // asks QEMU for others when it is through with that.
+        do throws(BackendError) {
+            _ = try managed.ask("query-status", for: Status.self)
+            return managed
+        } catch {
+            if (try? domain.hasEnded()) == true || !isThere() { return nil }
+            throw (error.cause as? VirError) ?? VirError(code: .internalError, message: "\(error)", call: .monitor)
+        }
+    }
+
+    /// What QEMU says of its state.
+    private struct Status: Decodable {
+        let status: String
     }
 
     /// Makes the domain. A name whose QEMU has ended a moment ago is not free at once.
@@ -68,6 +83,22 @@ extension DomainOpening {
     /// The element that marks a domain as made here.
     static let mark = "custody:guest"
 
+    /// What a domain is made of, by the keys of the configuration, as it is kept with it: whoever comes after looks whether it
+    /// is the same.
+    static func settings(_ guest: GuestConfiguration, _ options: LibvirtOptions) -> XMLElement {
+        let regions = guest.layout.regions.map { "\(ByteCount($0.byteCount)) at \($0.address)" }
+        let values: KeyValuePairs<String, String?> = [
+            "guest.memory": regions.joined(separator: ", "), "guest.processors": "\(guest.processors)",
+            "guest": options.guest.rawValue, "kernel": options.kernel, "initrd": options.initrd,
+            "command-line": options.commandLine, "accelerator": options.usesKVM ? "kvm" : "emulated",
+            "base-memory": "\(options.baseMemory)", "overcommit": "\(options.overcommits)",
+        ]
+        let elements = values.compactMap { key, value in
+            value.map { XMLElement("custody:setting", ["key": key], text: $0) }
+        }
+        return XMLElement(mark, ["xmlns:custody": "urn:custody"], elements)
+    }
+
     static func description(
         _ guest: GuestConfiguration,
         _ options: LibvirtOptions,
@@ -88,7 +119,7 @@ extension DomainOpening {
         configuration.takesMemory = !options.overcommits
         configuration.hasBalloon = options.hasBalloon
         configuration.launchSecurity = options.launchSecurity
-        configuration.metadata = [XMLElement(mark, ["xmlns:custody": "urn:custody"])]
+        configuration.metadata = [settings(guest, options)]
         // A daemon may run QEMU as another user, who has to reach what it is given here.
         try OwnDirectory(options.root, mode: options.uri == nil ? 0o700 : 0o711, gate: gate)
         switch options.guest {

@@ -12,8 +12,13 @@ extension DomainOpening {
         _ layout: GuestMemoryLayout,
         _ folders: MemoryFolders,
         _ sentry: HostSentry,
-        whenLetGo: @escaping @Sendable (Int) -> Void
+        runBy emulator: Int32,
+        accepting accepted: Set<UnseenProcesses>,
+        whenLetGo: @escaping @Sendable (Int) -> Void,
+        whenChanged: @escaping @Sendable (Int) -> Void
     ) throws(BackendError) -> [MemoryModule] {
+        // What is there of modules that the guest has not, however many there were.
+        folders.removeFiles(except: { live.memoryModule(MemoryModule.alias($0)) != nil }, gate: gate)
         // Beside what an adopted domain has itself.
         let others = live.first("devices")?.elements("memory").filter { device in
             device.first("alias")?["name"]?.hasPrefix("ua-custody-") != true
@@ -22,6 +27,14 @@ extension DomainOpening {
         let firstSlot = taken.map { $0 + 1 } ?? 0
         // What a module without a word of its own is: an earlier version gave them none.
         let isShared = live.first("memoryBacking", "access")?["mode"] == "shared"
+        let known = Set(layout.regions.indices.map(MemoryModule.alias))
+        let aliases = live.first("devices")?.elements("memory").compactMap { $0.first("alias")?["name"] } ?? []
+        if let stranger = aliases.first(where: { MemoryModule.number(of: $0) != nil && !known.contains($0) }) {
+            throw BackendError(
+                .unavailable,
+                "the guest has a module ‘\(stranger)’, and the configuration has \(known.count): its memory would be nobody's"
+            )
+        }
         var modules: [MemoryModule] = []
         for (number, range) in layout.regions.enumerated() {
             let path = folders.path(of: number)
@@ -36,37 +49,59 @@ extension DomainOpening {
                 guard plugged["access"].map({ $0 == "shared" }) ?? isShared else {
                     throw BackendError(.unsupported, "the guest has a module that it does not share", range: range)
                 }
-                guard unsafe access(path, F_OK) == 0 else {
-                    throw BackendError(.lost, "the file of a module that the guest has is gone", range: range)
-                }
             }
+            let module: MemoryModule
             do throws(HostError) {
-                if plugged == nil { for name in [path, path + ".record"] { try gate.remove(name) } }
-                let file = try ModuleFile(path: path, size: range.byteCount, owner: folders.owner, gate: gate)
-                try sentry.watch(file) { whenLetGo(number) }
+                let size = range.byteCount
+                let file =
+                    plugged == nil
+                    ? try ModuleFile(path: path, size: size, owner: folders.owner, gate: gate)
+                    : try ModuleFile(path: path, or: folders.libvirtPath(of: number), size: size, gate: gate)
+                try sentry.watch(file, whenLetGo: { whenLetGo(number) }, whenChanged: { whenChanged(number) })
                 let slot = plugged?.first("address")?["slot"].flatMap { Int($0) } ?? firstSlot + number
-                modules.append(MemoryModule(range, number: number, slot: slot, file: file, sentry: sentry))
+                module = MemoryModule(
+                    range,
+                    number: number,
+                    slot: slot,
+                    file: file,
+                    sentry: sentry,
+                    accepting: accepted
+                )
             } catch {
+                if plugged != nil, error.errno == ENOENT {
+                    throw BackendError(
+                        .lost,
+                        "the file of a module that the guest has is gone",
+                        range: range,
+                        cause: error
+                    )
+                }
                 let code: BackendError.Code = error.errno == ENOSPC ? .resourcesExhausted : .system
                 throw BackendError(code, "the file of the module cannot be made", range: range, cause: error)
             }
+            if plugged != nil { try module.check(domain, runBy: emulator, gate: gate) }
+            modules.append(module)
         }
         return modules
     }
 
     /// Gives the guest a module at the very beginning.
-    func plug(_ module: MemoryModule, _ folders: MemoryFolders, takesMemory: Bool) throws(BackendError) {
+    func plug(
+        _ module: MemoryModule,
+        _ folders: MemoryFolders,
+        runBy emulator: Int32,
+        takesMemory: Bool,
+        patience: Duration
+    ) throws(BackendError) {
         if takesMemory { try module.takeMemory() }
-        try module.plug(into: domain, folders, gate: gate)
+        try module.plug(into: domain, runBy: emulator, folders, patience: patience, gate: gate)
     }
 
-    /// Finds out who has what. Pages that were private stay so, unless another process has got at them meanwhile and does not
-    /// let go within `patience`: one that this process forks off has its files until it becomes a program.
+    /// Finds out who has what. What the guest has is shared: pages that were private when the process before ended have been
+    /// within everybody's reach since, and nothing tells who has read them.
     func takeStock(
         of modules: [MemoryModule],
-        _ layout: GuestMemoryLayout,
-        emulator: Int32,
-        _ patience: Duration
+        _ layout: GuestMemoryLayout
     ) throws(BackendError) -> (ownership: PageRunMap<Ownership>, presence: [ChangeLedger.Presence]) {
         var ownership = PageRunMap(bounds: layout.bounds, state: Ownership.host)
         var presence: [ChangeLedger.Presence] = []
@@ -74,41 +109,9 @@ extension DomainOpening {
         for module in modules {
             let isPlugged = live.memoryModule(module.alias) != nil
             presence.append(isPlugged ? .plugged : .absent)
-            guard isPlugged else { continue }
-            ownership.set(module.range, to: .shared)
-            let deadline = ContinuousClock.now + patience
-            do throws(HostError) {
-                for pages in module.recordedPrivate {
-                    try module.hide(pages)
-                    if try isLetGo(module, pages, emulator, deadline) {
-                        ownership.set(pages, to: .private)
-                    } else {
-                        try module.show(pages)
-                        module.record(pages, isPrivate: false)
-                    }
-                }
-            } catch {
-                throw BackendError(.system, "pages that were private before cannot be closed again", cause: error)
-            }
-            module.admit()
+            if isPlugged { ownership.set(module.range, to: .shared) }
         }
         return (ownership, presence)
-    }
-
-    /// Sleeps until no process but QEMU has a module that others cannot open any more.
-    ///
-    /// - Returns: `false` where one has it at the deadline.
-    private func isLetGo(
-        _ module: MemoryModule,
-        _ pages: PageRange,
-        _ emulator: Int32,
-        _ deadline: ContinuousClock.Instant
-    ) throws(HostError) -> Bool {
-        while true {
-            if try module.holders(of: pages, but: emulator, at: .zero).isEmpty { return true }
-            guard ContinuousClock.now < deadline else { return false }
-            usleep(20_000)
-        }
     }
 }
 

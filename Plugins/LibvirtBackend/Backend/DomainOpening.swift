@@ -12,6 +12,8 @@ struct DomainOpening: Sendable {
     let isOwn: Bool
     /// Whether it was made just now.
     let isNew: Bool
+    /// The directory of the memory files, of the driver in this process.
+    let memory: String?
     /// The socket of its guest channel.
     let channelPath: String?
     /// What it is, as libvirt describes it.
@@ -25,9 +27,11 @@ struct DomainOpening: Sendable {
         _ guest: GuestConfiguration,
         _ options: LibvirtOptions,
         events: EventBuffer,
-        gate: any CallGate
+        gate: any CallGate,
+        patience: Duration
     ) throws(BackendError) {
         self.gate = gate
+        memory = options.uri == nil ? options.memory : nil
         let root = EmbeddedRoot(options.root, memory: options.memory)
         if options.uri == nil { try root.prepare(gate: gate) }
         let connection = try DomainOpening.asking("libvirt cannot be reached") { () throws(VirError) in
@@ -36,8 +40,12 @@ struct DomainOpening: Sendable {
         let ownSocket = "\(options.root)/\(options.domain).channel"
         isOwn = options.adopt == nil
         channelPath = options.adopt == nil ? ownSocket : options.channel
-        let found = try DomainOpening.asking("the domain cannot be looked for") { () throws(VirError) in
+        var found = try DomainOpening.asking("the domain cannot be looked for") { () throws(VirError) in
             try DomainOpening.find(options.adopt ?? options.domain, connection, events)
+        }
+        if options.startsFresh, let old = found {
+            try DomainOpening.replace(old, options, gate, patience: patience)
+            found = nil
         }
         isNew = found == nil
         if let found {
@@ -54,10 +62,7 @@ struct DomainOpening: Sendable {
         do throws(BackendError) {
             live = try self.domain.describe()
             if isOwn, live.first("metadata", DomainOpening.mark) == nil {
-                throw BackendError(
-                    .unavailable,
-                    "the domain ‘\(options.domain)’ is somebody else's: name another one, or adopt it"
-                )
+                throw DomainOpening.foreign(options)
             }
             if let wanted = options.launchSecurity?.kind, LaunchSecurity.kind(in: LiveDescription(live)) != wanted {
                 throw BackendError(
@@ -66,7 +71,10 @@ struct DomainOpening: Sendable {
                 )
             }
             let kind = LiveDescription(live)
-            if isOwn { try DomainOpening.check(self.domain, kind, has: options) }
+            if isOwn {
+                try DomainOpening.check(self.domain, kind, has: options)
+                try DomainOpening.check(live, isMadeFor: guest, options)
+            }
             support = try self.domain.useConnection { connection throws(BackendError) in
                 try DomainSupport(of: connection, kind: kind)
             }
@@ -109,19 +117,77 @@ struct DomainOpening: Sendable {
         }
     }
 
+    /// Holds what the domain was made of against what is configured.
+    private static func check(
+        _ live: XMLElement,
+        isMadeFor guest: GuestConfiguration,
+        _ options: LibvirtOptions
+    ) throws(BackendError) {
+        func settings(_ element: XMLElement?) -> [String: String] {
+            let all = element?.elements("custody:setting") ?? []
+            return all.reduce(into: [:]) { $0[$1["key"] ?? ""] = $1.content }
+        }
+        let made = settings(live.first("metadata", mark))
+        let wanted = settings(DomainOpening.settings(guest, options))
+        let changed = Set(made.keys).union(wanted.keys).filter { made[$0] != wanted[$0] }.sorted()
+        guard changed.isEmpty else {
+            let differences = changed.map {
+                "‘\($0)’ is \(wanted[$0] ?? "not named"), and was \(made[$0] ?? "not named")"
+            }
+            throw BackendError(
+                .unavailable,
+                "the domain ‘\(options.domain)’ runs already and was made by another configuration: "
+                    + "\(differences.joined(separator: "; ")). ‘fresh: true’ ends it, and makes another one"
+            )
+        }
+    }
+
+    /// Ends a domain that an earlier process left, with what is in its memory.
+    ///
+    /// - Throws: `BackendError` with code `unavailable` where it is somebody else's, or in use.
+    private static func replace(
+        _ domain: ManagedDomain,
+        _ options: LibvirtOptions,
+        _ gate: any CallGate,
+        patience: Duration
+    ) throws(BackendError) {
+        guard try domain.describe().first("metadata", mark) != nil else { throw foreign(options) }
+        let folders = try findFolders(of: domain, gate, else: "")
+        try OwnDirectory(folders.custody, gate: gate)
+        let lock = try FolderLock(folders.ours, patience: patience, gate: gate)
+        defer { lock.release() }
+        try asking("the domain that is to be made anew cannot be ended") { () throws(VirError) in try domain.end() }
+        folders.remove(gate: gate)
+    }
+
+    private static func foreign(_ options: LibvirtOptions) -> BackendError {
+        BackendError(
+            .unavailable,
+            "the domain ‘\(options.domain)’ is somebody else's: name another one, or adopt it"
+        )
+    }
+
     /// Ends what was made for nothing, and takes its files away; of a domain that was there before, those that it has not.
     ///
+    /// What another back end has locked is that one's, and so is the domain.
+    ///
     /// - Returns: what to throw: the reason, and whether the domain is left.
-    func abandon(_ layout: GuestMemoryLayout, after reason: BackendError) -> BackendError {
-        // What is in directories that are not ours stays.
-        let found = try? findFolders()
-        let folders = found.flatMap { (try? makeOurs($0)) == nil ? nil : $0 }
+    func abandon(holding held: FolderLock?, after reason: BackendError) -> BackendError {
+        let folders = try? findFolders()
+        var lock = held
+        if lock == nil, let folders {
+            // What is in a directory that is not ours stays.
+            do throws(BackendError) { lock = try self.lock(folders, patience: .seconds(1)) } catch {
+                if (error.cause as? HostError)?.errno == EWOULDBLOCK { return reason }
+            }
+        }
+        defer { lock?.release() }
         guard isNew else {
-            folders?.removeUnplugged(layout.regions.indices, of: domain, gate: gate)
+            if lock != nil { folders?.removeUnplugged(of: domain, gate: gate) }
             return reason
         }
         let error = DomainOpening.end(domain, after: reason)
-        if error == nil { folders?.remove(layout.regions.indices, gate: gate) }
+        if error == nil, lock != nil { folders?.remove(gate: gate) }
         return error ?? reason
     }
 

@@ -19,6 +19,7 @@ extension LibvirtBackend {
                 range: range
             )
         }
+        if change.to == .private, !unacceptedProcesses.isEmpty { throw unseen(range) }
         let isMove = change.from == .host || change.to == .host
         guard !isMove || range == modules[number].range else {
             throw BackendError(.invalidArgument, "a module comes and goes as a whole", range: range)
@@ -119,7 +120,6 @@ extension LibvirtBackend {
         } catch {
             throw lose(BackendError(.lost, "a change cannot be taken back", range: change.range, cause: error))
         }
-        module.record(change.range, isPrivate: change.from == .private)
         ledger.withLock { ledger in
             ledger.ownership.set(change.range, to: isKept ? .shared : change.from)
             // The guest has what is in it.
@@ -132,12 +132,23 @@ extension LibvirtBackend {
         throw BackendError(.refusedByGuest, "the guest keeps the module that it was given", range: change.range)
     }
 
+    private func unseen(_ range: PageRange) -> BackendError {
+        let kinds = unacceptedProcesses.sorted { $0.rawValue < $1.rawValue }
+        let names = kinds.map(\.rawValue).joined(separator: ", ")
+        return BackendError(
+            .unsupported,
+            "whether pages are private cannot be seen: this process may not look into "
+                + kinds.map { "\($0)" }.joined(separator: ", nor ")
+                + "; ‘accept-unseen: [\(names)]’ takes them not to have the pages",
+            range: range
+        )
+    }
+
     // MARK: Steps
 
     /// Notes that the pages have changed hands.
     func settle(_ plan: ChangeLedger.Plan, _ reservation: Reservation) -> CommittedChange {
         let change = plan.change
-        modules[plan.module].record(change.range, isPrivate: change.to == .private)
         ledger.withLock { ledger in
             ledger.ownership.set(change.range, to: change.to)
             if change.to == .host { ledger.presence[plan.module] = .absent }
@@ -149,7 +160,7 @@ extension LibvirtBackend {
     func plug(_ plan: ChangeLedger.Plan) throws(BackendError) {
         let module = modules[plan.module]
         do throws(BackendError) {
-            try module.plug(into: domain, folders, gate: gate)
+            try module.plug(into: domain, runBy: emulator, folders, patience: patience, gate: gate)
         } catch {
             throw examine(error)
         }

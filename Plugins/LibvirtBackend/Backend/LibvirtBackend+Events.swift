@@ -59,8 +59,9 @@ extension LibvirtBackend {
             guard let presence, presence == before[number] else { continue }
             switch presence {
             case .plugged where !isPlugged: released(number)
-            case .plugged: askAgain(number)
+            case .plugged: if isOurs(module) { askAgain(number) }
             case .absent where isPlugged:
+                guard isOurs(module) else { break }
                 found(number)
                 isNews = true
             case .absent, .released: break
@@ -68,6 +69,38 @@ extension LibvirtBackend {
         }
         if before.contains(nil) { catchUpLater() }
         return isNews
+    }
+
+    /// Whether the guest's module is made of our file. Where it is not, nothing that is known of it is so: the guest is lost.
+    private func isOurs(_ module: MemoryModule) -> Bool {
+        do throws(BackendError) { try module.check(domain, runBy: emulator, gate: gate) } catch {
+            // What has gone this moment is looked at again, and so is what nobody can tell.
+            if error.code == .lost, module.isPlugged(into: domain) == true { _ = lose(error) } else { catchUpLater() }
+            return false
+        }
+        return true
+    }
+
+    /// Another process has changed a module's contents by a call that nobody is asked about, as truncate(2): its private
+    /// pages were within reach.
+    func contentsChanged(of number: Int) {
+        let module = modules[number]
+        let isBusy = ledger.withLock { ledger in ledger.plans.values.contains { $0.module == number } }
+        // What is under way ends first: it has a way back to the ownership before.
+        guard !isBusy else {
+            executor.submit(at: executor.now.advanced(by: LibvirtBackend.firstLook)) { [weak self] in
+                self?.contentsChanged(of: number)
+            }
+            return
+        }
+        let (ranges, ownership, observer) = ledger.withLock { ledger in
+            let ranges = ledger.ownership.runs(in: module.range).filter { $0.state == .private }.map(\.range)
+            for range in ranges { ledger.ownership.set(range, to: .shared) }
+            return (ranges, ledger.ownership, ledger.lost == nil ? ledger.observer : nil)
+        }
+        guard !ranges.isEmpty else { return }
+        for range in ranges { reopen(range, in: module) }
+        observer?.backendReconnected(finding: ownership)
     }
 
     private func catchUpLater() {

@@ -81,7 +81,7 @@ extension LibvirtBackend {
     }
 
     /// Opens pages again that were closed for a change that is not to be, and lets others in: as often as it takes.
-    private func reopen(_ range: PageRange, in module: MemoryModule, after delay: Duration = .zero) {
+    func reopen(_ range: PageRange, in module: MemoryModule, after delay: Duration = .zero) {
         do throws(HostError) {
             // A change that has come in between has its plan in the ledger before it closes anything.
             try module.show(range) { delay == .zero || ledger.withLock { $0.isAtRest(range) } }

@@ -45,6 +45,11 @@ public final class LibvirtBackend: MemoryBackend {
     let folders: MemoryFolders
     let gate: any CallGate
     let ledger: Locked<ChangeLedger>
+    /// Processes that this one cannot look into, and that may have the guest's memory all the same.
+    public let unseenProcesses: Set<UnseenProcesses>
+    /// Those of them that the configuration does not accept.
+    let unacceptedProcesses: Set<UnseenProcesses>
+    private let lock: FolderLock
     let processes = NeighbourProcesses()
     let listeners = EventListeners()
     /// Hand-overs that a thread is at: one at a time ends one, or looks whether it is over.
@@ -83,26 +88,46 @@ public final class LibvirtBackend: MemoryBackend {
         let executor = try ThreadExecutor()
         let wake = Wake()
         let events = EventBuffer(capacity: 256) { executor.submit { wake.call() } }
-        let opening = try DomainOpening(guest, options, events: events, gate: gate)
+        let unseen = try LibvirtBackend.unseenProcesses(gate)
+        let opening = try DomainOpening(guest, options, events: events, gate: gate, patience: patience)
+        var held: FolderLock?
         do throws(BackendError) {
             folders = try opening.findFolders()
-            try opening.makeOurs(folders)
+            lock = try opening.lock(folders, patience: patience)
+            held = lock
+            folders.removeLeftovers(gate: gate)
             emulator = try opening.findEmulator(folders)
             sentry = try HostSentry(gate: gate)
             sentry.exempt(emulator)
-            modules = try opening.makeModules(guest.layout, folders, sentry) { number in
-                executor.submit { wake.target?.recheck(module: number) }
-            }
+            modules = try opening.makeModules(
+                guest.layout,
+                folders,
+                sentry,
+                runBy: emulator,
+                accepting: options.acceptedUnseenProcesses,
+                whenLetGo: { number in executor.submit { wake.target?.recheck(module: number) } },
+                whenChanged: { number in executor.submit { wake.target?.contentsChanged(of: number) } }
+            )
             if opening.isNew, options.initial == .shared {
-                for module in modules { try opening.plug(module, folders, takesMemory: !options.overcommits) }
+                for module in modules {
+                    try opening.plug(
+                        module,
+                        folders,
+                        runBy: emulator,
+                        takesMemory: !options.overcommits,
+                        patience: patience
+                    )
+                }
             }
-            let stock = try opening.takeStock(of: modules, guest.layout, emulator: emulator, patience)
+            let stock = try opening.takeStock(of: modules, guest.layout)
             initialOwnership = stock.ownership
             ledger = Locked(ChangeLedger(ownership: stock.ownership, presence: stock.presence))
             channel = try opening.connectChannel(guest.layout.granularity)
         } catch {
-            throw opening.abandon(guest.layout, after: error)
+            throw opening.abandon(holding: held, after: error)
         }
+        unseenProcesses = unseen
+        unacceptedProcesses = unseen.subtracting(options.acceptedUnseenProcesses)
         layout = guest.layout
         support = opening.support
         capabilities = .libvirt(
@@ -150,10 +175,17 @@ public final class LibvirtBackend: MemoryBackend {
         channel?.close()
         processes.endAll()
         sentry.close()
+        lock.release()
+    }
+
+    private static func unseenProcesses(_ gate: any CallGate) throws(BackendError) -> Set<UnseenProcesses> {
+        do throws(HostError) { return try UnseenProcesses.here(gate) } catch {
+            throw BackendError(.unavailable, "which processes this one may look into cannot be found out", cause: error)
+        }
     }
 
     /// Ends the domain, where it was made here, and takes its files away; an adopted one runs on, with the modules that it
-    /// has.
+    /// has. Nobody keeps others from its private pages then: the observer is told that they are shared.
     ///
     /// A domain that cannot be ended keeps its files, and the observer is told.
     public func shutDown() {
@@ -163,13 +195,14 @@ public final class LibvirtBackend: MemoryBackend {
             return !ledger.isEnded
         }
         guard isFirst else { return }
+        defer { lock.release() }
         listeners.end()
         channel?.close()
         processes.endAll()
+        if !isOwn { tellThatPrivatePagesAreShared() }
         for module in modules { module.open() }
         guard isOwn else {
-            folders.removeUnplugged(modules.indices, of: domain, gate: gate)
-            return
+            return folders.leave(domain, asked: Set(modules.indices.filter { modules[$0].isAsked }), gate: gate)
         }
         do throws(VirError) { try domain.end() } catch {
             let message = "the domain ‘\(domain.name)’ cannot be ended: it runs on, with its files in \(folders.ours)"
@@ -181,7 +214,19 @@ public final class LibvirtBackend: MemoryBackend {
             observer?.backendLost(failure)
             return
         }
-        folders.remove(modules.indices, gate: gate)
+        folders.remove(gate: gate)
+    }
+
+    private func tellThatPrivatePagesAreShared() {
+        let (ownership, observer) = ledger.withLock { ledger in
+            var isNews = false
+            for run in ledger.ownership.runs where run.state == .private {
+                ledger.ownership.set(run.range, to: .shared)
+                isNews = true
+            }
+            return (ledger.ownership, isNews ? ledger.observer : nil)
+        }
+        observer?.backendReconnected(finding: ownership)
     }
 
     /// The largest number of modules and pools of a domain.
@@ -190,6 +235,9 @@ public final class LibvirtBackend: MemoryBackend {
     /// Whether there can be modules like the layout's regions.
     private static func check(_ guest: GuestConfiguration, _ options: LibvirtOptions) throws(BackendError) {
         let unit: UInt64 = 1 << 20
+        if let uri = options.uri, let flaw = LibvirtURI.flaw(in: uri) {
+            throw BackendError(.invalidArgument, "the URI ‘\(uri)’ \(flaw)")
+        }
         guard guest.layout.regions.count + options.elasticPools.count <= maximumModules else {
             throw BackendError(
                 .unsupported,

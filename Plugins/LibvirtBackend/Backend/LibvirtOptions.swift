@@ -47,6 +47,12 @@ public struct LibvirtOptions: Sendable {
     public var elasticPools: [ElasticPoolConfiguration]
     /// The key `balloon`: whether a domain that is made has one.
     public var hasBalloon: Bool
+    /// The key `accept-unseen`: the kinds of processes that are taken not to have a guest's memory although this process cannot
+    /// look into them. Where there are others of them, no page becomes private.
+    public var acceptedUnseenProcesses: Set<UnseenProcesses>
+    /// The key `fresh`: whether a domain of this name that an earlier process left is ended, with what is in its memory, and
+    /// another one is made.
+    public var startsFresh: Bool
     /// The key `launch-security`: how the processor is to protect a domain that is made from its host.
     public var launchSecurity: LaunchSecurity?
 
@@ -63,6 +69,8 @@ public struct LibvirtOptions: Sendable {
         overcommits = false
         elasticPools = []
         hasBalloon = false
+        acceptedUnseenProcesses = []
+        startsFresh = false
     }
 
     /// Reads a section to its end.
@@ -76,7 +84,7 @@ public struct LibvirtOptions: Sendable {
     static let format = Format<LibvirtOptions>.settings(
         of: { LibvirtOptions() },
         [
-            .setting("uri", \.uri, .text, "Where libvirt is; its driver in this process unless named."),
+            .setting("uri", \.uri, localURI, "Where libvirt is; its driver in this process unless named."),
             .setting("root", \.root, directory("root"), "The directory of that driver, and of sockets and firmware."),
             .setting(
                 "memory",
@@ -123,6 +131,18 @@ public struct LibvirtOptions: Sendable {
                 "Whether a domain that is made has a balloon: virtio-balloon; none unless named."
             ),
             .setting(
+                "accept-unseen",
+                \.acceptedUnseenProcesses,
+                Format<[UnseenProcesses]>.list(of: .word()).map { (kinds, _) throws(ConfigurationError) in Set(kinds) },
+                "Processes that are taken not to have the memory although they cannot be looked into; none unless named."
+            ),
+            .setting(
+                "fresh",
+                \.startsFresh,
+                .boolean,
+                "Whether a domain of this name that an earlier process left is ended and made anew, rather than gone on with."
+            ),
+            .setting(
                 "launch-security",
                 \.launchSecurity,
                 LaunchSecurity.format,
@@ -133,7 +153,7 @@ public struct LibvirtOptions: Sendable {
     .map { (options, location) throws(ConfigurationError) in
         let made = [
             ("launch-security", options.launchSecurity != nil), ("elastic-pools", !options.elasticPools.isEmpty),
-            ("balloon", options.hasBalloon),
+            ("balloon", options.hasBalloon), ("fresh", options.startsFresh),
         ]
         if options.adopt != nil, let key = made.first(where: \.1)?.0 {
             throw ConfigurationError(
@@ -161,6 +181,11 @@ public struct LibvirtOptions: Sendable {
             throw ConfigurationError("‘base-memory’ must be a multiple of 1 MiB from 16 MiB to 2 GiB", at: location)
         }
         return size
+    }
+
+    private static let localURI = Format<String>.text.map { (uri, location) throws(ConfigurationError) in
+        if let flaw = LibvirtURI.flaw(in: uri) { throw ConfigurationError("‘uri’ \(flaw)", at: location) }
+        return uri
     }
 
     private static let fileName = Format<String>.text.map { (name, location) throws(ConfigurationError) in

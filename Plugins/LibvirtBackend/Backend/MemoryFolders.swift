@@ -1,4 +1,5 @@
 #if Libvirt
+import CLibvirtHost
 import Custody
 import Glibc
 
@@ -17,45 +18,106 @@ struct MemoryFolders: Sendable, Hashable {
     ///
     /// Where libvirt was told of a directory for all memory files it has its own below, `libvirt/qemu`, and ours is beside
     /// that; else ours is beside the domain's. Libvirt's names begin with a number: none of them is ours.
-    init?(baseMemory path: String, domain: String, owner: FileOwner) {
+    ///
+    /// Ours has the domain's UUID in its name: another domain may have the same name, with a driver of another directory.
+    init?(baseMemory path: String, domain: String, uuid: String, owner: FileOwner) {
         var parts = path.split(separator: "/")
         guard path.hasPrefix("/"), parts.popLast() == "ram-node0", parts.count > 1 else { return nil }
         libvirt = MemoryFolders.path(parts)
         parts.removeLast()
         if parts.suffix(2) == ["libvirt", "qemu"] { parts.removeLast(2) }
         custody = MemoryFolders.path(parts) + "/custody"
-        ours = custody + "/" + domain
+        // A name has at most 255 bytes (NAME_MAX), and a character four.
+        ours = custody + "/" + String(domain.unicodeScalars.prefix(48)) + "-" + uuid
         self.owner = owner
     }
 
     private static func path(_ parts: [Substring]) -> String { parts.reduce(into: "") { $0 += "/" + $1 } }
 
     /// Libvirt's name of a module's file.
-    func name(of module: MemoryModule) -> String { libvirt + "/" + module.alias }
+    func name(of module: MemoryModule) -> String { name(of: module.alias) }
 
-    /// Takes all names of modules away, and our folders as far as they are empty.
-    func remove(_ numbers: some Sequence<Int>, gate: any CallGate) {
-        for number in numbers {
-            let names = [path(of: number), path(of: number) + ".record", libvirt + "/" + MemoryModule.alias(number)]
-            // One that cannot be taken away is no reason to leave the others.
-            for name in names { try? gate.remove(name) }
-        }
+    private func name(of alias: String) -> String { libvirt + "/" + alias }
+
+    /// Our name of the file of the module of a number.
+    func path(of number: Int) -> String { ours + "/\(number)" }
+
+    /// Libvirt's name of the file of the module of a number.
+    func libvirtPath(of number: Int) -> String { name(of: MemoryModule.alias(number)) }
+
+    /// Takes all names of modules away, however many there have been, and our folders as far as they are empty. Who has the lock
+    /// on them may, and has nothing to lock afterwards.
+    func remove(gate: any CallGate) {
+        removeFiles(except: { _ in false }, gate: gate)
+        removeFolders()
+    }
+
+    private func removeFolders() {
         unsafe rmdir(ours)
         unsafe rmdir(custody)
     }
 
-    /// Takes the names of those modules away that the guest has not; of all where it has ended, of none where nobody can tell.
-    func removeUnplugged(_ numbers: some Sequence<Int>, of domain: ManagedDomain, gate: any CallGate) {
-        let live: XMLElement?
-        do throws(BackendError) { live = try domain.describe() } catch {
-            guard error.code == .lost, (error.cause as? VirError).map({ $0.code == .noDomain }) ?? true else { return }
-            live = nil
+    /// Takes all names of modules away but those that are kept.
+    func removeFiles(except kept: (Int) -> Bool, gate: any CallGate) {
+        let files = (try? ProcessMaps.names(in: ours, .files, gate)) ?? []
+        for file in files {
+            guard let number = Int(file.prefix { $0 != "." }), !kept(number) else { continue }
+            // One that cannot be taken away is no reason to leave the others.
+            for name in [ours + "/" + file, libvirtPath(of: number)] { try? gate.remove(name) }
         }
-        remove(numbers.filter { live?.memoryModule(MemoryModule.alias($0)) == nil }, gate: gate)
     }
 
-    /// Our name of the file of the module of a number.
-    func path(of number: Int) -> String { ours + "/\(number)" }
+    /// Takes the names of those modules away that the guest has not; of all where it has ended, of none where nobody can tell.
+    func removeUnplugged(of domain: ManagedDomain, gate: any CallGate) {
+        guard let isPlugged = plugged(into: domain) else { return }
+        removeFiles(except: isPlugged, gate: gate)
+        removeFolders()
+    }
+
+    /// Takes the names away that nobody needs when a domain goes on without a back end. Of the modules that the guest has
+    /// libvirt's names stay, which go when it lets them go, or ends; and the record of those that it has been asked for.
+    func leave(_ domain: ManagedDomain, asked: Set<Int>, gate: any CallGate) {
+        guard let isPlugged = plugged(into: domain) else { return }
+        let numbers = Set(((try? ProcessMaps.names(in: ours, .files, gate)) ?? []).compactMap { Int($0) })
+        // Where libvirt's name is gone ours is the only one.
+        for number in numbers where isPlugged(number) {
+            guard unsafe access(libvirtPath(of: number), F_OK) == 0 else { continue }
+            try? gate.remove(path(of: number))
+            if !asked.contains(number) { try? gate.remove(path(of: number) + ".record") }
+        }
+        removeUnplugged(of: domain, gate: gate)
+    }
+
+    /// Whether the guest has the module of a number; `nil` where nobody can tell.
+    private func plugged(into domain: ManagedDomain) -> ((Int) -> Bool)? {
+        do throws(BackendError) {
+            let live = try domain.describe()
+            return { live.memoryModule(MemoryModule.alias($0)) != nil }
+        } catch {
+            let hasEnded = error.code == .lost && (error.cause as? VirError).map { $0.code == .noDomain } ?? true
+            return hasEnded ? { _ in false } : nil
+        }
+    }
+
+    /// Takes away what other domains have left beside ours: directories that no back end has locked, and whose files nobody
+    /// has, by the kernel's word (`F_SETLEASE`). What cannot be looked at stays.
+    func removeLeftovers(gate: any CallGate) {
+        for name in (try? ProcessMaps.names(in: custody, .files, gate)) ?? [] {
+            let folder = custody + "/" + name
+            guard folder != ours, let lock = try? FolderLock(existing: folder, gate: gate) else { continue }
+            defer { lock.release() }
+            let files = ((try? ProcessMaps.names(in: folder, .files, gate)) ?? []).map { folder + "/" + $0 }
+            guard files.allSatisfy({ MemoryFolders.isNobodys($0, gate) }) else { continue }
+            for file in files { try? gate.remove(file) }
+            unsafe rmdir(folder)
+        }
+    }
+
+    private static func isNobodys(_ path: String, _ gate: any CallGate) -> Bool {
+        unsafe fchmodat(AT_FDCWD, path, 0o600, AT_SYMLINK_NOFOLLOW)
+        guard let file = try? OwnedFile(path, flags: O_RDWR | O_NOFOLLOW | O_NONBLOCK, gate: gate) else { return false }
+        return (try? gate.host(.lease, path) { Int(clibvirt_lease(file.rawValue)) }) != nil
+    }
 }
 
 #endif

@@ -28,11 +28,93 @@ extension MemoryModule {
     /// Gives all memory behind the module back to the system, with its contents.
     func returnMemory() throws(HostError) { try file.discard(offset: 0, length: file.size) }
 
-    /// Plugs the module in. Afterwards the guest has it, or nothing has changed.
+    /// Plugs the module in. Afterwards the guest has it, made of our file, or nothing has changed.
     ///
     /// What libvirt says of the call is not the last word: where it failed, the live description is asked.
+    ///
+    /// - Throws: `BackendError`, with code `lost` where the guest has a module of another file and keeps it for `patience`.
     func plug(
         into domain: ManagedDomain,
+        runBy emulator: Int32,
+        _ folders: MemoryFolders,
+        patience: Duration,
+        gate: any CallGate
+    ) throws(BackendError) {
+        try attach(to: domain, folders, gate: gate)
+        do throws(BackendError) { try check(domain, runBy: emulator, gate: gate) } catch {
+            let end = ContinuousClock.now + patience
+            while true {
+                try? domain.use { domain throws(VirError) in try domain.requestDetach(alias: alias) }
+                if isPlugged(into: domain) == false {
+                    try? gate.remove(folders.name(of: self))
+                    throw BackendError(.system, error.message, range: range, cause: error.cause)
+                }
+                guard ContinuousClock.now < end else { break }
+                usleep(20_000)
+            }
+            throw BackendError(
+                .lost,
+                error.message + "; and the guest keeps the module",
+                range: range,
+                cause: error.cause
+            )
+        }
+    }
+
+    /// Sees that what the guest has at the module's address is our file, and that what is written there reaches it.
+    ///
+    /// Libvirt takes a file by its name, and so does the process before: a name may stand for another file by now, as where the
+    /// domain was saved and restored.
+    ///
+    /// - Throws: `BackendError`, with code `lost` where it is something else, which is named; with another one where that cannot
+    ///   be found out.
+    func check(_ domain: ManagedDomain, runBy emulator: Int32, gate: any CallGate) throws(BackendError) {
+        let start = try hostAddress(in: domain)
+        for offset in [0, file.size - 1] {
+            let mapping = try start.flatMap { start throws(BackendError) in
+                try self.mapping(at: start + offset, of: emulator, gate)
+            }
+            if let start, let mapping, mapping.identity == file.identity, mapping.isShared,
+                start + offset - mapping.addresses.lowerBound + mapping.offset == offset
+            {
+                continue
+            }
+            let found = mapping.map { "\($0.identity)\($0.isShared ? "" : ", not shared")" } ?? "no memory"
+            throw BackendError(
+                .lost,
+                "the guest's memory at \(range.address) is not the file of this back end, ‘\(file.path)’, "
+                    + "\(file.identity): QEMU (pid \(emulator)) has \(found) there",
+                range: range
+            )
+        }
+    }
+
+    private func mapping(
+        at address: UInt64,
+        of process: Int32,
+        _ gate: any CallGate
+    ) throws(BackendError) -> ProcessMaps.Mapping? {
+        do throws(HostError) { return try ProcessMaps.mapping(at: address, of: process, gate) } catch {
+            throw BackendError(.system, "QEMU's memory cannot be looked at", range: range, cause: error)
+        }
+    }
+
+    /// Where QEMU has the module's first byte in its own memory; `nil` where it has none there.
+    private func hostAddress(in domain: ManagedDomain) throws(BackendError) -> UInt64? {
+        let command = ["command-line": "gpa2hva \(range.address)"]
+        func ask() throws(BackendError) -> String {
+            try domain.ask("human-monitor-command", command, for: String.self)
+        }
+        let answer: String
+        // An answer may get lost.
+        do throws(BackendError) { answer = try ask() } catch { answer = try ask() }
+        // “Host virtual address for 0x100000000 (dimm0) is 0x7f0000000000”.
+        guard let word = answer.split(whereSeparator: \.isWhitespace).last, word.hasPrefix("0x") else { return nil }
+        return UInt64(word.dropFirst(2), radix: 16)
+    }
+
+    private func attach(
+        to domain: ManagedDomain,
         _ folders: MemoryFolders,
         gate: any CallGate
     ) throws(BackendError) {

@@ -28,9 +28,19 @@ final class MemoryModule: Sendable {
 
     private let access: Locked<Access>
     private let sentry: HostSentry
+    /// Which processes are taken not to have the file although they cannot be looked into.
+    private let accepted: Set<UnseenProcesses>
 
-    init(_ range: PageRange, number: Int, slot: Int, file: ModuleFile, sentry: HostSentry) {
+    init(
+        _ range: PageRange,
+        number: Int,
+        slot: Int,
+        file: ModuleFile,
+        sentry: HostSentry,
+        accepting accepted: Set<UnseenProcesses>
+    ) {
         self.range = range
+        self.accepted = accepted
         self.slot = slot
         self.file = file
         self.sentry = sentry
@@ -40,6 +50,11 @@ final class MemoryModule: Sendable {
 
     /// The alias of the module of a number. Libvirt keeps aliases that begin so as they are.
     static func alias(_ number: Int) -> String { "ua-custody-\(number)" }
+
+    /// The number of the module of an alias; `nil` where it is none of a module's.
+    static func number(of alias: String) -> Int? {
+        Int(alias.dropFirst(MemoryModule.alias(0).count - 1)).flatMap { MemoryModule.alias($0) == alias ? $0 : nil }
+    }
 
     /// The device as libvirt describes one. It says itself that it is shared: what else an adopted domain has may not be.
     var device: XMLElement { MemoryModule.device(range, slot: slot, alias: alias) }
@@ -162,23 +177,6 @@ final class MemoryModule: Sendable {
 
     // MARK: The record
 
-    /// Notes that pages are private, or are not, for whoever comes after this process.
-    func record(_ pages: PageRange, isPrivate: Bool) {
-        let first = pages.start.rawValue - range.start.rawValue
-        access.withLock { _ in file.setPrivate(first..<first + pages.count, to: isPrivate) }
-    }
-
-    /// The runs of pages that the record has as private.
-    var recordedPrivate: [PageRange] {
-        access.withLock { _ in
-            var map = PageRunMap(bounds: range, state: false)
-            for page in 0..<range.count where file.isPrivate(page: page) {
-                map.set(PageRange(uncheckedStart: range.start.rawValue + page, count: 1), to: true)
-            }
-            return map.runs.filter(\.state).map(\.range)
-        }
-    }
-
     /// Whether the guest has been asked for the module and has not answered, for whoever comes after this process.
     var isAsked: Bool {
         get { access.withLock { _ in file.isAsked } }
@@ -187,7 +185,7 @@ final class MemoryModule: Sendable {
 
     // MARK: Who holds it
 
-    /// The processes of the host, but the one that runs the guest, that have the file: each reaches all of it.
+    /// Who of the host, but the process that runs the guest, has the file, or may have: each reaches all of it.
     ///
     /// - Parameter pages: what they stand in the way of.
     func holders(
@@ -195,9 +193,11 @@ final class MemoryModule: Sendable {
         but guest: Int32,
         at now: Timestamp
     ) throws(HostError) -> [Blocker] {
-        try file.holders().filter { $0.process != guest }.map { holder in
-            Blocker(
-                holder: Holder(device: holder.command, process: holder.process),
+        try file.holders(accepting: accepted).filter { $0.process != guest || $0.process == nil }.map { holder in
+            var purpose: String?
+            if case .unseen(let why) = holder.hold { purpose = "unseen: \(why)" }
+            return Blocker(
+                holder: Holder(device: holder.command, process: holder.process, purpose: purpose),
                 range: pages,
                 kind: holder.isMapped ? .mapping : .pin,
                 since: now

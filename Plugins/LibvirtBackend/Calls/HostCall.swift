@@ -26,8 +26,18 @@ package enum HostCall: String, Sendable, Hashable, CaseIterable {
     case bell = "eventfd"
     case sentry = "fanotify_init"
     case deny = "fanotify_mark"
+    case listen = "fanotify_mark (FAN_MODIFY)"
+    case name = "name_to_handle_at"
     case neighbour = "fork"
     case scan = "opendir (/proc)"
+    case files = "opendir"
+    case tasks = "opendir (/proc/PID/task)"
+    case descriptors = "opendir (/proc/PID/fd)"
+    case maps = "read (/proc)"
+    case devices = "opendir (/sys/block)"
+    case loop = "ioctl (LOOP_GET_STATUS64)"
+    case namespace = "readlink (/proc)"
+    case lock = "flock"
     case write
     case rename
     case sync = "fsync"

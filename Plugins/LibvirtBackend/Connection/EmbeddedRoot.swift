@@ -27,7 +27,7 @@ package struct EmbeddedRoot: Sendable, Hashable {
     /// (`sockaddr_un`, unix(7)).
     package static let longestPath = 50
 
-    /// Makes the directories, and the driver's configuration.
+    /// Makes the directories, and the driver's configuration, unless there is one that was not written here.
     ///
     /// As root, libvirt wants the user of its distribution's packages to be there, although nothing runs as that user.
     ///
@@ -48,11 +48,26 @@ package struct EmbeddedRoot: Sendable, Hashable {
         // The configuration names programs that are run.
         for folder in [path, path + "/etc", memory] { try OwnDirectory(folder, gate: gate) }
         do throws(HostError) {
+            guard try isOurs(path + "/etc/qemu.conf", gate) else { return }
             try gate.replace(path + "/etc/qemu.conf", with: settings)
         } catch {
             throw BackendError(.unavailable, "the root of libvirt's driver cannot be made", cause: error)
         }
     }
+
+    /// Whether there is no file of this name, or one that was written here: one of the user's stays as it is.
+    private func isOurs(_ path: String, _ gate: any CallGate) throws(HostError) -> Bool {
+        do throws(HostError) {
+            return String(decoding: try ProcessMaps.read(path, .read, gate), as: UTF8.self).hasPrefix(EmbeddedRoot.mark)
+        } catch {
+            guard error.errno == ENOENT else { throw error }
+            return true
+        }
+    }
+
+    /// The first line of a configuration that was written here.
+    private static let mark =
+        "# Written by Custody at each start. Without this line the file is yours, and stays as it is.\n"
 
     /// What keeps a path out of the driver's configuration, whose texts know no escape; `nil` for nothing.
     static func flaw(in path: String) -> String? {
@@ -74,7 +89,7 @@ package struct EmbeddedRoot: Sendable, Hashable {
     /// What the driver reads: QEMU runs as this user, with nothing around it that needs a daemon or root.
     private var settings: String {
         let user = geteuid() == 0 ? "user = \"root\"\ngroup = \"root\"\n" : ""
-        return user + """
+        return EmbeddedRoot.mark + user + """
             security_driver = "none"
             stdio_handler = "file"
             namespaces = []

@@ -24,10 +24,7 @@ package enum EventLoop {
     static func start(_ gate: any CallGate) throws(VirError) {
         try state.withLock { state throws(VirError) in
             guard state == .stopped else { return }
-            // What goes wrong is thrown. Libvirt would also print it, and a driver in this process what it finds unusual.
-            unsafe setenv("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null", 0)
             try gate.number(.eventRegisterDefault) { virEventRegisterDefaultImpl() }
-            unsafe virSetErrorFunc(nil, quiet)
             do throws(BackendError) {
                 try Thread.start {
                     // A round that fails is one that polled in vain; the next one polls anew.
@@ -38,6 +35,12 @@ package enum EventLoop {
             }
             state = .running
         }
+    }
+
+    /// Has libvirt print nothing: neither errors, which are thrown, nor what a driver in this process finds unusual.
+    static func silence() {
+        unsafe setenv("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null", 0)
+        unsafe virSetErrorFunc(nil, quiet)
     }
 
     private static let quiet: virErrorFunc = { _, _ in }

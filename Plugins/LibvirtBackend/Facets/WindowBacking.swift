@@ -165,10 +165,21 @@ struct WindowBacking: ~Copyable, Sendable {
     /// mapped where somebody in it has done so.
     func holders() throws(BackendError) -> [Holder] {
         do throws(HostError) {
-            let identity = try identity()
-            let all = try FileHolder.all(of: descriptor, identity, path: path, exceptsOwn: false, gate: gate)
-            return all.map { holder in
-                let purpose = holder.isMapped ? "has the window mapped" : "has the window's file open"
+            let search = try HolderSearch(
+                of: descriptor,
+                self.identity(),
+                path: path,
+                exceptsOwn: false,
+                accepting: Set(UnseenProcesses.allCases),
+                gate: gate
+            )
+            return try search.holders().map { holder in
+                let purpose =
+                    switch holder.hold {
+                    case .mapped: "has the window mapped"
+                    case .open: "has the window's file open"
+                    case .unseen(let why): "unseen: \(why)"
+                    }
                 return Holder(device: holder.command, process: holder.process, purpose: purpose)
             }
         } catch {
@@ -177,7 +188,7 @@ struct WindowBacking: ~Copyable, Sendable {
     }
 
     /// What the kernel calls the file where it is mapped, which can be seen only there: a page is, for this moment.
-    private func identity() throws(HostError) -> ProcessMaps.Identity? {
+    private func identity() throws(HostError) -> ProcessMaps.Identity {
         let length = Int(PageSize.base.bytes)
         var map: UnsafeMutableRawPointer?
         try gate.host(.map, path) {
@@ -185,7 +196,9 @@ struct WindowBacking: ~Copyable, Sendable {
             return unsafe map == MAP_FAILED ? -1 : 0
         }
         defer { unsafe _ = munmap(map, length) }
-        return ProcessMaps.identity(at: UInt(bitPattern: map), of: getpid())
+        let mapping = try ProcessMaps.mapping(at: UInt64(UInt(bitPattern: map)), of: getpid(), gate)
+        guard let mapping else { throw HostError(call: HostCall.maps.rawValue, subject: path, errno: ENOENT) }
+        return mapping.identity
     }
 
     /// Fixes the contents for good.

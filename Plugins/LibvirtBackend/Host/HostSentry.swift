@@ -24,6 +24,13 @@ final class HostSentry: Sendable {
     private let ears: Locked<Ears?>
     private let exempt = Atomic<Int32>(0)
     private let watched = Locked<[Int32: @Sendable () -> Void]>([:])
+    private let changed = Locked<[File: @Sendable () -> Void]>([:])
+
+    /// A file by the kernel's name in its events.
+    private struct File: Hashable {
+        private let bytes: [UInt8]
+        init(_ name: clibvirt_name) { bytes = unsafe withUnsafeBytes(of: name) { unsafe Array($0) } }
+    }
 
     /// Starts the thread that listens.
     init(gate: any CallGate) throws(BackendError) {
@@ -48,13 +55,24 @@ final class HostSentry: Sendable {
     /// Names the process that runs the guest: it is let at every file.
     func exempt(_ process: Int32) { exempt.store(process, ordering: .relaxed) }
 
-    /// Calls `body`, on the thread that listens, whenever a process has closed a file for the last time.
-    func watch(_ file: ModuleFile, _ body: @escaping @Sendable () -> Void) throws(HostError) {
+    /// Calls `whenLetGo`, on the thread that listens, whenever a process has closed a file for the last time; and
+    /// `whenChanged` when a process that is neither this one nor QEMU has changed it by a call while others are kept from opening
+    /// it, where the kernel tells who it was.
+    func watch(
+        _ file: ModuleFile,
+        whenLetGo: @escaping @Sendable () -> Void,
+        whenChanged: @escaping @Sendable () -> Void = {}
+    ) throws(HostError) {
         guard let ears = ears.withLock({ $0 }) else { return }
         let number = Int32(
             try gate.host(.watch, file.path) { Int(clibvirt_watch_add(ears.watch.rawValue, file.descriptor.rawValue)) }
         )
-        watched.withLock { $0[number] = body }
+        watched.withLock { $0[number] = whenLetGo }
+        guard means == .permission else { return }
+        var name = clibvirt_name()
+        try gate.host(.name, file.path) { unsafe Int(clibvirt_name_of(file.descriptor.rawValue, &name)) }
+        let key = File(name)
+        changed.withLock { $0[key] = whenChanged }
     }
 
     /// Lets nobody open a file from now on.
@@ -67,8 +85,19 @@ final class HostSentry: Sendable {
         guard means == .permission else { return try file.setMode(isOpen: isOpen) }
         // When it is over the kernel has forgotten all marks.
         guard let ears = ears.withLock({ $0 }) else { return }
-        try gate.host(.deny, file.path) {
-            Int(clibvirt_guard_mark(ears.guardian, file.descriptor.rawValue, isOpen ? 0 : 1))
+        let descriptor = file.descriptor.rawValue
+        try HostSentry.mark { () throws(HostError) in
+            try gate.host(.deny, file.path) { Int(clibvirt_guard_mark(ears.guardian, descriptor, isOpen ? 0 : 1)) }
+        }
+        try HostSentry.mark { () throws(HostError) in
+            try gate.host(.listen, file.path) { Int(clibvirt_changes_mark(ears.changes, descriptor, isOpen ? 0 : 1)) }
+        }
+    }
+
+    /// Adds or removes a mark; one that is not there need not be removed.
+    private static func mark(_ body: () throws(HostError) -> Void) throws(HostError) {
+        do throws(HostError) { try body() } catch {
+            guard error.errno == ENOENT else { throw error }
         }
     }
 
@@ -77,12 +106,19 @@ final class HostSentry: Sendable {
         var numbers = [Int32](repeating: 0, count: 64)
         while true {
             // poll(2) passes a negative descriptor over.
-            var waiting = [ears.stop.rawValue, ears.watch.rawValue, ears.guardian]
+            var waiting = [ears.stop.rawValue, ears.watch.rawValue, ears.guardian, ears.changes]
                 .map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
             _ = unsafe poll(&waiting, nfds_t(waiting.count), -1)
             guard waiting[0].revents == 0, let sentry = sentry() else { return }
             if waiting[2].revents != 0 {
                 _ = clibvirt_guard_answer(waiting[2].fd, sentry.exempt.load(ordering: .relaxed))
+            }
+            if waiting[3].revents != 0 {
+                var names = [clibvirt_name](repeating: clibvirt_name(), count: 256)
+                let exempt = sentry.exempt.load(ordering: .relaxed)
+                let count = unsafe clibvirt_changes_next(waiting[3].fd, exempt, &names, Int32(names.count))
+                let files = Set(names.prefix(max(0, Int(count))).map(File.init))
+                for body in sentry.changed.withLock({ changed in files.compactMap { changed[$0] } }) { body() }
             }
             guard waiting[1].revents != 0 else { continue }
             let count = unsafe clibvirt_watch_next(waiting[1].fd, &numbers, Int32(numbers.count))
@@ -101,18 +137,30 @@ extension HostSentry {
         let watch: OwnedFile
         /// A fanotify(7) group, where this process may have one and the kernel asks; else −1.
         let guardian: Int32
+        /// A fanotify(7) group that is told of changes, where there is the other one; else −1.
+        let changes: Int32
 
         init(gate: any CallGate) throws(BackendError) {
             do throws(HostError) {
                 stop = try OwnedFile(.bell, "eventfd", gate: gate) { clibvirt_bell_open() }
                 watch = try OwnedFile(.watch, "inotify", gate: gate) { clibvirt_watch_open() }
                 guardian = try Ears.guardian(gate)
+                changes = guardian < 0 ? -1 : try Ears.changes(gate, beside: guardian)
             } catch {
                 throw BackendError(.resourcesExhausted, "the memory files cannot be watched", cause: error)
             }
         }
 
-        deinit { if guardian >= 0 { Glibc.close(guardian) } }
+        deinit { for group in [guardian, changes] where group >= 0 { Glibc.close(group) } }
+
+        private static func changes(_ gate: any CallGate, beside guardian: Int32) throws(HostError) -> Int32 {
+            do throws(HostError) {
+                return Int32(try gate.host(.sentry, "fanotify") { Int(clibvirt_changes_open()) })
+            } catch {
+                Glibc.close(guardian)
+                throw error
+            }
+        }
 
         private static func guardian(_ gate: any CallGate) throws(HostError) -> Int32 {
             do throws(HostError) {

@@ -6,7 +6,7 @@ import Glibc
 /// The file that a memory module is made of, with this process's window on it, and a record that outlives this process.
 ///
 /// The file has a name of ours for as long as the module is in the layout, and one of libvirt's beside it while the module is
-/// plugged in. Offsets and lengths are in bytes.
+/// plugged in. A name can be made to stand for another file: what is opened once is used by its descriptor from then on. Offsets and lengths are in bytes.
 @safe final class ModuleFile: Sendable {
     /// The name that is ours.
     let path: String
@@ -17,33 +17,84 @@ import Glibc
     private let gate: any CallGate
     // Sendable: the address never changes, and the pages behind it are touched by system calls alone.
     private nonisolated(unsafe) let window: UnsafeMutableRawPointer
-    // Sendable: the address never changes, and the bytes behind it are touched by who has the module's lock.
+    // Sendable: the address never changes, and the byte behind it is touched by who has the module's lock.
     private nonisolated(unsafe) let record: UnsafeMutableRawPointer
-    private let recordSize: Int
+    /// What the kernel calls the file where it is mapped.
+    let identity: ProcessMaps.Identity
 
-    /// Opens the file of this name, or makes it, in a directory of this user's; it belongs to `owner`, who runs QEMU.
-    init(path: String, size: UInt64, owner: FileOwner = .current, gate: any CallGate) throws(HostError) {
+    /// Makes the file of this name, or takes an empty one that is there, in a directory of this user's; it belongs to `owner`,
+    /// who runs QEMU.
+    convenience init(path: String, size: UInt64, owner: FileOwner = .current, gate: any CallGate) throws(HostError) {
+        try self.init(ModuleFile.open(path, size, owner, gate), path, size, gate)
+    }
+
+    /// Opens the file of a module that a guest has, as it is: by the name that is ours, or by libvirt's where that is gone.
+    ///
+    /// - Throws: `HostError`, with `EFBIG` where the file has not the module's size.
+    convenience init(path: String, or other: String, size: UInt64, gate: any CallGate) throws(HostError) {
+        let file = try ModuleFile.openThere(path, or: other, gate)
+        var status = stat()
+        try gate.host(.status, path) { unsafe Int(fstat(file.rawValue, &status)) }
+        guard UInt64(clamping: status.st_size) == size else {
+            throw HostError(call: HostCall.status.rawValue, subject: file.path, errno: EFBIG)
+        }
+        let isOurs = file.path == path
+        try self.init(file, path, size, gate)
+        if !isOurs { try link(as: path) }
+    }
+
+    private init(
+        _ file: consuming OwnedFile,
+        _ path: String,
+        _ size: UInt64,
+        _ gate: any CallGate
+    ) throws(HostError) {
         self.path = path
         self.size = size
         self.gate = gate
-        descriptor = try ModuleFile.open(path, size, owner, gate)
-        // One bit a page, after a page of its own for the rest.
-        recordSize = Int(PageSize.base.bytes + (size / PageSize.base.bytes + 7) / 8)
-        let recordFile = try ModuleFile.open(path + ".record", UInt64(recordSize), .current, gate)
+        let recordFile = try ModuleFile.open(path + ".record", PageSize.base.bytes, .current, gate)
         // It is written through a mapping: where there were no memory for it, that would be the end of the process.
-        try ModuleFile.allocate(recordFile, offset: 0, length: UInt64(recordSize), gate)
-        unsafe window = try ModuleFile.map(descriptor.rawValue, Int(size), path, gate)
+        try ModuleFile.allocate(recordFile, offset: 0, length: PageSize.base.bytes, gate)
+        let window = try unsafe ModuleFile.map(file.rawValue, Int(size), path, gate)
         do throws(HostError) {
-            unsafe record = try ModuleFile.map(recordFile.rawValue, recordSize, recordFile.path, gate)
+            let address = UInt64(UInt(bitPattern: window))
+            guard let mapping = try ProcessMaps.mapping(at: address, of: getpid(), gate) else {
+                throw HostError(call: HostCall.maps.rawValue, subject: path, errno: ENOENT)
+            }
+            identity = mapping.identity
+            unsafe record = try ModuleFile.map(
+                recordFile.rawValue,
+                Int(PageSize.base.bytes),
+                recordFile.path,
+                gate
+            )
         } catch {
             unsafe munmap(window, Int(size))
             throw error
         }
+        unsafe self.window = unsafe window
+        descriptor = file
     }
 
     deinit {
         unsafe munmap(window, Int(size))
-        unsafe munmap(record, recordSize)
+        unsafe munmap(record, Int(PageSize.base.bytes))
+    }
+
+    private static func openThere(
+        _ path: String,
+        or other: String,
+        _ gate: any CallGate
+    ) throws(HostError) -> OwnedFile {
+        for name in [path, other] {
+            unsafe fchmodat(AT_FDCWD, name, 0o600, AT_SYMLINK_NOFOLLOW)
+            do throws(HostError) {
+                return try OwnedFile(name, flags: O_RDWR | O_NOFOLLOW, gate: gate)
+            } catch {
+                guard error.errno == ENOENT, name != other else { throw error }
+            }
+        }
+        throw HostError(call: HostCall.open.rawValue, subject: path, errno: ENOENT)
     }
 
     /// Opens a file, or makes it where there is none; as large as it has to be, and its owner's. No link is followed.
@@ -116,9 +167,6 @@ import Glibc
         }
     }
 
-    /// Where the window is, as `/proc/self/maps` has it.
-    private var windowAddress: UInt { unsafe UInt(bitPattern: window) }
-
     // MARK: The memory behind it
 
     /// Takes the memory of part of the file from the system now, rather than at the first touch; contents stay.
@@ -185,10 +233,16 @@ import Glibc
         }
     }
 
-    /// The processes beside this one that have the file open or mapped.
-    func holders() throws(HostError) -> [FileHolder] {
-        let identity = ProcessMaps.identity(at: windowAddress, of: getpid())
-        return try FileHolder.all(of: descriptor.rawValue, identity, path: path, exceptsOwn: true, gate: gate)
+    /// Who has the file open or mapped beside this process, or may have.
+    func holders(accepting accepted: Set<UnseenProcesses>) throws(HostError) -> [FileHolder] {
+        try HolderSearch(
+            of: descriptor.rawValue,
+            identity,
+            path: path,
+            exceptsOwn: true,
+            accepting: accepted,
+            gate: gate
+        ).holders()
     }
 
     /// Lets others open the file, as far as their users may, or nobody but root.
@@ -200,7 +254,7 @@ import Glibc
 
     /// Gives the file one more name.
     func link(as name: String) throws(HostError) {
-        try gate.host(.link, name) { unsafe Int(Glibc.link(path, name)) }
+        try gate.host(.link, name) { unsafe Int(clibvirt_link(descriptor.rawValue, name)) }
     }
 
     // MARK: The record
@@ -210,23 +264,6 @@ import Glibc
         get { unsafe record.load(as: UInt8.self) != 0 }
         set { unsafe record.storeBytes(of: newValue ? 1 : 0, as: UInt8.self) }
     }
-
-    /// Whether a page was private.
-    func isPrivate(page: UInt64) -> Bool {
-        unsafe record.load(fromByteOffset: bitByte(page), as: UInt8.self) >> UInt8(page % 8) & 1 != 0
-    }
-
-    /// Notes that pages are private, or are not; in pages from the start of the file.
-    func setPrivate(_ pages: Range<UInt64>, to isPrivate: Bool) {
-        for page in pages {
-            let old = unsafe record.load(fromByteOffset: bitByte(page), as: UInt8.self)
-            let bit = UInt8(1) << UInt8(page % 8)
-            let new = isPrivate ? old | bit : old & ~bit
-            if new != old { unsafe record.storeBytes(of: new, toByteOffset: bitByte(page), as: UInt8.self) }
-        }
-    }
-
-    private func bitByte(_ page: UInt64) -> Int { Int(PageSize.base.bytes + page / 8) }
 }
 
 #endif

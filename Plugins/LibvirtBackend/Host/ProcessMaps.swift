@@ -5,72 +5,106 @@ import Glibc
 /// What `/proc/PID/maps` says (proc_pid_maps(5)).
 enum ProcessMaps {
     /// A file as that list names it: device and inode. Not always what `stat(2)` says, so it is taken from a mapping.
-    struct Identity: Sendable, Hashable {
+    struct Identity: Sendable, Hashable, CustomStringConvertible {
         let device: Substring
         let inode: Substring
+        var description: String { "inode \(inode) on device \(device)" }
     }
 
-    /// The file that is mapped at an address.
-    static func identity(at address: UInt, of process: Int32) -> Identity? {
-        for line in lines(of: contents("/proc/\(process)/maps")) {
-            guard let range = numbers(line.fields[0]), range.contains(UInt64(address)) else { continue }
-            return line.identity
-        }
-        return nil
+    /// One line of the list.
+    struct Mapping: Sendable, Hashable {
+        /// Where it is, in bytes.
+        let addresses: Range<UInt64>
+        /// Whether what is written there reaches the file.
+        let isShared: Bool
+        /// Where it begins in the file, in bytes.
+        let offset: UInt64
+        /// What is mapped.
+        let identity: Identity
     }
 
-    /// Whether a process has part of a file mapped.
-    static func isMapped(_ identity: Identity, in process: Int32) -> Bool {
-        let bytes = contents("/proc/\(process)/maps")
+    /// What is mapped at an address of a process; `nil` for nothing.
+    static func mapping(at address: UInt64, of process: Int32, _ gate: any CallGate) throws(HostError) -> Mapping? {
+        let list = try read("/proc/\(process)/maps", .maps, gate)
+        return mappings(in: list).first { $0.addresses.contains(address) }
+    }
+
+    /// Whether a list of mappings has one of a file.
+    static func isMapped(_ identity: Identity, in list: [UInt8]) -> Bool {
         // Most processes have nothing to do with it: that is seen without taking the list apart.
-        let isMentioned = unsafe bytes.withUnsafeBytes { all in
+        let isMentioned = unsafe list.withUnsafeBytes { all in
             unsafe clibvirt_mentions(all.baseAddress, all.count, " \(identity.inode)") != 0
         }
-        return isMentioned && lines(of: bytes).contains { $0.identity == identity }
+        return isMentioned && mappings(in: list).contains { $0.identity == identity }
     }
 
     /// All of a file under `/proc`; empty where it cannot be read, or its process is gone.
-    static func text(_ path: String) -> String { String(decoding: contents(path), as: UTF8.self) }
+    static func text(_ path: String) -> String {
+        String(decoding: (try? read(path, .maps, OpenGate())) ?? [], as: UTF8.self)
+    }
 
-    private static func contents(_ path: String) -> [UInt8] {
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return [] }
-        defer { close(descriptor) }
+    /// All of a file under `/proc`.
+    static func read(_ path: String, _ call: HostCall, _ gate: any CallGate) throws(HostError) -> [UInt8] {
         var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 1 << 16)
-        while true {
-            let count = unsafe read(descriptor, &buffer, buffer.count)
-            guard count > 0 else { return bytes }
-            bytes += buffer[..<count]
+        try gate.host(call, path) {
+            bytes = []
+            let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+            guard descriptor >= 0 else { return -1 }
+            var buffer = [UInt8](repeating: 0, count: 1 << 16)
+            var count = 0
+            repeat {
+                unsafe count = Glibc.read(descriptor, &buffer, buffer.count)
+                if count > 0 { bytes += buffer[..<count] }
+            } while count > 0
+            let error = errno
+            close(descriptor)
+            errno = error
+            return count
         }
+        return bytes
     }
 
     /// All processes.
-    static var processes: [Int32] { entries("/proc")?.compactMap { Int32($0) } ?? [] }
+    static var processes: [Int32] { (try? numbers(in: "/proc", .scan, OpenGate())) ?? [] }
 
-    /// The names in a folder; `nil` where it cannot be read.
-    static func entries(_ path: String) -> [String]? {
-        guard let folder = unsafe opendir(path) else { return nil }
-        defer { unsafe closedir(folder) }
+    /// The numbers that are names in a folder under `/proc`: processes, tasks or descriptors.
+    static func numbers(in path: String, _ call: HostCall, _ gate: any CallGate) throws(HostError) -> [Int32] {
+        try names(in: path, call, gate).compactMap { Int32($0) }
+    }
+
+    /// The names in a folder, but those that begin with a dot.
+    static func names(in path: String, _ call: HostCall, _ gate: any CallGate) throws(HostError) -> [String] {
         var names: [String] = []
-        while let entry = unsafe readdir(folder) {
-            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
-                unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+        try gate.host(call, path) {
+            names = []
+            guard let folder = unsafe opendir(path) else { return -1 }
+            errno = 0
+            while let entry = unsafe readdir(folder) {
+                let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+                    unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+                }
+                if !name.hasPrefix(".") { names.append(name) }
+                errno = 0
             }
-            if !name.hasPrefix(".") { names.append(name) }
+            let error = errno
+            unsafe closedir(folder)
+            errno = error
+            return error == 0 ? 0 : -1
         }
         return names
     }
 
-    private struct Line {
-        let fields: [Substring]
-        var identity: Identity { Identity(device: fields[3], inode: fields[4]) }
-    }
-
-    private static func lines(of list: [UInt8]) -> [Line] {
+    static func mappings(in list: [UInt8]) -> [Mapping] {
         String(decoding: list, as: UTF8.self).split(separator: "\n").compactMap { line in
             let fields = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
-            return fields.count >= 5 ? Line(fields: fields) : nil
+            guard fields.count >= 5, let addresses = numbers(fields[0]), let offset = UInt64(fields[2], radix: 16)
+            else { return nil }
+            return Mapping(
+                addresses: addresses,
+                isShared: fields[1].hasSuffix("s"),
+                offset: offset,
+                identity: Identity(device: fields[3], inode: fields[4])
+            )
         }
     }
 

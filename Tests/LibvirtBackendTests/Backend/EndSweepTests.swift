@@ -73,10 +73,7 @@ import Testing
             }
             #expect(error?.message.contains("is left") == false, "\(call): \(error as Any)")
             #expect(try !EndSweepTests.isThere("sweepabandon"), "\(call)")
-            #expect(
-                !FileManager.default.fileExists(atPath: "\(TestRoot.root.memory)/custody/sweepabandon-\(getpid())"),
-                "\(call)"
-            )
+            #expect(LiveGuest.folders(of: "sweepabandon") == [], "\(call)")
         }
     }
 
@@ -86,8 +83,7 @@ import Testing
         let error = #expect(throws: BackendError.self) { _ = try LiveGuest("sweepstays", modules: [1], gate: gate) }
         #expect(error?.message.contains("the domain ‘sweepstays-\(getpid())’ that was made for it is left") == true)
         #expect(try EndSweepTests.isThere("sweepstays"))
-        let files = "\(TestRoot.root.memory)/custody/sweepstays-\(getpid())"
-        #expect(FileManager.default.fileExists(atPath: files))
+        #expect(LiveGuest.folders(of: "sweepstays").count == 1)
 
         // It is gone on with, and cannot be ended by this one either.
         let second = RefusingGate([.libvirt(.destroy): .max])

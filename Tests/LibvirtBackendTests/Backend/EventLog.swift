@@ -31,5 +31,10 @@ final class EventLog: ControllerObserver {
             if case .reconnected(let found) = event.kind { found.ownership } else { [] }
         }
     }
+
+    /// Whether pages, and no others, were found to be shared that were private.
+    func tells(thatPrivatePagesAreShared range: PageRange) -> Bool {
+        found.map(\.range) == [range] && found.first?.before == .private && found.first?.after == .shared
+    }
 }
 #endif

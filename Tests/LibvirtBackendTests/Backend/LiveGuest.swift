@@ -71,7 +71,20 @@ final class LiveGuest {
         options.root = TestRoot.root.path
         options.memory = TestRoot.root.memory
         options.domain = name
+        options.acceptedUnseenProcesses = unseenHere
         return options
+    }
+
+    /// The processes that cannot be looked into where the tests run, which may be a container, and what supervises it may not be
+    /// traced.
+    static var unseenHere: Set<UnseenProcesses> {
+        ((try? UnseenProcesses.here(OpenGate())) ?? []).union([.protected])
+    }
+
+    /// The directories of memory files that domains of a name have, or have left.
+    static func folders(of name: String) -> [String] {
+        let all = (try? FileManager.default.contentsOfDirectory(atPath: TestRoot.root.memory + "/custody")) ?? []
+        return all.filter { $0.hasPrefix("\(name)-\(getpid())-") }
     }
 
     /// The pages of a module.

@@ -54,7 +54,13 @@ import Testing
         try live.answerRemovals(.refuse)
         let (stays, _) = try live.begin(live.module(1), to: .host)
         // And somebody plugs in one that the host has.
-        try live.backend.modules[4].plug(into: live.backend.domain, live.backend.folders, gate: OpenGate())
+        try live.backend.modules[4].plug(
+            into: live.backend.domain,
+            runBy: live.backend.emulator,
+            live.backend.folders,
+            patience: .zero,
+            gate: OpenGate()
+        )
         #expect(try live.plugged() == [1, 2, 4])
         #expect(live.ownership == [.inTransit, .inTransit, .shared, .shared, .host])
         try MissedEventTests.flood(live)

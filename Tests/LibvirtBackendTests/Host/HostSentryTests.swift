@@ -49,7 +49,7 @@ import Testing
         let file = try ModuleFile(path: path, size: 1 << 20, gate: OpenGate())
         defer { file.remove() }
         let closed = DispatchSemaphore(value: 0)
-        try sentry.watch(file) { closed.signal() }
+        try sentry.watch(file, whenLetGo: { closed.signal() })
         #expect(try opens())
         #expect(closed.wait(timeout: .now() + 120) == .success)
         // The last unmapping is one, too.

@@ -1,0 +1,183 @@
+#if Libvirt
+import CLibvirtHost
+import Glibc
+
+/// Looks for everybody who has a file open or mapped.
+///
+/// Every task of every process is looked at: one may have a table of descriptors of its own (unshare(2)), and the first one may
+/// have ended before the others. Loop devices are looked at, too. What cannot be looked into is a holder, unless
+/// that is accepted.
+///
+/// Not found is what the kernel does not show: a descriptor on its way through a socket (`SCM_RIGHTS`) or registered with an
+/// io_uring(7), a page in a pipe (splice(2)), or pinned for a device.
+struct HolderSearch {
+    private let device: dev_t
+    private let inode: ino_t
+    private let identity: ProcessMaps.Identity
+    private let exceptsOwn: Bool
+    private let accepted: Set<UnseenProcesses>
+    private let gate: any CallGate
+    private let own = getpid()
+
+    /// A search for the holders of a file.
+    ///
+    /// - Parameters:
+    ///   - descriptor: The file, open in this process.
+    ///   - identity: What the kernel calls it where it is mapped.
+    ///   - exceptsOwn: Whether this process is left out. It has the file open, and is found only where it has it mapped.
+    ///   - accepted: Which processes are taken not to have the file although they cannot be looked into.
+    init(
+        of descriptor: Int32,
+        _ identity: ProcessMaps.Identity,
+        path: String,
+        exceptsOwn: Bool,
+        accepting accepted: Set<UnseenProcesses>,
+        gate: any CallGate
+    ) throws(HostError) {
+        var status = stat()
+        try gate.host(.status, path) { unsafe Int(fstat(descriptor, &status)) }
+        device = status.st_dev
+        inode = status.st_ino
+        self.identity = identity
+        self.exceptsOwn = exceptsOwn
+        self.accepted = accepted
+        self.gate = gate
+    }
+
+    /// Looks.
+    ///
+    /// Processes that come while others are looked at are looked at, too, until there are no new ones: what was forked off
+    /// by one that has ended since is seen.
+    ///
+    /// - Throws: `HostError` where the processes cannot be listed, with `EAGAIN` where they come faster than they can be looked
+    ///   at.
+    /// - Complexity: O(*n*) in the tasks of the machine, and their mappings and descriptors.
+    func holders() throws(HostError) -> [FileHolder] {
+        var holders: [FileHolder] = []
+        var seen: Set<Int32> = exceptsOwn ? [own] : []
+        for _ in 0..<HolderSearch.longestChase {
+            let new = try ProcessMaps.numbers(in: "/proc", .scan, gate).filter { seen.insert($0).inserted }
+            if new.isEmpty { return holders + (try loopDevices()) }
+            holders += new.compactMap(holder)
+        }
+        throw HostError(call: HostCall.scan.rawValue, subject: "/proc", errno: EAGAIN)
+    }
+
+    /// How often new processes, or tasks of one, are looked for.
+    private static let longestChase = 64
+
+    // MARK: Processes
+
+    private func holder(_ process: Int32) -> FileHolder? {
+        let hold: FileHolder.Hold?
+        do throws(HostError) { hold = try self.hold(of: process) } catch {
+            hold = isGone(error) || isAccepted(error, process) ? nil : .unseen("\(error)")
+        }
+        return hold.map { FileHolder(process: process, command: FileHolder.command(of: process), hold: $0) }
+    }
+
+    private func hold(of process: Int32) throws(HostError) -> FileHolder.Hold? {
+        var (seen, tables): (Set<Int32>, [Int32]) = ([], [])
+        var (hasMemory, isOpen) = (false, false)
+        for _ in 0..<HolderSearch.longestChase {
+            let new = try ProcessMaps.numbers(in: "/proc/\(process)/task", .tasks, gate).filter {
+                seen.insert($0).inserted
+            }
+            if new.isEmpty { return isOpen ? .open : nil }
+            for task in new {
+                let folder = "/proc/\(process)/task/\(task)"
+                do throws(HostError) {
+                    // All tasks of a process have one memory; one that has ended has none.
+                    if !hasMemory {
+                        let list = try maps(folder)
+                        if ProcessMaps.isMapped(identity, in: list) { return .mapped }
+                        hasMemory = !list.isEmpty
+                    }
+                    guard process != own, !isOpen, !tables.contains(where: { clibvirt_share_files($0, task) == 1 })
+                    else { continue }
+                    isOpen = try hasOpen(folder)
+                    tables.append(task)
+                } catch {
+                    guard isGone(error) || hasEnded(folder) else { throw error }
+                }
+                if isOpen, hasMemory { return .open }
+            }
+        }
+        throw HostError(call: HostCall.tasks.rawValue, subject: "/proc/\(process)/task", errno: EAGAIN)
+    }
+
+    /// The mappings of a task; none where it has no memory, as a task of the kernel's.
+    private func maps(_ task: String) throws(HostError) -> [UInt8] {
+        do throws(HostError) { return try ProcessMaps.read(task + "/maps", .maps, gate) } catch {
+            guard error.errno == ESRCH else { throw error }
+            return []
+        }
+    }
+
+    private func hasOpen(_ task: String) throws(HostError) -> Bool {
+        for descriptor in try ProcessMaps.numbers(in: task + "/fd", .descriptors, gate) {
+            let name = "\(task)/fd/\(descriptor)"
+            var status = stat()
+            do throws(HostError) {
+                try gate.host(.status, name) { unsafe Int(stat(name, &status)) }
+            } catch {
+                // It has been closed meanwhile.
+                guard isGone(error) else { throw error }
+                continue
+            }
+            if status.st_dev == device, status.st_ino == inode { return true }
+        }
+        return false
+    }
+
+    private func isGone(_ error: HostError) -> Bool { error.errno == ENOENT || error.errno == ESRCH }
+
+    /// Whether a task has ended and is only not collected yet: nobody but root may look into such a one.
+    private func hasEnded(_ task: String) -> Bool {
+        do throws(HostError) {
+            let line = String(decoding: try ProcessMaps.read(task + "/stat", .maps, gate), as: UTF8.self)
+            let state = line.split(separator: ")").last?.split(separator: " ").first
+            return state == "Z" || state == "X"
+        } catch { return isGone(error) }
+    }
+
+    /// Whether a process that does not let itself be looked into is one of those that are accepted.
+    private func isAccepted(_ error: HostError, _ process: Int32) -> Bool {
+        guard error.errno == EACCES || error.errno == EPERM else { return false }
+        let status = ProcessMaps.text("/proc/\(process)/status").split(separator: "\n")
+        guard let user = status.first(where: { $0.hasPrefix("Uid:") })?.split(separator: "\t").dropFirst().first
+        else { return false }
+        return accepted.contains(user == "\(getuid())" ? .protected : .otherUsers)
+    }
+
+    // MARK: The kernel
+
+    /// The loop devices that the file is behind: the kernel has it open for them (loop(4)).
+    private func loopDevices() throws(HostError) -> [FileHolder] {
+        var holders: [FileHolder] = []
+        for name in try ProcessMaps.names(in: "/sys/block", .devices, gate) where name.hasPrefix("loop") {
+            // One with nothing behind it has no such folder.
+            guard unsafe access("/sys/block/\(name)/loop", F_OK) == 0 else { continue }
+            let hold: FileHolder.Hold?
+            do throws(HostError) {
+                let isBacked = try gate.host(.loop, "/dev/\(name)") {
+                    unsafe Int(clibvirt_is_backed_by("/dev/\(name)", device, inode))
+                }
+                hold = isBacked == 1 ? .open : nil
+            } catch {
+                // Only root may, and only where the devices of the machine are.
+                let kind: UnseenProcesses? =
+                    switch error.errno {
+                    case EACCES, EPERM: .otherUsers
+                    case ENOENT, ENXIO: .pidNamespace
+                    default: nil
+                    }
+                hold = kind.map(accepted.contains) == true ? nil : .unseen("\(error)")
+            }
+            if let hold { holders.append(FileHolder(process: nil, command: name, hold: hold)) }
+        }
+        return holders
+    }
+}
+
+#endif

@@ -16,7 +16,8 @@ struct RunCommand: ParsableCommand {
             configuration, the built-in one is used, which names the simulation.
 
             Exit codes: 0 when everything was as expected, 1 when it was not, 64 when the command line is wrong, 69 \
-            when the back end is not available on this machine, or not as it was asked for, 78 when a file is wrong.
+            when the back end is not available on this machine, or not as it was asked for, 78 when a file is wrong. \
+            SIGINT, SIGTERM and SIGHUP end the guest first; the exit code is 128 and the signal's number.
             """
     )
 
@@ -65,6 +66,7 @@ struct RunCommand: ParsableCommand {
     }
 
     private func play() throws -> Bool {
+        let interruption = try Interruption()
         let registry = BackendRegistry.linked
         var configuration =
             try config.map { path in
@@ -75,7 +77,7 @@ struct RunCommand: ParsableCommand {
         }
         var isAsExpected = true
         for scenario in try chosenScenarios(configuration) {
-            let failed = try play(scenario, configuration.replacing(scenario.rules), registry)
+            let failed = try play(scenario, configuration.replacing(scenario.rules), registry, interruption)
             isAsExpected = isAsExpected && failed == 0
             if repetitions > 1 {
                 try print("\(scenario.name): \(repetitions) runs, \(failed) not as expected")
@@ -88,7 +90,8 @@ struct RunCommand: ParsableCommand {
     private func play(
         _ scenario: Scenario,
         _ configuration: Configuration,
-        _ registry: BackendRegistry
+        _ registry: BackendRegistry,
+        _ interruption: Interruption
     ) throws -> Int {
         var failed = 0
         let name = configuration.backend.name
@@ -99,7 +102,9 @@ struct RunCommand: ParsableCommand {
             let seed = first.map { $0 &+ repetition }
             if let seed { options = options.setting("seed", to: "\(seed)", origin: "--seed") }
             if interleave { options = options.setting("interleave", to: "true", origin: "--interleave") }
-            let made = try configuration.makeBackend(from: registry, overrides: options)
+            let made = try interruption.watching {
+                try configuration.makeBackend(from: registry, overrides: options)
+            }
             defer { made.shutDown() }
             let pair = lockstep ? try LockstepBackend(made, beside: twin(of: made, configuration.guest)) : nil
             let backend: any MemoryBackend = pair ?? made

@@ -179,6 +179,13 @@ let package = Package(
         ),
         // Processes that have a file in ways that are not seen at the first look.
         .target(name: "CHolders", path: "Tests/CHolders"),
+        // A process of the libvirt back end that is killed before one of its calls.
+        .executableTarget(
+            name: "LibvirtKillSweep",
+            dependencies: ["Custody", "CustodyPolicy", .target(name: "LibvirtBackend", condition: libvirt)],
+            path: "Tests/LibvirtKillSweep",
+            swiftSettings: strict
+        ),
         // Many threads on one controller, for release builds and for the thread sanitizer.
         .executableTarget(
             name: "CustodyStress",

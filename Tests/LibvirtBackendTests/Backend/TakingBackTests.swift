@@ -132,12 +132,14 @@ import Testing
         let both = try PageRange(start: start, count: live.module(1).end - start.rawValue)
         let (ticket, _) = try live.begin(both, to: .private, heldBy: ["backup"])
         #expect(try live.plugged() == [0, 1])
-        #expect(ticket.cancel())
+        // What the guest keeps is not as before: that is no cancellation.
         let kept = answer == .refuse
+        #expect(ticket.cancel() == !kept)
         #expect(live.ownership == [kept ? .shared : .host, .shared])
         #expect(try live.plugged() == (kept ? [0, 1] : [1]))
         #expect(live.log.found.map(\.range) == (kept ? [live.module(0)] : []))
-        #expect(live.log.ends(of: ticket).map { "\($0)" } == ["cancelled"])
+        let end = kept ? "failed: the guest keeps what it was given [\(both)]" : "cancelled"
+        #expect(live.log.ends(of: ticket).map { "\($0)" } == [end])
         // The host has both again, as it had.
         for module in live.backend.modules { #expect(module.isShown(module.range)) }
         try live.controller.write([1].span, to: live.module(0).address, for: Holder(device: "test"))

@@ -29,7 +29,66 @@ import Testing
             if step % 50 == 0 { try checkAll(map, array, base, &random, inform) }
         }
         try checkAll(map, array, base, &random, "\(note), at the end")
-        #expect(mostRuns > 8 * 128, "the test is to be about many blocks, and there were only \(mostRuns) runs")
+        #expect(mostRuns > 1024, "the test is to be about a full window, and there were only \(mostRuns) runs")
+    }
+
+    /// Many windows and levels, with states that are too many for a window and states that are not; old copies stay as
+    /// they were.
+    @Test(arguments: [3, 7])
+    func manyWindowsAgreeWithAnArray(states: UInt64) throws {
+        var (random, note) = Seed.generator("PageRunMap windows")
+        let count = 120_000
+        let base: UInt64 = 77
+        var map = PageRunMap(bounds: try range(base, 0, count), state: 0)
+        var array = [Int](repeating: 0, count: count)
+        var copy = (map: map, array: array)
+        for step in 0..<12_000 {
+            // Crowded places become windows; now and then much of it becomes one run.
+            let isLarge = step % 1000 == 999
+            let crowd = Int(random.next(upperBound: UInt64(12))) * 10_000
+            let start =
+                isLarge
+                ? Int(random.next(upperBound: UInt64(count))) : crowd + Int(random.next(upperBound: 800 as UInt64))
+            let longest = isLarge ? count / 4 : 3
+            let length = min(count - start, 1 + Int(random.next(upperBound: UInt64(longest))))
+            let state = Int(random.next(upperBound: step % 3000 < 2000 ? states : 2))
+            map.set(try range(base, start, length), to: state)
+            for index in start..<(start + length) { array[index] = state }
+            let inform: Comment = "\(note), step \(step): set \(start)+\(length) to \(state)"
+            if step % 10 == 0 { try checkAround(map, array, base, start, length, inform) }
+            if step % 1500 == 1499 {
+                let expected = (try runs(of: array, base, 0, count), try runs(of: copy.array, base, 0, count))
+                try #require(Array(map.runs) == expected.0, inform)
+                try #require(Array(copy.map.runs) == expected.1, inform)
+                try checkCounts(map, array, base, &random, inform)
+                copy = (map, array)
+            }
+        }
+    }
+
+    private func checkCounts(
+        _ map: PageRunMap<Int>,
+        _ array: [Int],
+        _ base: UInt64,
+        _ random: inout SplitMix64,
+        _ inform: Comment
+    ) throws {
+        for _ in 0..<20 {
+            let start = Int(random.next(upperBound: UInt64(array.count)))
+            let length = 1 + Int(random.next(upperBound: UInt64(array.count - start)))
+            let asked = try range(base, start, length)
+            let state = Int(random.next(upperBound: 4 as UInt64))
+            let places = array[start..<(start + length)].indices.filter { array[$0] == state }
+            try #require(map.pageCount(in: asked) { $0 == state } == UInt64(places.count), inform)
+            let wanted = Int(random.next(upperBound: UInt64(places.count + 2)))
+            var skipped = UInt64(wanted)
+            let page = map.firstPage(in: asked, after: &skipped) { $0 == state }
+            if wanted < places.count {
+                try #require(page == PageNumber(base + UInt64(places[wanted])), inform)
+            } else {
+                try #require(page == nil && skipped == UInt64(wanted - places.count), inform)
+            }
+        }
     }
 
     private func range(_ base: UInt64, _ start: Int, _ length: Int) throws -> PageRange {

@@ -33,7 +33,7 @@ public struct LeaseLedger: Sendable {
 
     /// Enters a lease.
     ///
-    /// - Complexity: O(log *n*) in the number of leases, expected.
+    /// - Complexity: O(log *n*) in the number of leases.
     public mutating func enter(_ entry: Entry) -> LeaseID {
         let id = nextNumber()
         entries[id] = entry
@@ -58,17 +58,17 @@ public struct LeaseLedger: Sendable {
 
     /// Whether any page of `range` is leased.
     ///
-    /// - Complexity: O(log *n*) in the number of leases, expected.
+    /// - Complexity: O(log *n*) in the number of leases.
     public func isLeased(_ range: PageRange) -> Bool { firstLeased(in: range) != nil }
 
     /// The first leased page of `range`, or `nil`.
     ///
-    /// - Complexity: O(log *n*) in the number of leases, expected.
+    /// - Complexity: O(log *n*) in the number of leases.
     public func firstLeased(in range: PageRange) -> PageNumber? { tree.firstPage(in: range) }
 
     /// The leases that hold pages of `range`, cut to it, by first page and then by age.
     ///
-    /// - Complexity: O(log *n* + *k* log *k*) for *k* of *n* leases, expected.
+    /// - Complexity: O(log *n* + *k* log *k*) for *k* of *n* leases.
     public func blockers(of range: PageRange) -> [Blocker] {
         found(range).sorted { ($0.range.start, $0.lease) < ($1.range.start, $1.lease) }.map { lease, held, entry in
             Blocker(holder: entry.holder, range: held, kind: entry.kind, since: entry.since)

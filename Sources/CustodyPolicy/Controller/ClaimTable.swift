@@ -25,7 +25,7 @@ struct ClaimTable: Sendable {
 
     /// Adds a claim whose number has been reserved.
     ///
-    /// - Complexity: O(log *n*) in the number of runs of all claims for each of its own, expected.
+    /// - Complexity: O(log *n*) in the number of runs of all claims for each of its own.
     mutating func add(_ claim: Claim) {
         let place = claim.work.id.place
         claim.changes.forEach { tree.insert($0.range, UInt64(place)) }
@@ -70,7 +70,7 @@ struct ClaimTable: Sendable {
 
     /// The claims of pages of a range, the oldest first.
     ///
-    /// - Complexity: O(log *n* + *k* log *k*) for *k* of *n* runs of all claims, expected; where there is none, nothing is
+    /// - Complexity: O(log *n* + *k* log *k*) for *k* of *n* runs of all claims; where there is none, nothing is
     ///   allocated.
     func meeting(_ range: PageRange) -> [Claim] {
         var found: [Claim] = []

@@ -34,24 +34,55 @@ import Testing
         }
     }
 
-    /// However many there are, and in whatever order they came: a few for each level of the tree.
-    @Test(arguments: ["ascending", "descending", "shuffled"])
-    func looksAtFew(order: String) throws {
-        var (random, note) = Seed.generator("PageRangeTree steps")
-        let count = 1 << 14
-        var pages = (0..<count).map { UInt64($0) }
-        if order == "descending" { pages.reverse() }
-        if order == "shuffled" { pages.shuffle(using: &random) }
-        var tree = PageRangeTree()
-        for page in pages { tree.insert(try PageRange(pages: (page * 4)..<(page * 4 + 2)), page) }
-        var most = 0
-        for _ in 0..<1_000 {
-            let page = random.next(upperBound: UInt64(count)) * 4 + random.next(upperBound: 4 as UInt64)
-            var found = 0
-            most = max(most, tree.forEach(meeting: try PageRange(pages: page..<(page + 1))) { _ in found += 1 })
-            try #require(found == (page % 4 < 2 ? 1 : 0), "\(note)")
+    /// An order of insertion: as the pages ascend, descend, come from both ends, or by chance; and the one that makes a
+    /// chain of a tree that is balanced by a hash of how many came before.
+    enum Order: String, CaseIterable {
+        case ascending, descending, fromBothEnds, shuffled, chosen
+
+        func pages(_ count: Int, _ random: inout SplitMix64) -> [UInt64] {
+            let pages = (0..<count).map { UInt64($0) }
+            switch self {
+            case .ascending: return pages
+            case .descending: return pages.reversed()
+            case .fromBothEnds: return pages.map { $0 % 2 == 0 ? $0 / 2 : UInt64(count - 1) - $0 / 2 }
+            case .shuffled: return pages.shuffled(using: &random)
+            case .chosen:
+                func hash(_ number: UInt64) -> UInt64 {
+                    var hash = (number ^ (number >> 30)) &* 0xbf58_476d_1ce4_e5b9
+                    hash = (hash ^ (hash >> 27)) &* 0x94d0_49bb_1331_11eb
+                    return hash ^ (hash >> 31)
+                }
+                let ranks = pages.sorted { hash($0 + 1) < hash($1 + 1) }
+                var order = [UInt64](repeating: 0, count: count)
+                for (rank, number) in ranks.enumerated() { order[Int(number)] = UInt64(rank) }
+                return order
+            }
         }
-        // A tree of 2¹⁴ that is balanced by chance is some 35 levels high; of each at most the two children are looked at.
-        #expect(most <= 160, "\(note): \(most) of \(count)")
+    }
+
+    /// However many there are, and in whatever order they came and go: a few for each level of a tree of few levels.
+    @Test(arguments: Order.allCases)
+    func looksAtFew(order: Order) throws {
+        var (random, note) = Seed.generator("PageRangeTree steps")
+        for (count, levels) in [(1 << 10, 4), (1 << 14, 5)] {
+            var tree = PageRangeTree()
+            func range(_ page: UInt64) throws -> PageRange { try PageRange(pages: (page * 4)..<(page * 4 + 2)) }
+            for page in order.pages(count, &random) { tree.insert(try range(page), page) }
+            try #require(tree.height <= levels, "\(note): \(tree.height) levels for \(count)")
+            var most = 0
+            for _ in 0..<1_000 {
+                let page = random.next(upperBound: UInt64(count)) * 4 + random.next(upperBound: 4 as UInt64)
+                var found = 0
+                most = max(most, tree.forEach(meeting: try PageRange(pages: page..<(page + 1))) { _ in found += 1 })
+                try #require(found == (page % 4 < 2 ? 1 : 0), "\(note)")
+            }
+            #expect(most <= 33 * levels, "\(note): \(most) of \(count)")
+            // They go in another order than they came, and the tree shrinks.
+            for page in 0..<UInt64(count) where page % 64 != 0 { tree.remove(try range(page), page) }
+            #expect(tree.height <= 3, "\(note): \(tree.height) levels for \(count / 64)")
+            var left: [UInt64] = []
+            tree.forEach(meeting: try PageRange(pages: 0..<UInt64(count * 4))) { left.append($0) }
+            #expect(left == (0..<UInt64(count)).filter { $0 % 64 == 0 }, "\(note)")
+        }
     }
 }

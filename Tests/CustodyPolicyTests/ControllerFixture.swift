@@ -135,6 +135,10 @@ final class CountingPolicy: Policy {
         if !view.isContinuation { count.add(1, ordering: .sequentiallyConsistent) }
         return policy.decide(request, in: view, remembering: &memory)
     }
+
+    func charge(_ request: ConversionRequest, in view: PolicyView, remembering memory: inout PolicyMemory) {
+        policy.charge(request, in: view, remembering: &memory)
+    }
 }
 
 /// A policy that always says the same.

@@ -4,9 +4,18 @@ import Custody
 extension MemoryController {
     enum Admission {
         case unchanged
-        /// The pages that may be converted now, and the rule that put the others off.
-        case admitted(PageRange, PolicyReason?)
+        /// The pages that may be converted now, and why the others may not.
+        case admitted(PageRange, Bound)
         case stopped(ConversionOutcome)
+    }
+
+    /// What ends the part of a request that may go on.
+    enum Bound {
+        case nothing
+        /// The limits that the request itself has.
+        case limits
+        /// A rule.
+        case rule(PolicyReason?)
     }
 
     enum ClaimResult {
@@ -31,17 +40,27 @@ extension MemoryController {
         case stopped(ClaimResult, PolicyDecision?)
     }
 
-    /// Decides about a request that is going to be carried out part by part.
+    /// Decides about a request that is going to be carried out part by part: about what its limits let through.
+    ///
+    /// - Complexity: O(*k* log *n*) for a limit of *k* runs, and what the policy does for these.
     func admit(_ request: ConversionRequest, _ step: inout UInt64?) throws(ConversionError) -> Admission {
         let now = executor.now
-        let ruling = state.withLock { state in
+        let (reach, ruling) = state.withLock { state -> (PageRange, Ruling?) in
             step = self.step()
-            return rule(&state, request, request.range, now, isContinuation: false)
+            let reach = self.reach(of: request, state)
+            let ruling = rule(&state, request, reach, now, isContinuation: false)
+            guard case .stopped(.unchanged, nil) = ruling, reach != request.range,
+                firstOff(request, reach.end, state) != nil
+            else { return (reach, ruling) }
+            // There is something to do, and not within the limits.
+            return (reach, nil)
         }
         switch ruling {
+        case nil: return .admitted(reach, .limits)
         case .allowed(let range, let decision):
             emit(.decided(request, decision), of: step, at: now)
-            return .admitted(range, range == request.range ? nil : decision.reason)
+            if range != reach { return .admitted(range, .rule(decision.reason)) }
+            return .admitted(range, reach == request.range ? .nothing : .limits)
         case .stopped(let result, let decision):
             if let decision { emit(.decided(request, decision), of: step, at: now) }
             switch result {
@@ -51,6 +70,37 @@ extension MemoryController {
             default: return .unchanged
             }
         }
+    }
+
+    /// The part of a request that its limits let through as the pages are now; all of it, where it has none.
+    private func reach(of request: ConversionRequest, _ state: ControllerState) -> PageRange {
+        guard var allowance = Allowance(request.extent, in: layout.granularity) else { return request.range }
+        for piece in layout.memory(in: request.range) {
+            for run in state.ownership.runs(in: piece) {
+                var rest: PageRange? = run.range
+                while let left = rest {
+                    guard let part = nextPart(of: left, in: run.state, for: request, &allowance) else {
+                        return request.range.prefix(before: left.start) ?? request.range
+                    }
+                    rest = left.suffix(from: PageNumber(part.end))
+                }
+            }
+        }
+        return request.range
+    }
+
+    /// The first part of a run that one step converts or passes over; `nil` where the allowance is used up.
+    func nextPart(
+        of run: PageRange,
+        in ownership: Ownership?,
+        for request: ConversionRequest,
+        _ allowance: inout Allowance
+    ) -> PageRange? {
+        guard ownership != request.target else { return allowance.pass(run) }
+        // A region that comes or goes as one is not cut: the request ends with it.
+        let isMove = request.target == .host || ownership == .host
+        let isWhole = isMove && capabilities.hostUnit == .region && layout.region(containing: run.start) == run
+        return allowance.take(run, isWhole: isWhole)
     }
 
     /// Whether there is anything to do, the back end can do it, and the policy lets it.
@@ -70,7 +120,8 @@ extension MemoryController {
         if let error = checkAbility(for: request) { return .stopped(.refused(error), nil) }
         var part = request
         part.range = range
-        let decision = decide(part, &state, now, isContinuation: isContinuation)
+        let view = view(of: state, now, isContinuation: isContinuation, asked: request.range)
+        let decision = callPolicy(&state) { memory in policy.decide(part, in: view, remembering: &memory) }
         switch decision.verdict {
         case .allow:
             return .allowed(range, decision)
@@ -90,14 +141,14 @@ extension MemoryController {
         }
     }
 
-    /// Asks the policy. The view is gone when it has answered, so that what follows changes the map in place.
-    private func decide(
-        _ request: ConversionRequest,
-        _ state: inout ControllerState,
+    /// What a policy sees. It must be gone before the map is changed, so that it is changed in place.
+    private func view(
+        of state: ControllerState,
         _ now: Timestamp,
-        isContinuation: Bool
-    ) -> PolicyDecision {
-        let view = PolicyView(
+        isContinuation: Bool,
+        asked: PageRange
+    ) -> PolicyView {
+        PolicyView(
             ownership: state.ownership,
             layout: layout,
             capabilities: capabilities,
@@ -105,14 +156,26 @@ extension MemoryController {
             ledger: state.ledger,
             now: now,
             pendingHandovers: state.pending.total,
-            isContinuation: isContinuation
+            isContinuation: isContinuation,
+            asked: asked
         )
+    }
+
+    /// Has the policy charge what is about to be claimed.
+    private func charge(_ work: Work, _ state: inout ControllerState, _ now: Timestamp) {
+        var claimed = work.request
+        claimed.range = work.range
+        let view = view(of: state, now, isContinuation: false, asked: work.request.range)
+        callPolicy(&state) { memory in policy.charge(claimed, in: view, remembering: &memory) }
+    }
+
+    /// Runs `body`, which calls the policy: its memory is in its hands meanwhile, and what it asks the controller is answered
+    /// from `state`.
+    private func callPolicy<Result>(_ state: inout ControllerState, _ body: (inout PolicyMemory) -> Result) -> Result {
         var memory = PolicyMemory()
         swap(&memory, &state.memory)
         defer { swap(&memory, &state.memory) }
-        return ForeignCall.run(of: ObjectIdentifier(self), decidingOn: &state) {
-            policy.decide(request, in: view, remembering: &memory)
-        }
+        return ForeignCall.run(of: ObjectIdentifier(self), decidingOn: &state) { body(&memory) }
     }
 
     /// The first page of RAM from `page` on, within the request, that is not in the ownership asked for.
@@ -201,6 +264,7 @@ extension MemoryController {
         let blockers = state.close(changes, at: now)
         guard !blockers.isEmpty else {
             let work = work()
+            charge(work, &state, now)
             state.add(Claim(work: work, phase: .running, lastListener: state.lastListener))
             return .running(work, state.listeners)
         }
@@ -213,6 +277,7 @@ extension MemoryController {
             return .refused(tooManyPending(range))
         }
         let work = work()
+        charge(work, &state, now)
         let ticket = makeTicket(work, deadline, now, state.nextTicket)
         state.nextTicket += 1
         let handover = Handover(ticket, work)

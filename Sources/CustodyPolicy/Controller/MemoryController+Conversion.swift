@@ -28,7 +28,8 @@ extension MemoryController {
         try checkShape(of: request)
         switch request.extent {
         case .all: return try transact(request, request.range, isContinuation: false, &step)
-        case .prefix(let runs, let pages): return try transactPrefix(request, runs, pages, &step)
+        case .prefix(let runs, let pages):
+            return try transactPrefix(request, &step) { "one request may cover \(runs) runs and \(pages) pages" }
         }
     }
 
@@ -94,48 +95,32 @@ extension MemoryController {
     /// Converts run by run, so that what is done stays done when a later run stops.
     func transactPrefix(
         _ request: ConversionRequest,
-        _ maximumRuns: Int,
-        _ maximumPages: UInt64,
-        _ last: inout UInt64?
+        _ last: inout UInt64?,
+        _ limits: () -> String
     ) throws(ConversionError) -> ConversionOutcome {
         let admitted: PageRange
-        var clamp: PolicyReason?
+        let bound: Bound
         switch try admit(request, &last) {
         case .unchanged: return outcome(.completed, request.range)
         case .stopped(let answer): return answer
-        case .admitted(let range, let reason): (admitted, clamp) = (range, reason)
+        case .admitted(let range, let why): (admitted, bound) = (range, why)
         }
-        let unit = layout.granularity.pages
-        var pagesLeft = max(unit, maximumPages / unit * unit)
+        var allowance = Allowance(request.extent, in: layout.granularity) ?? .unlimited
         var changed: UInt64 = 0
         var contents: ContentsEffect?
-        var runs = 0
+        func deferred(at page: PageNumber, _ reason: String) -> ConversionOutcome {
+            outcome(.deferred(until: nil, reason: reason), request.range, stoppedAt: page, changed, contents)
+        }
         for piece in layout.memory(in: admitted) {
             var page = piece.start
             while let rest = piece.suffix(from: page) {
-                guard runs < maximumRuns, pagesLeft > 0 else {
-                    let reason = "one request may cover \(maximumRuns) runs and \(maximumPages) pages"
-                    return outcome(
-                        .deferred(until: nil, reason: reason),
-                        request.range,
-                        stoppedAt: page,
-                        changed,
-                        contents
-                    )
-                }
-                runs += 1
                 let run = state.withLock { state in
                     last = step()
                     return state.ownership.run(containing: page)
                 }
-                var part = run?.range.intersection(rest) ?? rest
-                if run?.state != request.target {
-                    // A region that comes or goes as one is not cut: the request ends with it.
-                    let isMove = request.target == .host || run?.state == .host
-                    let isWhole =
-                        isMove && capabilities.hostUnit == .region && layout.region(containing: part.start) == part
-                    if !isWhole { part = part.leading(atMost: pagesLeft) }
-                    pagesLeft -= min(part.count, pagesLeft)
+                let whole = run?.range.intersection(rest) ?? rest
+                guard let part = nextPart(of: whole, in: run?.state, for: request, &allowance) else {
+                    return deferred(at: page, limits())
                 }
                 page = PageNumber(part.end)
                 guard run?.state != request.target else { continue }
@@ -153,21 +138,23 @@ extension MemoryController {
                 if let stop = done.stoppedAt {
                     return outcome(done.status, request.range, stoppedAt: stop, changed, contents)
                 }
+                if done.range.end < part.end {
+                    return deferred(at: PageNumber(done.range.end), "the policy lets fewer pages through for now")
+                }
             }
         }
-        guard let clamp else { return outcome(.completed, request.range, changed, contents) }
+        let clamp: PolicyReason?
+        switch bound {
+        case .nothing: return outcome(.completed, request.range, changed, contents)
+        case .limits: return deferred(at: PageNumber(admitted.end), limits())
+        case .rule(let reason): clamp = reason
+        }
         let rest = state.withLock { state in
             last = step()
             return firstOff(request, admitted.end, state)
         }
         guard let stop = rest else { return outcome(.completed, request.range, changed, contents) }
-        return outcome(
-            .deferred(until: nil, reason: "\(clamp)"),
-            request.range,
-            stoppedAt: stop,
-            changed,
-            contents
-        )
+        return deferred(at: stop, clamp.map { "\($0)" } ?? "later")
     }
 
     /// Converts all pages of `range` or none.

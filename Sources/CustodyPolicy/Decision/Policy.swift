@@ -9,8 +9,9 @@ public protocol Policy: Sendable {
     /// Decides about a request.
     ///
     /// - Parameters:
-    ///   - request: What is asked for. Its range may be a part of a request that is carried out piece by piece; the
-    ///     first time it is all of it.
+    ///   - request: What is asked for. Of a request for as much as can be had it is first the part that the request's
+    ///     limits on runs and pages let through, and then each piece as it is carried out: a policy is never asked about
+    ///     more than is going to be done. ``PolicyView/asked`` has the whole.
     ///   - view: What there is to know about the guest's memory, and what time it is.
     ///   - memory: What the rule wants to remember, for example when the guest may ask again.
     func decide(
@@ -18,4 +19,19 @@ public protocol Policy: Sendable {
         in view: PolicyView,
         remembering memory: inout PolicyMemory
     ) -> PolicyDecision
+
+    /// Notes that pages begin to change hands, for a rule that counts them: called once for what has been decided upon
+    /// and is now claimed, whichever rules had a say in how much that is. What is put off, denied or blocked is not
+    /// charged. A policy that asks others has them charge, too.
+    ///
+    /// - Parameters:
+    ///   - request: What was asked for; its range are the pages claimed.
+    ///   - view: The guest's memory before the change.
+    ///   - memory: What the rule remembers.
+    func charge(_ request: ConversionRequest, in view: PolicyView, remembering memory: inout PolicyMemory)
+}
+
+extension Policy {
+    /// Does nothing: the rule counts no changes.
+    public func charge(_ request: ConversionRequest, in view: PolicyView, remembering memory: inout PolicyMemory) {}
 }

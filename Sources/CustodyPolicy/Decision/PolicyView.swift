@@ -10,6 +10,9 @@ public struct PolicyView: Sendable {
     public let capabilities: Capabilities
     /// Whether an earlier part of the request has been decided upon already, so that it counts only once.
     public let isContinuation: Bool
+    /// All pages that were asked for, where the request that a policy is asked about is only the part of it that its
+    /// limits let through this time.
+    public internal(set) var asked: PageRange?
     /// The number of hand-overs that are pending.
     public let pendingHandovers: Int
     /// The number of base pages by ownership.
@@ -27,7 +30,8 @@ public struct PolicyView: Sendable {
         ledger: LeaseLedger,
         now: Timestamp,
         pendingHandovers: Int = 0,
-        isContinuation: Bool = false
+        isContinuation: Bool = false,
+        asked: PageRange? = nil
     ) {
         map = ownership
         self.layout = layout
@@ -37,6 +41,7 @@ public struct PolicyView: Sendable {
         self.now = now
         self.pendingHandovers = pendingHandovers
         self.isContinuation = isContinuation
+        self.asked = asked
     }
 
     /// The ownership of a page, or `nil` where there is no RAM.
@@ -48,13 +53,9 @@ public struct PolicyView: Sendable {
 
     /// The number of base pages of RAM in `range` that are in the given ownership.
     ///
-    /// - Complexity: O(log *n* + *k*) for *k* runs.
+    /// - Complexity: O(*k* log *n*) for *k* regions of RAM in the range, however many runs there are.
     public func pageCount(of ownership: Ownership, in range: PageRange) -> UInt64 {
-        var count: UInt64 = 0
-        for piece in layout.memory(in: range) {
-            for run in map.runs(in: piece) where run.state == ownership { count += run.range.count }
-        }
-        return count
+        layout.memory(in: range).reduce(0) { $0 + map.pageCount(in: $1) { $0 == ownership } }
     }
 
     /// The number of base pages of RAM in `range`.
@@ -63,7 +64,7 @@ public struct PolicyView: Sendable {
     /// The longest leading part of `range`, in units of the granularity, in which at most `maximum` base pages of RAM
     /// count; `nil` where there is none. The ownership of a page says whether it counts.
     ///
-    /// - Complexity: O(log *n* + *k*) for *k* runs; nothing is allocated.
+    /// - Complexity: as ``pageCount(of:in:)``; nothing is allocated.
     public func prefix(
         of range: PageRange,
         atMost maximum: UInt64,
@@ -71,14 +72,8 @@ public struct PolicyView: Sendable {
     ) -> PageRange? {
         var left = maximum
         for piece in layout.memory(in: range) {
-            for run in map.runs(in: piece) where counts(run.state) {
-                guard run.range.count > left else {
-                    left -= run.range.count
-                    continue
-                }
-                let end = run.range.start.rawValue + left
-                return range.prefix(before: PageNumber(end - end % layout.granularity.pages))
-            }
+            guard let page = map.firstPage(in: piece, after: &left, where: counts) else { continue }
+            return range.prefix(before: PageNumber(page.rawValue - page.rawValue % layout.granularity.pages))
         }
         return range
     }

@@ -25,8 +25,10 @@ public struct Alignment: Policy {
     ) -> PolicyDecision {
         guard !view.isContinuation else { return .allow }
         for piece in view.layout.memory(in: request.range) {
-            let run = view.run(of: request.target, around: piece)
             guard let region = view.layout.region(containing: piece.start) else { continue }
+            // What the request's limits leave for the next time is going to follow.
+            let whole = view.asked?.intersection(region) ?? piece
+            let run = view.run(of: request.target, around: whole)
             let isAligned =
                 (run.start.rawValue % unit.pages == 0 || run.start == region.start)
                 && (run.end % unit.pages == 0 || run.end == region.end)

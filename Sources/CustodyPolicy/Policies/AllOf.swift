@@ -17,4 +17,9 @@ public struct AllOf: Policy {
         }
         return decision
     }
+
+    /// Has every policy charge what it counts.
+    public func charge(_ request: ConversionRequest, in view: PolicyView, remembering memory: inout PolicyMemory) {
+        for policy in policies { policy.charge(request, in: view, remembering: &memory) }
+    }
 }

@@ -33,4 +33,9 @@ public struct FirstOf: Policy {
         }
         return .allow
     }
+
+    /// Has the first case that matches charge what it counts.
+    public func charge(_ request: ConversionRequest, in view: PolicyView, remembering memory: inout PolicyMemory) {
+        cases.first { $0.matcher.matches(request) }?.policy.charge(request, in: view, remembering: &memory)
+    }
 }

@@ -37,17 +37,18 @@ public struct RateLimit: Policy {
     /// Puts off, with the exact time, what comes too early. Of pages as many go on as are granted now, where a part is
     /// enough; more than a burst at once, where it must be all, is denied: it could never be granted.
     ///
-    /// Parts of a request that has been counted are not counted again.
+    /// A request is counted when it is decided upon, and its parts are not counted again. Pages are counted when they are
+    /// claimed: what other rules or the request's own limits leave out costs nothing.
     public func decide(
         _ request: ConversionRequest,
         in view: PolicyView,
         remembering memory: inout PolicyMemory
     ) -> PolicyDecision {
-        guard requesters.contains(request.requester.kind), !view.isContinuation else { return .allow }
+        guard requesters.contains(request.requester.kind), cost == .pages || !view.isContinuation else { return .allow }
         let available = rate.available(at: view.now, memory[mark])
         let asked = cost == .requests ? 1 : changing(request, view)
         guard asked > available else {
-            if asked > 0 { memory[mark] = rate.used(after: asked, at: view.now, memory[mark]) }
+            if cost == .requests { memory[mark] = rate.used(after: asked, at: view.now, memory[mark]) }
             return .allow
         }
         guard cost == .pages, case .prefix = request.extent else {
@@ -66,10 +67,14 @@ public struct RateLimit: Policy {
                 counting: { isChanging($0, request) }
             )
         else { return .defer(until: rate.time(of: least, memory[mark]), reason(late)) }
-        var granted = request
-        granted.range = part
-        memory[mark] = rate.used(after: changing(granted, view), at: view.now, memory[mark])
         return .clamp(to: part, reason(late))
+    }
+
+    /// Counts pages that begin to change hands.
+    public func charge(_ request: ConversionRequest, in view: PolicyView, remembering memory: inout PolicyMemory) {
+        guard requesters.contains(request.requester.kind), cost == .pages else { return }
+        let count = changing(request, view)
+        if count > 0 { memory[mark] = rate.used(after: count, at: view.now, memory[mark]) }
     }
 
     private var late: String {

@@ -27,7 +27,7 @@ public struct SharedBudget: Policy {
 
     /// Stops what would exceed the budget.
     ///
-    /// - Complexity: O(log *n* + *k*) for *k* runs in the range asked for.
+    /// - Complexity: O(*k* log *n*) for *k* regions of RAM in the range asked for, however many runs there are.
     public func decide(
         _ request: ConversionRequest,
         in view: PolicyView,

@@ -132,7 +132,10 @@ struct PolicyScene {
         if Bool.random(using: &random) { memory["launched"] = Timestamp(rawValue: 1) }
         for _ in 0..<Int.random(in: 0...6, using: &random) {
             let (request, view) = (try request(), try view())
-            for policy in policies { _ = policy.decide(request, in: view, remembering: &memory) }
+            for policy in policies {
+                _ = policy.decide(request, in: view, remembering: &memory)
+                policy.charge(request, in: view, remembering: &memory)
+            }
         }
         return memory
     }

@@ -1,0 +1,151 @@
+import Custody
+import CustodyPolicy
+import CustodyTestSupport
+import SimulationBackend
+import Synchronization
+import Testing
+
+/// What a decision may cost, and what a rule is charged for.
+@Suite struct PolicyCostTests {
+    private let guest = Requester.guest(processor: 0)
+
+    /// A fixture of which every other page is shared, the first one private.
+    private func fragmented(
+        _ pages: UInt64,
+        _ policy: any Policy,
+        limits: ControllerLimits = ControllerLimits(runsPerGuestRequest: 8)
+    ) throws -> ControllerFixture {
+        let fixture = try ControllerFixture(pages: 0..<pages, initially: .private, policy: policy, limits: limits)
+        for page in stride(from: 1, to: pages, by: 2) { try fixture.convert(page..<(page + 1), to: .shared) }
+        return fixture
+    }
+
+    private func ask(_ fixture: ControllerFixture, _ pages: Range<UInt64>, _ target: Ownership) -> GuestReply {
+        fixture.controller.handle(
+            GuestRequest(
+                processor: 0,
+                address: pages.lowerBound * 4096,
+                byteCount: UInt64(pages.count) * 4096,
+                target: target
+            )
+        )
+    }
+
+    /// Notes what it is asked about.
+    private final class Notes: Policy {
+        let asked = Locked<[(request: PageRange, whole: PageRange?)]>([])
+        let charged = Locked<[PageRange]>([])
+        let clamp: PageRange?
+
+        init(clampingTo clamp: PageRange? = nil) { self.clamp = clamp }
+
+        func decide(
+            _ request: ConversionRequest,
+            in view: PolicyView,
+            remembering memory: inout PolicyMemory
+        ) -> PolicyDecision {
+            guard request.requester.kind == .guest else { return .allow }
+            asked.withLock { $0.append((request.range, view.asked)) }
+            guard view.isContinuation, let clamp else { return .allow }
+            return .clamp(to: clamp, PolicyReason(rule: "notes", "no more now"))
+        }
+
+        func charge(_ request: ConversionRequest, in view: PolicyView, remembering memory: inout PolicyMemory) {
+            if request.requester.kind == .guest { charged.withLock { $0.append(request.range) } }
+        }
+    }
+
+    /// A policy is asked about what the limits let through, whatever the size and the state of the guest's memory.
+    @Test(arguments: [64, 1024] as [UInt64])
+    func aPolicyIsAskedAboutWhatTheLimitsLetThrough(pages: UInt64) throws {
+        let notes = Notes()
+        let fixture = try fragmented(pages, notes)
+        #expect(ask(fixture, 0..<pages, .shared) == .retry(from: GuestPhysicalAddress(8 * 4096)))
+        let asked = notes.asked.withLock { $0 }
+        #expect(asked.first?.request == (try PageRange(pages: 0..<8)), "eight runs, of \(pages)")
+        #expect(asked.dropFirst().map(\.request) == (try [0, 2, 4, 6].map { try PageRange(pages: $0..<($0 + 1)) }))
+        #expect(asked.allSatisfy { $0.whole == (try? PageRange(pages: 0..<pages)) })
+        #expect(notes.charged.withLock { $0 } == asked.dropFirst().map(\.request))
+    }
+
+    /// Runs in the way of the limits are passed over although nothing changes in them.
+    @Test func limitsThatEndBeforeAnythingChanges() throws {
+        let limits = ControllerLimits(runsPerGuestRequest: 1)
+        let notes = Notes()
+        let fixture = try fragmented(16, notes, limits: limits)
+        #expect(ask(fixture, 1..<16, .shared) == .retry(from: GuestPhysicalAddress(2 * 4096)))
+        #expect(fixture.map == "PSPSPSPSPSPSPSPS")
+        #expect(ask(fixture, 2..<16, .shared) == .retry(from: GuestPhysicalAddress(3 * 4096)))
+    }
+
+    /// A rule that lets less through when a part is carried out stops the request there; nothing is passed over.
+    @Test func aPartThatIsClampedEndsTheRequest() throws {
+        let notes = Notes(clampingTo: try PageRange(pages: 0..<6))
+        let fixture = try ControllerFixture(pages: 0..<16, initially: .private, policy: notes)
+        #expect(ask(fixture, 0..<16, .shared) == .retry(from: GuestPhysicalAddress(6 * 4096)))
+        #expect(fixture.map == "SSSSSSPPPPPPPPPP")
+    }
+
+    /// The rate of pages is charged for those that change: not for what the limits leave out, nor other rules.
+    @Test func aRateIsChargedForWhatChanges() throws {
+        let rate = Rate(1000, per: .seconds(1), burst: 4096)
+        func used(_ rules: [any Policy], _ pages: UInt64) throws -> UInt64? {
+            let fixture = try fragmented(pages, AllOf([RateLimit(rate, of: .pages)] + rules))
+            _ = ask(fixture, 0..<pages, .shared)
+            return fixture.controller.snapshot().memory["rate"].map { $0.rawValue / rate.interval }
+        }
+        #expect(try used([], 64) == 4)
+        #expect(try used([], 1024) == 4)
+        #expect(try used([SharedBudget(pages: 513, over: .clamp)], 1024) == 1)
+        #expect(try used([forGuest(Deny("never"))], 1024) == nil)
+    }
+
+    /// A policy for the guest alone.
+    private func forGuest(_ policy: any Policy) -> any Policy {
+        FirstOf([.init(when: RequestMatcher(requesters: [.guest]), policy)])
+    }
+
+    /// What the limits leave for the next time counts for the shape of a run.
+    @Test func alignmentJudgesTheWholeRequest() throws {
+        let fixture = try fragmented(1024, forGuest(Alignment(unit: .large)))
+        #expect(ask(fixture, 0..<1024, .shared) == .retry(from: GuestPhysicalAddress(8 * 4096)))
+        #expect(ask(fixture, 8..<1024, .shared) == .retry(from: GuestPhysicalAddress(16 * 4096)))
+        #expect(ask(fixture, 16..<1000, .shared) == .refused, "it ends off the boundaries")
+    }
+
+    /// What a rule asks of the view is answered by sums, and not run by run.
+    @Test func countsInAViewLookAtFew() throws {
+        func calls(_ pages: UInt64) throws -> Int {
+            let layout = try GuestMemoryLayout(pages: 0..<pages)
+            var map = PageRunMap(bounds: layout.bounds, state: Ownership.private)
+            for page in stride(from: 1, to: pages, by: 2) { map.set(try PageRange(PageNumber(page)), to: .shared) }
+            let view = PolicyView(
+                ownership: map,
+                layout: layout,
+                capabilities: SimulationBackend(guest: GuestConfiguration(layout: layout)).capabilities,
+                tally: OwnershipTally(map, of: layout),
+                ledger: LeaseLedger(),
+                now: .zero
+            )
+            var calls = 0
+            let prefix = view.prefix(of: layout.bounds, atMost: pages / 2 - 1) {
+                calls += 1
+                return $0 == .private
+            }
+            #expect(prefix == (try PageRange(pages: 0..<(pages - 2))))
+            #expect(view.pageCount(of: .private, in: try PageRange(pages: 1..<pages)) == pages / 2 - 1)
+            return calls
+        }
+        let (few, many) = (try calls(1 << 12), try calls(1 << 16))
+        #expect(few <= 256 && many <= 512, "\(few) for 4096 runs, \(many) for 65536")
+    }
+
+    /// Numbers of pages up to those of the whole address space are sums that do not trap.
+    @Test func sumsOfAllPagesDoNotTrap() throws {
+        let all = try GuestMemoryLayout(pages: 0..<(PageNumber.last.rawValue + 1))
+        let map = PageRunMap(bounds: all.bounds, state: Ownership.shared)
+        #expect(OwnershipTally(map, of: all).shared == 1 << 52)
+        #expect(ByteCount(pages: 1 << 52).rawValue == .max && ByteCount(pages: 3).rawValue == 12288)
+        #expect(all.bounds.byteCount == .max)
+    }
+}

@@ -9,29 +9,27 @@ extension MemoryController {
     ///
     /// - Throws: ``ListenerVeto`` of a run that it refuses; it has been told that it has none, and is not a listener. A
     ///   policy, a listener or an observer of this controller that adds one is answered with a veto as well.
-    /// - Complexity: O(*n*) in the number of runs.
+    /// - Complexity: O(*n* log *n*) in the number of runs. Under the lock O(*c* log *c*) for *c* changes under way,
+    ///   whatever *n* is.
     @discardableResult
     public func add(_ listener: any OwnershipListener) throws(ListenerVeto) -> ListenerID {
         if let callee { throw ListenerVeto("a \(callee) adds it while it is called") }
-        let port = state.withLock { state in
+        let (port, ownership, waiting) = state.withLock { state in
             state.sweepListeners()
             state.lastListener = ListenerID(rawValue: state.lastListener.rawValue + 1)
-            var granted = PageRunMap(bounds: layout.bounds, state: false)
-            for region in layout.regions {
-                for run in state.ownership.runs(in: region) where run.state.allows(.host) {
-                    granted.set(run.range, to: true)
-                }
-            }
-            // What has not begun yet is going to be told as it goes.
-            for claim in state.claims.all where claim.lastListener == nil {
-                claim.changes.forEach { granted.set($0.range, to: $0.from.allows(.host)) }
-            }
-            let port = ListenerPort(state.lastListener, listener, of: ObjectIdentifier(self), granted: granted)
+            let port = ListenerPort(state.lastListener, listener, of: ObjectIdentifier(self), bounds: layout.bounds)
             state.listeners.append(port)
-            return port
+            // What has not begun yet is going to be told as it goes.
+            let waiting = state.claims.all.filter { $0.lastListener == nil }.map(\.changes)
+            return (port, state.ownership, waiting)
         }
+        var granted = PageRunMap(bounds: layout.bounds, state: false)
+        for region in layout.regions {
+            for run in ownership.runs(in: region) where run.state.allows(.host) { granted.set(run.range, to: true) }
+        }
+        for changes in waiting { changes.forEach { granted.set($0.range, to: $0.from.allows(.host)) } }
         do {
-            try port.open(in: layout)
+            try port.open(with: granted, in: layout)
         } catch {
             remove(port.id)
             emit(.vetoed(listener.name, error))

@@ -6,6 +6,8 @@ import Custody
 /// never held while the listener is called.
 final class ListenerPort: Sendable {
     private enum Phase {
+        /// What there is, is still being found out; whoever has to know that waits.
+        case joining
         /// It is being told what there is; whoever has to tell it of a change waits.
         case opening
         case open
@@ -16,16 +18,16 @@ final class ListenerPort: Sendable {
     }
 
     private struct State {
-        var phase = Phase.opening
+        var phase = Phase.joining
         var granted: PageRunMap<Bool>
         /// The pages that the listener is getting ready for, or is ready for.
         var open: PageRunMap<Bool>
         /// How many threads are in a call of the listener.
         var calls = 0
 
-        init(granted: PageRunMap<Bool>) {
-            self.granted = granted
-            open = PageRunMap(bounds: granted.bounds, state: false)
+        init(bounds: PageRange) {
+            granted = PageRunMap(bounds: bounds, state: false)
+            open = granted
         }
     }
 
@@ -34,17 +36,12 @@ final class ListenerPort: Sendable {
     private let controller: ObjectIdentifier
     private let state: Monitor<State>
 
-    /// A port whose listener is still to be told of the pages of `granted`.
-    init(
-        _ id: ListenerID,
-        _ listener: any OwnershipListener,
-        of controller: ObjectIdentifier,
-        granted: PageRunMap<Bool>
-    ) {
+    /// A port whose listener is still to be told what there is.
+    init(_ id: ListenerID, _ listener: any OwnershipListener, of controller: ObjectIdentifier, bounds: PageRange) {
         self.id = id
         self.listener = listener
         self.controller = controller
-        state = Monitor(State(granted: granted))
+        state = Monitor(State(bounds: bounds))
     }
 
     /// Whether no call is under way or to come.
@@ -52,7 +49,7 @@ final class ListenerPort: Sendable {
         state.update { state in
             guard state.calls == 0 else { return false }
             switch state.phase {
-            case .opening, .open: return false
+            case .joining, .opening, .open: return false
             case .dismissed: return state.open.isUniform(state.open.bounds, false)
             case .closed: return true
             }
@@ -75,11 +72,14 @@ final class ListenerPort: Sendable {
         try ForeignCall.run(.listener, of: controller) { () throws(Failure) in try body(listener) }
     }
 
-    /// Tells the listener what there is, and lets others call it then.
+    /// Tells the listener of the pages of `granted`, and lets others call it then.
     ///
     /// - Throws: ``ListenerVeto``; the listener has been told that nothing is granted.
-    func open(in layout: GuestMemoryLayout) throws(ListenerVeto) {
-        let granted = state.update { $0.granted }
+    func open(with granted: PageRunMap<Bool>, in layout: GuestMemoryLayout) throws(ListenerVeto) {
+        state.update { state in
+            state.granted = granted
+            if state.phase == .joining { state.phase = .opening }
+        }
         var told: [HostAccessChange] = []
         for piece in layout.regions {
             for run in granted.runs(in: piece) where run.state {
@@ -202,6 +202,7 @@ final class ListenerPort: Sendable {
         state.wait { state -> [HostAccessChange]? in
             let found: [HostAccessChange]
             switch state.phase {
+            case .joining: return nil
             case .dismissed, .closed: return []
             case .opening, .open: found = ListenerPort.unknown(changes, ending, state.granted)
             }

@@ -137,7 +137,8 @@ extension MemoryController {
     /// All that the controller knows now.
     ///
     /// - Complexity: O(*n*) in the numbers of runs, leases and changes under way, all of it outside the lock but for
-    ///   taking hold of them.
+    ///   taking hold of them. The first change after that copies a path of O(log *n*) of the runs, and the list of the
+    ///   leases or of the changes under way where it is one of these.
     public func snapshot() -> ControllerSnapshot {
         let now = executor.now
         let copy = look { copy $0 }

@@ -29,51 +29,72 @@ extension MemoryController {
             let age = snapshot.time.rawValue - time.rawValue
             return Timestamp(rawValue: now.rawValue > age ? now.rawValue - age : 0)
         }
-        let actual = state.withLock { $0.ownership }
-        var resumed: [Handover] = []
-        var completed: [TicketID] = []
-        var lost: [Restoration.Lost] = []
-        for change in snapshot.handovers {
-            guard let id = change.ticket else { continue }
-            let (changes, stray) = rest(of: change, in: actual)
-            if let stray {
-                lost.append(Restoration.Lost(ticket: id, reason: "\(stray) by the back end"))
-            } else if changes.isEmpty {
-                completed.append(id)
-            } else {
-                resumed.append(handover(change, changes, now, moved))
-            }
-        }
-        let boxes: [(ranges: [PageRange], box: TimeBox)] = snapshot.timeBoxes.compactMap { box in
-            let ranges = box.ranges.flatMap { range in
-                layout.memory(in: range).flatMap { actual.runs(in: $0) }.filter { $0.state == .shared }.map(\.range)
-            }
-            return ranges.isEmpty ? nil : (ranges, TimeBox(due: moved(box.due), period: box.period))
-        }
+        // What is to be done follows from the pages as they are in the step that claims them.
+        let begun = state.withLock { begin(snapshot, &$0, now, moved) }
         let report = Restoration(
-            ownership: differences(snapshot, actual),
-            resumed: resumed.map(\.ticket.id),
-            completed: completed,
-            lost: lost,
+            ownership: differences(snapshot, begun.actual),
+            resumed: begun.resumed.map(\.ticket.id),
+            completed: begun.completed,
+            lost: begun.lost,
             leases: snapshot.leases,
-            timeBoxes: boxes.flatMap(\.ranges)
+            timeBoxes: begun.timeBoxes
         )
-        let alarm: Timestamp? = state.withLock { state in
-            for (name, time) in snapshot.memory.marks { state.memory[name] = moved(time) }
-            state.nextTicket = max(state.nextTicket, snapshot.nextTicket)
-            for handover in resumed {
-                state.add(Claim(work: handover.work, phase: .draining, handover: handover))
-                if handover.work.request.target == .shared { pool?.charge(handover.work.changes.pageCount) }
-            }
-            state.restoration = report
-            for (ranges, box) in boxes { for range in ranges { state.timeBoxes.open(range, box) } }
-            return state.timeBoxes.nextAlarm()
-        }
-        if let alarm { setAlarm(alarm) }
-        for handover in resumed {
+        state.withLock { $0.restoration = report }
+        if let alarm = begun.alarm { setAlarm(alarm) }
+        for handover in begun.resumed {
             watch(handover)
             executor.submit { [weak self] in self?.resume(handover) }
         }
+    }
+
+    /// What a controller goes on with, and how the pages were then.
+    private struct Beginning {
+        let actual: PageRunMap<Ownership>
+        var resumed: [Handover] = []
+        var completed: [TicketID] = []
+        var lost: [Restoration.Lost] = []
+        var timeBoxes: [PageRange] = []
+        /// When the first of the time boxes is due, where somebody has to be told.
+        var alarm: Timestamp?
+    }
+
+    /// Claims what is left to do of a snapshot's hand-overs, and opens its time boxes.
+    ///
+    /// - Complexity: O(*k* log *n*) for *k* parts of hand-overs and of time boxes, whatever else is in the snapshot.
+    private func begin(
+        _ snapshot: ControllerSnapshot,
+        _ state: inout ControllerState,
+        _ now: Timestamp,
+        _ moved: (Timestamp) -> Timestamp
+    ) -> Beginning {
+        var begun = Beginning(actual: state.ownership)
+        for (name, time) in snapshot.memory.marks { state.memory[name] = moved(time) }
+        state.nextTicket = max(state.nextTicket, snapshot.nextTicket)
+        for box in snapshot.timeBoxes {
+            let ranges = box.ranges.flatMap { range in
+                layout.memory(in: range).flatMap { state.ownership.runs(in: $0) }.filter { $0.state == .shared }
+            }.map(\.range)
+            guard !ranges.isEmpty else { continue }
+            begun.timeBoxes += ranges
+            let box = TimeBox(due: moved(box.due), period: box.period)
+            for range in ranges { state.timeBoxes.open(range, box) }
+        }
+        for change in snapshot.handovers {
+            guard let id = change.ticket else { continue }
+            let (changes, stray) = rest(of: change, in: state.ownership)
+            if let stray {
+                begun.lost.append(Restoration.Lost(ticket: id, reason: "\(stray) by the back end"))
+            } else if changes.isEmpty {
+                begun.completed.append(id)
+            } else {
+                let handover = handover(change, changes, id, &state, now, moved)
+                state.add(Claim(work: handover.work, phase: .draining, handover: handover))
+                if change.target == .shared { pool?.charge(handover.work.changes.pageCount) }
+                begun.resumed.append(handover)
+            }
+        }
+        begun.alarm = state.timeBoxes.nextAlarm()
+        return begun
     }
 
     /// What of a change is still to be done.
@@ -106,6 +127,8 @@ extension MemoryController {
     private func handover(
         _ change: ControllerSnapshot.Change,
         _ rest: [OwnershipChange],
+        _ ticket: TicketID,
+        _ state: inout ControllerState,
         _ now: Timestamp,
         _ moved: (Timestamp) -> Timestamp
     ) -> Handover {
@@ -118,9 +141,14 @@ extension MemoryController {
             contents: change.contents
         )
         let deadline = change.deadline.map { moved($0).since(now) }
-        let id = state.withLock { $0.claims.reserve() }
-        let work = Work(id: id, request: request, range: change.range, changes: changes, terms: change.terms)
-        return Handover(makeTicket(work, deadline, now, change.ticket?.rawValue ?? 0), work)
+        let work = Work(
+            id: state.claims.reserve(),
+            request: request,
+            range: change.range,
+            changes: changes,
+            terms: change.terms
+        )
+        return Handover(makeTicket(work, deadline, now, ticket.rawValue), work)
     }
 
     /// Where the back end does not agree with the snapshot.

@@ -27,7 +27,7 @@ package enum LimitsFormat {
         .defaulting(
             "bytes-per-request",
             Format<UInt64>.pages(atLeast: 1),
-            to: "\(ByteCount(standard.pagesPerGuestRequest * PageSize.base.bytes))",
+            to: ByteCount.text(ofPages: standard.pagesPerGuestRequest),
             "The most memory that one request of the guest covers, but at least one chunk; it is told to go on from there."
         ),
         .optional(

@@ -19,7 +19,7 @@ public final class SharedPools: Sendable {
             return entry
         }
         guard known.pages == named.pages else {
-            let size = ByteCount(known.pages * PageSize.base.bytes)
+            let size = ByteCount.text(ofPages: known.pages)
             throw ConfigurationError(
                 "the pool ‘\(named.name)’ has another size at \(known.location): \(size)",
                 at: named.location

@@ -25,6 +25,11 @@ public final class SharedPool: Sendable {
         }
     }
 
-    func charge(_ count: UInt64) { used.withLock { $0 += count } }
+    func charge(_ count: UInt64) {
+        used.withLock { used in
+            let (sum, overflow) = used.addingReportingOverflow(count)
+            used = overflow ? .max : sum
+        }
+    }
     func giveBack(_ count: UInt64) { used.withLock { $0 -= min($0, count) } }
 }

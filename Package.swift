@@ -64,13 +64,17 @@ let package = Package(
         ),
         .target(
             name: "CustodyScenario",
-            dependencies: ["Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", uniqueArray],
+            dependencies: [
+                "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", "CustodyTrace", uniqueArray,
+            ],
             resources: [.embedInCode("Resources/hand-over.yaml"), .embedInCode("Resources/default.yaml")],
             swiftSettings: strict
         ),
         .target(
             name: "CustodyTrace",
-            dependencies: ["Custody", "CustodyFiles", "CustodyPolicy", heap, system, uniqueArray],
+            dependencies: [
+                "Custody", "CustodyFiles", "CustodyPolicy", "CustodyProtocols", heap, system, uniqueArray,
+            ],
             swiftSettings: strict
         ),
         .target(
@@ -199,7 +203,7 @@ let package = Package(
 /// The test targets, with what they look into.
 let tests: KeyValuePairs<String, [Target.Dependency]> = [
     "CustodyTests": ["Custody", "CustodyTestSupport", "SimulationBackend"],
-    "CustodyPolicyTests": ["Custody", "CustodyPolicy", "CustodyTestSupport", "SimulationBackend"],
+    "CustodyPolicyTests": ["Custody", "CustodyPolicy", "CustodyTestSupport", "CustodyTrace", "SimulationBackend"],
     "CustodyConfigurationTests": [
         "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyTestSupport", "SimulationBackend", system,
     ],
@@ -212,7 +216,8 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
     "CustodyToolTests": ["CustodyMain"],
     "FuzzCorpusTests": ["FuzzTargets"],
     "CustodyTraceTests": [
-        "Custody", "CustodyPolicy", "CustodyScenario", "CustodyTestSupport", "CustodyTrace", "SimulationBackend",
+        "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyScenario", "CustodyTestSupport", "CustodyTrace",
+        "SimulationBackend",
     ],
     "CustodyTelemetryTests": [
         "Custody", "CustodyPolicy", "CustodyTelemetry", "SimulationBackend",

@@ -1,7 +1,10 @@
 import Custody
 public import CustodyProtocols
 
-extension SimulationBackend: KernelDriver {
+extension SimulationBackend: KernelDriver, KernelDriven {
+    /// The simulated kernel.
+    public var kernelDriver: (any KernelDriver)? { self }
+
     /// Makes a call of the kernel's own.
     public func call(_ operation: CustodyProtocols.Operation, frame: UInt64) -> DrivenResult? {
         guard let operation = place(operation, frame) else { return nil }

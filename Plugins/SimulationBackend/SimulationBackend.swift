@@ -59,6 +59,14 @@ public final class SimulationBackend: MemoryBackend {
         )
     }
 
+    /// A fresh simulation of the same guest, with the same options, in which nothing goes wrong and nothing takes time.
+    public func withoutFaults(for guest: GuestConfiguration) -> SimulationBackend {
+        var options = options
+        options.faults = []
+        options.latency = .zero
+        return SimulationBackend(guest: guest, options: options, ownership: initialOwnership)
+    }
+
     /// The largest guest, in bytes: more than any processor addresses.
     static let maximumGuestBytes: UInt64 = 1 << 52
 

@@ -93,7 +93,59 @@ public struct Configuration: Sendable {
         }
         var section = backendOptions
         if let overrides { section = section.overridden(by: overrides) }
-        return try provider.makeBackend(for: guest, options: section)
+        let made = try provider.makeBackend(for: guest, options: section)
+        do { try checkLimits(made.capabilities) } catch {
+            made.shutDown()
+            throw .configuration(error)
+        }
+        return made
+    }
+
+    /// Holds the guest against what the back end that has been made for it says that it can do.
+    private func checkLimits(_ capabilities: Capabilities) throws(ConfigurationError) {
+        func place(_ key: String) -> SourceLocation {
+            guard case .mapping(let sections) = source.content,
+                let guest = sections.first(where: { $0.key.text == "guest" })?.value
+            else { return source.location }
+            guard case .mapping(let keys) = guest.content,
+                let value = keys.first(where: { $0.key.text == key })?.value
+            else { return guest.location }
+            return value.location
+        }
+        guard guest.processors <= capabilities.maximumProcessors else {
+            throw ConfigurationError(
+                "a guest of the back end ‘\(backend.name)’ has at most \(capabilities.maximumProcessors) processors",
+                at: place("processors")
+            )
+        }
+        guard guest.layout.pageCount <= capabilities.maximumGuestBytes / PageSize.base.bytes else {
+            let most = ByteCount(capabilities.maximumGuestBytes)
+            throw ConfigurationError(
+                "a guest of the back end ‘\(backend.name)’ has at most \(most) of memory",
+                at: place("memory")
+            )
+        }
+    }
+
+    /// Makes the controller of a guest by the policy, the limits and the pool of the configuration.
+    ///
+    /// - Parameters:
+    ///   - backend: The back end that was made for the guest.
+    ///   - pools: Where the pool that the configuration names is found, or made by the first one that names it.
+    ///   - observer: Whoever wants to see every step.
+    /// - Throws: `ConfigurationError` where another configuration gave the pool another size.
+    public func makeController(
+        on backend: any MemoryBackend,
+        pools: SharedPools = .process,
+        observer: (any ControllerObserver)? = nil
+    ) throws(ConfigurationError) -> MemoryController {
+        MemoryController(
+            backend: backend,
+            policy: policy,
+            limits: limits,
+            pool: try pools.pool(for: self),
+            observer: observer
+        )
     }
 
     /// What the file says of the back end that it names; empty where it says nothing.

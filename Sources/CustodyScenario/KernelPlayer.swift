@@ -5,11 +5,7 @@ import CustodyProtocols
 struct KernelPlayer {
     private let driver: any KernelDriver
 
-    /// `nil` for a back end that has no such kernel.
-    init?(_ backend: any MemoryBackend) {
-        guard let driver = backend as? any KernelDriver else { return nil }
-        self.driver = driver
-    }
+    init(_ driver: any KernelDriver) { self.driver = driver }
 
     /// What a step came to, and why that is not right.
     typealias Verdict = (outcome: String, failure: String?)
@@ -62,8 +58,8 @@ struct KernelPlayer {
     }
 
     func saw(_ expected: Events) -> Verdict {
-        let ordeals = StepFormat.ordeals.filter { driver.events.contains($0.value) }
-        let seen = ordeals.reduce(into: Events()) { $0.formUnion($1.value) }
+        let seen = driver.events.ordeals
+        let ordeals = Events.ordeals.filter { seen.contains($0.value) }
         let text = ordeals.isEmpty ? "nothing" : ordeals.map(\.key).joined(separator: ", ")
         return (text, seen == expected ? nil : "the kernel saw: \(text)")
     }

@@ -43,7 +43,7 @@ struct LeaseTable: ~Copyable {
             try leases[index].write(bytes.span, to: GuestPhysicalAddress(address))
             return nil
         } catch {
-            return "\(error)"
+            return error.summary
         }
     }
 

@@ -4,11 +4,7 @@ import Custody
 struct NeighbourPlayer {
     private let neighbours: any Neighbours
 
-    /// `nil` for a back end whose memory no other process can be let at.
-    init?(_ backend: any MemoryBackend) {
-        guard let neighbours = backend.neighbours else { return nil }
-        self.neighbours = neighbours
-    }
+    init(_ neighbours: any Neighbours) { self.neighbours = neighbours }
 
     /// What a step came to, and why that is not right.
     typealias Verdict = (outcome: String, failure: String?)
@@ -20,7 +16,8 @@ struct NeighbourPlayer {
         } catch {
             let word = error.code == .accessDenied ? ScenarioAction.Access.refused : .failed
             return (
-                "\(word.rawValue): \(error)", access == word ? nil : "expected \(access.rawValue), not \(word.rawValue)"
+                "\(word.rawValue): \(error.summary)",
+                access == word ? nil : "expected \(access.rawValue), not \(word.rawValue)"
             )
         }
     }
@@ -46,7 +43,7 @@ struct NeighbourPlayer {
             try body()
             return ("ok", nil)
         } catch {
-            return ("failed", "\(error)")
+            return ("failed", error.summary)
         }
     }
 }

@@ -48,8 +48,11 @@ public struct Scenario: Sendable {
             "The pool of shared memory that its guest is alone in. Or the name of a file with it."
         ),
         rules
-    ) { (name, steps, options: [String: ConfigurationSection]?, policy, limits, pool, rules) in
-        Scenario(
+    ) {
+        (name, steps, options: [String: ConfigurationSection]?, policy, limits, pool, rules) throws(ConfigurationError)
+        in
+        try checkTime(of: steps)
+        return Scenario(
             name: name,
             steps: steps,
             policy: policy,
@@ -58,6 +61,20 @@ public struct Scenario: Sendable {
             rules: rules,
             options: options ?? [:]
         )
+    }
+
+    /// All that the steps wait for together has an end: the time of a back end does not run out under them.
+    private static func checkTime(of steps: [ScenarioStep]) throws(ConfigurationError) {
+        var total = Duration.zero
+        for step in steps {
+            total += step.action.time
+            guard total > Format<Duration>.longest else { continue }
+            let most = Format<Duration>.longest.text
+            throw ConfigurationError(
+                "the steps up to here wait for more than \(most): a hundred years",
+                at: step.location
+            )
+        }
     }
 
     /// The options are the back ends' own, and which ones there are is known when it is played.

@@ -1,15 +1,26 @@
 public import Custody
+public import CustodyConfiguration
 public import CustodyPolicy
 import CustodyProtocols
+import CustodyTrace
 
 /// Plays a scenario on a back end, one step after the other, through a controller of its own.
+///
+/// An oracle is told of everything that the controller does, and is asked after each step whether a promise was broken,
+/// whatever the steps expect.
 public struct ScenarioRunner: ~Copyable {
-    private let backend: any MemoryBackend
+    private let facets: PlayFacets
     private let controller: MemoryController
     private let recorder = EventRecorder()
     private var leases = LeaseTable()
     private var newest: Ticket?
-    private var audit: PromiseAudit
+    private var audit: PlayAudit
+    /// The rule that was broken in this step, where one was.
+    private var broken: OracleViolation?
+    /// Accesses of this step that went through, although the ownership before it denied them.
+    private var suspects: [(range: PageRange, party: Party)] = []
+    /// Pages that steps of the kernel's own have been at: who holds them is in no event.
+    private var unseen: [PageRange] = []
 
     /// A runner for a fresh back end. The `observer` sees what the controller does, beside the runner.
     public init(
@@ -19,8 +30,8 @@ public struct ScenarioRunner: ~Copyable {
         pool: SharedPool? = nil,
         observer: (any ControllerObserver)? = nil
     ) {
-        self.backend = backend
-        audit = PromiseAudit(backend.initialOwnership, of: backend.layout)
+        facets = PlayFacets(backend)
+        audit = PlayAudit(of: backend, limits: limits)
         let observers = [recorder, observer].compactMap(\.self)
         controller = MemoryController(
             backend: backend,
@@ -28,6 +39,24 @@ public struct ScenarioRunner: ~Copyable {
             limits: limits,
             pool: pool,
             observer: ObserverGroup(observers)
+        )
+    }
+
+    /// A runner for a fresh back end, by the rules, the limits and the pool of a configuration: one of `pools`.
+    ///
+    /// - Throws: `ConfigurationError` where another configuration gave the pool another size.
+    public init(
+        backend: any MemoryBackend,
+        configuration: Configuration,
+        pools: SharedPools = .process,
+        observer: (any ControllerObserver)? = nil
+    ) throws(ConfigurationError) {
+        self.init(
+            backend: backend,
+            policy: configuration.policy,
+            limits: configuration.limits,
+            pool: try pools.pool(for: configuration),
+            observer: observer
         )
     }
 
@@ -44,11 +73,34 @@ public struct ScenarioRunner: ~Copyable {
             isLost = isLost || report.events.contains(where: \.isEnd)
             if isLost, report.failure != nil { break }
         }
-        let ownership = controller.runs(in: controller.layout.bounds)
-        // References of the kernel's own are not in the ledger: where there may be some, nothing is forgotten yet.
-        let mayBeHeld = isLost || scenario.steps.contains { $0.action.isOfKernel }
-        let forgotten = mayBeHeld ? [] : audit.forgotten
-        return ScenarioReport(scenario: scenario, steps: reports, ownership: ownership, forgotten: forgotten)
+        let (events, ownership) = settle()
+        var last = audit.take(events, then: ownership)
+        last = last ?? audit.finish()
+        return ScenarioReport(
+            scenario: scenario,
+            steps: reports,
+            lateEvents: events.map(\.event),
+            ownership: ownership,
+            forgotten: isLost ? [] : audit.forgotten(at: facets.executor.now, unseen: unseen),
+            broken: last
+        )
+    }
+
+    /// Lets everything that is due be done.
+    ///
+    /// - Returns: what has happened since it was asked for last, in the order in which it took effect, and the ownership
+    ///   after exactly that.
+    private func settle() -> (events: [RecordedEvent], ownership: [PageRun<Ownership>]) {
+        var events: [RecordedEvent] = []
+        while true {
+            facets.executor.drain()
+            let ownership = controller.runs(in: controller.layout.bounds)
+            // What was under way when the ownership was looked at has told of itself by now.
+            facets.executor.drain()
+            let more = recorder.take()
+            if more.isEmpty { return (events, ownership) }
+            events += more
+        }
     }
 
     /// What a step was, what came of it, and why that is not right.
@@ -91,14 +143,15 @@ public struct ScenarioRunner: ~Copyable {
     }
 
     private mutating func play(_ step: ScenarioStep) -> StepReport {
-        leases.releaseDue(at: backend.executor.now)
-        backend.executor.drain()
-        let began = backend.executor.now
+        (broken, suspects) = (nil, [])
+        releaseDue(at: facets.executor.now)
+        facets.executor.drain()
+        let began = facets.executor.now
         let before = step.action.range.map { describeOwnership($0) }
         var account = perform(step.action)
-        backend.executor.drain()
-        let ended = backend.executor.now
-        let events = recorder.take()
+        let (recorded, ownership) = settle()
+        let ended = facets.executor.now
+        let events = recorded.map(\.event)
         for event in events {
             if case .answered(_, let outcome) = event.kind, case .pending(let ticket, _) = outcome.status {
                 newest = ticket
@@ -106,9 +159,9 @@ public struct ScenarioRunner: ~Copyable {
         }
         if let rule = events.compactMap(\.decidedBy).last { account.outcome += " [\(rule)]" }
         account.expect(rule: step.rule, among: events)
-        if let broken = audit.check(events, controller.runs(in: controller.layout.bounds)) {
-            account.failure = "a promise is broken: \(broken)"
-        }
+        broken = broken ?? audit.take(recorded, then: ownership)
+        for suspect in suspects { broken = broken ?? audit.take(reached: suspect.range, by: suspect.party) }
+        if let broken { account.failure = "\(broken)" }
         var change: String?
         if account.isAboutOwnership, let range = account.range, let before {
             let after = describeOwnership(range)
@@ -135,8 +188,26 @@ public struct ScenarioRunner: ~Copyable {
             began: began,
             ended: ended,
             failure: account.failure,
+            broken: broken,
             events: events
         )
+    }
+
+    /// Ends the leases whose time has come.
+    private mutating func releaseDue(at time: Timestamp) {
+        let told = recorder.count
+        leases.releaseDue(at: time)
+        noteRelease(after: told)
+    }
+
+    /// Notes what the release of a lease did before it returned.
+    private mutating func noteRelease(after told: Int) {
+        broken = broken ?? audit.take(released: recorder.own(after: told))
+    }
+
+    /// Notes an access that went through.
+    private mutating func noteReach(_ range: PageRange?, by party: Party) {
+        if let range, audit.denies(range, to: party) { suspects.append((range, party)) }
     }
 
     private func describeOwnership(_ range: PageRange) -> String {
@@ -197,13 +268,15 @@ public struct ScenarioRunner: ~Copyable {
             var account = Account(device, "reads \(expectation.count) B", at: address, expectation.count)
             switch leases.read(expectation.count, from: address, as: device) {
             case .success(let bytes): compare(bytes, expectation, &account)
-            case .failure(let error): account.fail(error.description)
+            case .failure(let error): account.fail(error.summary)
             }
             return account
         case .deviceReleases(let device):
             var account = Account(device, "releases", leases.range(of: device))
             account.isAboutOwnership = true
+            let told = recorder.count
             if !leases.release(device) { account.fail("\(device) holds nothing") }
+            noteRelease(after: told)
             return account
         case .neighbourMaps(let name, let range, let access):
             return neighbour(Account(name, "maps", range)) { player, account in
@@ -218,7 +291,7 @@ public struct ScenarioRunner: ~Copyable {
             return neighbour(Account(name, "reads \(count) B", at: address, count)) { player, account in
                 switch player.read(count, address, name) {
                 case .success(let bytes): compare(bytes, expectation, &account)
-                case .failure(let error): account.fail(error.description)
+                case .failure(let error): account.fail(error.summary)
                 }
             }
         case .neighbourReleases(let name):
@@ -263,7 +336,7 @@ public struct ScenarioRunner: ~Copyable {
         }
     }
 
-    private func kernel(
+    private mutating func kernel(
         _ actor: String,
         _ deed: String,
         _ address: UInt64?,
@@ -271,7 +344,14 @@ public struct ScenarioRunner: ~Copyable {
         _ body: (KernelPlayer) -> KernelPlayer.Verdict
     ) -> Account {
         var account = address.map { Account(actor, deed, at: $0, byteCount) } ?? Account(actor, deed)
-        guard let player = KernelPlayer(backend) else {
+        // A reference to a page holds all of its folio, which may be a large one.
+        if let range = account.range {
+            let unit = PageSize.large.pages
+            let start = range.start.rawValue / unit * unit
+            let end = (range.end + unit - 1) / unit * unit
+            unseen.append(PageRange(uncheckedStart: start, count: end - start))
+        }
+        guard let player = facets.kernel else {
             account.fail("the back end has no kernel whose protocol can be driven")
             return account
         }
@@ -281,7 +361,7 @@ public struct ScenarioRunner: ~Copyable {
 
     private func neighbour(_ given: Account, _ body: (NeighbourPlayer, inout Account) -> Void) -> Account {
         var account = given
-        guard let player = NeighbourPlayer(backend) else {
+        guard let player = facets.neighbours else {
             account.fail("the back end lets no other process at the guest's memory")
             return account
         }
@@ -291,7 +371,7 @@ public struct ScenarioRunner: ~Copyable {
 
     private func measure(_ range: PageRange, _ isBacked: Bool) -> Account {
         var account = Account("check", isBacked ? "has memory" : "has no memory", range)
-        guard let meter = backend.memoryMeter else {
+        guard let meter = facets.memoryMeter else {
             account.fail("the back end does not tell how much memory is behind pages")
             return account
         }
@@ -300,23 +380,23 @@ public struct ScenarioRunner: ~Copyable {
             account.outcome = "\(ByteCount(bytes)) behind it"
             if isBacked != (bytes > 0) { account.failure = "there are \(ByteCount(bytes)) behind the pages" }
         } catch {
-            account.fail("\(error)")
+            account.fail(error.summary)
         }
         return account
     }
 
     /// Lets time pass until the newest hand-over has ended, at most so much.
     private func awaitNewest(_ limit: Duration) {
-        let end = backend.executor.now.advanced(by: limit)
-        while let newest, newest.result == nil, backend.executor.now < end {
-            backend.executor.pass(.milliseconds(5))
-            backend.executor.drain()
+        let end = facets.executor.now.advanced(by: limit)
+        while let newest, newest.result == nil, facets.executor.now < end {
+            facets.executor.pass(.milliseconds(5))
+            facets.executor.drain()
         }
     }
 
     // MARK: The guest
 
-    private func guest(
+    private mutating func guest(
         _ processor: Int,
         _ operation: GuestOperation,
         _ access: ScenarioAction.Access,
@@ -324,14 +404,18 @@ public struct ScenarioRunner: ~Copyable {
         _ given: Account
     ) -> Account {
         var account = given
-        guard let agent = backend.guestAgent else {
+        guard let agent = facets.guestAgent else {
             account.fail("the back end has no scripted guest")
             return account
         }
         do {
             switch try agent.perform(operation, on: processor, answeringTo: controller) {
-            case .written, .understood: account.expect(access.rawValue, "reached")
+            case .written:
+                noteReach(account.range, by: .guest)
+                account.expect(access.rawValue, "reached")
+            case .understood: account.expect(access.rawValue, "reached")
             case .bytes(let bytes):
+                noteReach(account.range, by: .guest)
                 account.expect(access.rawValue, "reached")
                 if let expectation { compare(bytes, expectation, &account) }
             case .fault(let address):
@@ -340,7 +424,7 @@ public struct ScenarioRunner: ~Copyable {
             case .reply(let reply): account.failure = "an answer that was not asked for: \(reply)"
             }
         } catch {
-            account.outcome = "failed: \(error)"
+            account.outcome = "failed: \(error.summary)"
             account.expect(access.rawValue, "failed")
         }
         return account
@@ -359,7 +443,7 @@ public struct ScenarioRunner: ~Copyable {
         let numbers = range == nil ? " of \(ByteCount(byteCount)) at \(GuestPhysicalAddress(address))" : ""
         var account = Account("guest/vcpu\(processor)", "asks for \(target)\(numbers)", range)
         account.isAboutOwnership = true
-        guard let agent = backend.guestAgent else {
+        guard let agent = facets.guestAgent else {
             account.fail("the back end has no scripted guest")
             return account
         }
@@ -372,7 +456,7 @@ public struct ScenarioRunner: ~Copyable {
             account.outcome = reply.text
             account.expect(expected.rawValue, reply.word)
         } catch {
-            account.fail("\(error)")
+            account.fail(error.summary)
         }
         if let range { account.heldBy = controller.blockers(of: range) }
         if account.outcome.hasPrefix("done") { account.heldBy = [] }
@@ -413,17 +497,16 @@ public struct ScenarioRunner: ~Copyable {
         return account
     }
 
-    private func probe(_ address: UInt64, _ access: ScenarioAction.Access) -> Account {
+    private mutating func probe(_ address: UInt64, _ access: ScenarioAction.Access) -> Account {
         var account = Account("host", "reaches past its ledger", at: address, 1)
         do {
-            var bytes: [UInt8] = [0]
-            var span = bytes.mutableSpan
-            try backend.read(&span, from: GuestPhysicalAddress(address))
+            try facets.probe(GuestPhysicalAddress(address))
+            noteReach(account.range, by: .host)
             account.outcome = "reached"
             account.expect(access.rawValue, "reached")
         } catch {
             guard let fault = error.fault else {
-                account.outcome = "failed: \(error)"
+                account.outcome = "failed: \(error.summary)"
                 account.expect(access.rawValue, "failed")
                 return account
             }
@@ -437,10 +520,10 @@ public struct ScenarioRunner: ~Copyable {
         var account = Account("host", "discards the contents", range)
         account.isAboutOwnership = true
         do {
-            try backend.discardContents(of: range)
+            try controller.discard(range)
             account.expect(access.rawValue, "reached")
         } catch {
-            account.outcome = "failed: \(error)"
+            account.outcome = "failed: \(error.summary)"
             account.expect(access.rawValue, "failed")
         }
         return account
@@ -477,7 +560,7 @@ public struct ScenarioRunner: ~Copyable {
             account.heldBy = outcome.blockers
             account.expect(expected.rawValue, outcome.status.word)
         } catch {
-            account.outcome = error.refusal
+            account.outcome = "refused: \(error.summary)"
             account.expect(expected.rawValue, "refused")
         }
         check(device, &account)
@@ -486,11 +569,11 @@ public struct ScenarioRunner: ~Copyable {
 
     /// Lets time pass, and devices let go when theirs has come.
     private mutating func pass(_ duration: Duration) {
-        let executor = backend.executor
+        let executor = facets.executor
         let end = executor.now.advanced(by: duration)
         while let due = leases.nextEnd, due <= end {
             executor.pass(due.since(executor.now))
-            leases.releaseDue(at: max(due, executor.now))
+            releaseDue(at: max(due, executor.now))
             executor.drain()
         }
         executor.pass(end.since(executor.now))
@@ -507,7 +590,7 @@ public struct ScenarioRunner: ~Copyable {
         do {
             let lease = try controller.lease(range, kind, for: holder)
             account.expect(access.rawValue, "reached")
-            leases.keep(lease, until: hold.map { backend.executor.now.advanced(by: $0) })
+            leases.keep(lease, until: hold.map { facets.executor.now.advanced(by: $0) })
         } catch {
             refuse(error, access, &account)
         }

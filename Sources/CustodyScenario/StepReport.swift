@@ -1,5 +1,6 @@
 public import Custody
 public import CustodyPolicy
+public import CustodyTrace
 
 /// What came of one step.
 public struct StepReport: Sendable {
@@ -23,6 +24,8 @@ public struct StepReport: Sendable {
     public let ended: Timestamp
     /// Why it is not what was expected, or `nil` where it is.
     public let failure: String?
+    /// The rule that was broken, where one was: a failure whatever was expected.
+    public let broken: OracleViolation?
     /// What the controller did meanwhile.
     public let events: [ControllerEvent]
 }

@@ -33,14 +33,9 @@ extension ConversionOutcome {
         case .blocked: "blocked"
         case .pending(let ticket, _): "pending as hand-over \(ticket.id)"
         case .deferred(_, let reason): "deferred: \(reason)"
-        case .stopped(let error): error.refusal
+        case .stopped(let error): "refused: \(error.summary)"
         }
     }
-}
-
-extension ConversionError {
-    /// The refusal, with what the back end says of it.
-    var refusal: String { "refused: \(message)" + (cause.map { ": \($0)" } ?? "") }
 }
 
 extension GuestReply {
@@ -90,7 +85,9 @@ extension ControllerEvent {
     var refusal: String? {
         switch kind {
         case .malformed(_, let error): "\(error)"
-        case .failed(_, let error): error.message
+        case .failed(_, let error): error.summary
+        case .answered(_, let outcome):
+            if case .stopped(let error) = outcome.status { error.summary } else { nil }
         default: nil
         }
     }
@@ -105,7 +102,10 @@ extension ControllerEvent {
     /// The end of a hand-over, in a few words.
     var settlement: String? {
         guard case .settled(let ticket, let result) = kind else { return nil }
-        return "\(ticket.id) \(result.word)"
+        switch result {
+        case .failed, .vetoed: return "\(ticket.id) \(result)"
+        case .completed, .cancelled, .expired: return "\(ticket.id) \(result.word)"
+        }
     }
 }
 
@@ -140,18 +140,18 @@ extension CustodyProtocols.Operation.Kind {
 }
 
 extension ScenarioAction {
+    /// The most time that the step lets pass.
+    var time: Duration {
+        switch self {
+        case .wait(let time), .settled(_, within: let time): time
+        default: .zero
+        }
+    }
+
     /// Whether the policy is asked about the step.
     var isDecidedUpon: Bool {
         switch self {
         case .guestRequests, .hostConverts: true
-        default: false
-        }
-    }
-
-    /// Whether the step drives the kernel's own protocol.
-    var isOfKernel: Bool {
-        switch self {
-        case .kernelCalls, .processBegins, .processAdvances, .processFinishes, .kernelState, .kernelSaw: true
         default: false
         }
     }

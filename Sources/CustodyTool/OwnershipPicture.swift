@@ -21,7 +21,7 @@ struct OwnershipPicture {
         leases = snapshot.leases.map { "\($0.kind.rawValue) of \($0.range) by \($0.holder)" }
     }
 
-    init(_ model: TraceModel, title: String) {
+    init(_ model: Oracle, title: String) {
         self.title = title
         layout = model.layout
         runs = model.runs

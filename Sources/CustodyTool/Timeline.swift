@@ -40,6 +40,7 @@ struct Timeline {
             lines.append("\(step.step.location): \(step.actor) \(step.deed): \(step.failure ?? "")")
         }
         for ticket in report.forgotten { lines.append("hand-over \(ticket) has not ended, and nobody holds it up") }
+        if let broken = report.broken { lines.append("after the last step: \(broken)") }
         let missing = report.scenario.steps.count - report.steps.count
         if missing > 0 { lines.append("\(missing) steps could not be played: the guest is gone") }
         lines.append(

@@ -61,9 +61,7 @@ import Testing
 
     /// The promise that a play broke, or `nil`.
     private func broken(_ report: ScenarioReport) -> String? {
-        if let failure = report.steps.compactMap(\.failure).first(where: { $0.hasPrefix("a promise is broken") }) {
-            return failure
-        }
+        if let broken = report.steps.compactMap(\.broken).first ?? report.broken { return "\(broken)" }
         return report.forgotten.first.map { "hand-over \($0) is forgotten" }
     }
 

@@ -66,7 +66,8 @@ public struct Fault: Sendable, Hashable {
     .exactlyOne(of: [["fail"], ["delay"], ["lose"], ["poison"]])
 
     private static let code = Format<BackendError.Code>.word([
-        ("resources-exhausted", .resourcesExhausted), ("unsupported", .unsupported), ("system", .system),
+        ("resources-exhausted", .resourcesExhausted), ("busy", .busy), ("unsupported", .unsupported),
+        ("system", .system),
         ("invalid-argument", .invalidArgument), ("poisoned", .poisoned),
     ])
 }

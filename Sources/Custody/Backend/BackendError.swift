@@ -31,6 +31,11 @@ public struct BackendError: Error, Sendable {
         public static let disconnected = Code(rawValue: "disconnected")
         /// A page is poisoned: its contents are gone for good.
         public static let poisoned = Code(rawValue: "poisoned")
+        /// Something else is at the pages or at what is needed for them. Asking again later may work.
+        public static let busy = Code(rawValue: "busy")
+
+        /// Whether asking for the same again later may work: a guest is told to then.
+        public var isTransient: Bool { self == .resourcesExhausted || self == .disconnected || self == .busy }
     }
 
     /// The kind of failure.
@@ -57,6 +62,19 @@ public struct BackendError: Error, Sendable {
         self.range = range
         self.fault = fault
         self.cause = cause
+    }
+}
+
+extension BackendError {
+    /// What it was caused by, in words: the cause, else how an access was stopped.
+    package var causeText: String? { cause.map { "\($0)" } ?? fault.map { "\($0.evidence) at \($0.address)" } }
+
+    /// The code, the message and the cause in one line: what timelines, events and traces say of a failure.
+    package var summary: String { BackendError.summary(code.rawValue, message, causeText) }
+
+    /// A failure in one line, by its code, its message and its cause.
+    package static func summary(_ code: String, _ message: String, _ cause: String?) -> String {
+        "\(code), \(message)" + (cause.map { ": \($0)" } ?? "")
     }
 }
 

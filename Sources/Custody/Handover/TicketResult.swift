@@ -21,7 +21,7 @@ extension TicketResult: CustomStringConvertible {
         case .completed(let contents): "completed, contents \(contents.rawValue)"
         case .cancelled: "cancelled"
         case .expired: "expired"
-        case .failed(let error): "failed: \(error)"
+        case .failed(let error): "failed: \(error.summary)"
         case .vetoed(let listener, let reason): "vetoed by \(listener): \(reason)"
         }
     }

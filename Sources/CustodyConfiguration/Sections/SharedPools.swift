@@ -5,6 +5,9 @@ public import CustodyPolicy
 public final class SharedPools: Sendable {
     private let pools = Locked<[String: (configuration: PoolConfiguration, pool: SharedPool)]>([:])
 
+    /// The pools of this process: guests whose configurations name the same one are in one, whoever makes them.
+    public static let process = SharedPools()
+
     /// No pool yet.
     public init() {}
 

@@ -32,11 +32,7 @@ extension MemoryController: GuestRequestHandler {
     }
 
     func reply(to error: ConversionError, from page: PageNumber) -> GuestReply {
-        switch error.code {
-        case .busy, .tooManyPending: .retry(from: page.address)
-        case .backend where error.cause?.code == .disconnected: .retry(from: page.address)
-        default: .refused
-        }
+        error.isTransient ? .retry(from: page.address) : .refused
     }
 }
 

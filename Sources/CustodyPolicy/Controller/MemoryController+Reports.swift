@@ -53,7 +53,7 @@ extension MemoryController: BackendObserver {
             guard case .deferred(let time, _) = outcome.status else { return nil }
             return time.map { max(next, $0) } ?? next
         } catch {
-            return error.code == .busy || error.code == .reentrant ? next : nil
+            return error.isTransient || error.code == .reentrant ? next : nil
         }
     }
 

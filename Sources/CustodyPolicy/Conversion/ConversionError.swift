@@ -60,6 +60,19 @@ public struct ConversionError: Error, Sendable {
     }
 }
 
+extension ConversionError {
+    /// Whether asking for the same again later may work: a guest is told to then.
+    public var isTransient: Bool {
+        switch code {
+        case .busy, .tooManyPending: true
+        default: cause?.code.isTransient ?? false
+        }
+    }
+
+    /// The code, the message and the cause in one line: what timelines, events and traces say of a refusal.
+    package var summary: String { BackendError.summary(code.rawValue, message, cause?.summary) }
+}
+
 extension ConversionError: CustomStringConvertible {
     /// The message, the range and the cause.
     public var description: String {

@@ -14,7 +14,7 @@ extension ControllerEvent.Kind: CustomStringConvertible {
         case .committed(let change): "committed: \(change)"
         case .finished(let change, let contents): "finished: \(change), contents \(contents.rawValue)"
         case .answered(let request, let outcome): "answered \(request.requester): \(outcome)"
-        case .failed(let request, let error): "failed \(request.requester): \(error.code.rawValue), \(error.message)"
+        case .failed(let request, let error): "failed \(request.requester): \(error.summary)"
         case .postponed(let ticket, _, _): "hand-over \(ticket.id) postponed: the back end sees references"
         case .advanced(let ticket, let blockers):
             "hand-over \(ticket.id) advanced, held by \(ConversionOutcome.list(blockers))"
@@ -26,10 +26,10 @@ extension ControllerEvent.Kind: CustomStringConvertible {
         case .vetoed(let listener, let veto): "vetoed by \(listener): \(veto.reason)"
         case .dismissed(_, let listener, let veto): "\(listener) is no listener any more: \(veto.reason)"
         case .discarded(let range, let error):
-            error.map { "not discarded: contents of \(range), \($0)" } ?? "discarded: contents of \(range)"
+            error.map { "not discarded: contents of \(range), \($0.summary)" } ?? "discarded: contents of \(range)"
         case .marked(let name): "marked: \(name)"
         case .reconnected(let found): "back end reconnected: \(found)"
-        case .lost(let error): "back end lost: \(error)"
+        case .lost(let error): "back end lost: \(error.summary)"
         }
     }
 }
@@ -44,7 +44,7 @@ extension ConversionOutcome: CustomStringConvertible {
         case .pending(let ticket, let blockers):
             return "pending as \(ticket.id)\(stop), held by \(ConversionOutcome.list(blockers))"
         case .deferred(_, let reason): return "deferred\(stop): \(reason)"
-        case .stopped(let error): return "stopped\(stop): \(error.message)"
+        case .stopped(let error): return "stopped\(stop): \(error.summary)"
         }
     }
 

@@ -35,7 +35,7 @@ public final class DMAMap: OwnershipListener {
     /// Maps what the host gains, unmaps what it loses.
     public func prepare(_ change: HostAccessChange) throws(ListenerVeto) {
         if change.isGranted {
-            do { try map(change.range) } catch { throw ListenerVeto("\(error)", isTransient: error.isTransient) }
+            do { try map(change.range) } catch { throw ListenerVeto("\(error)", isTransient: error.code.isTransient) }
         } else {
             unmap(change.range)
         }
@@ -63,9 +63,4 @@ public final class DMAMap: OwnershipListener {
             counts.mappedPages -= min(counts.mappedPages, range.count)
         }
     }
-}
-
-extension BackendError {
-    /// Whether the same may work a little later.
-    fileprivate var isTransient: Bool { code == .resourcesExhausted }
 }

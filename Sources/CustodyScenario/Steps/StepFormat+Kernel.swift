@@ -59,18 +59,11 @@ extension StepFormat {
             .mapping(
                 .required(
                     "saw",
-                    Format<[Events]>.list(of: .word(ordeals)),
+                    Format<[Events]>.list(of: .word(Events.ordeals)),
                     "Of what should never happen in a kernel, exactly these things have happened so far."
                 )
             ) { (events: [Events]) in .kernelSaw(events.reduce(into: []) { $0.formUnion($1) }) }
         ),
-    ]
-
-    /// What should never happen in a kernel.
-    static let ordeals: [(key: String, value: Events)] = [
-        ("host-touched-private", .hostTouchedPrivate), ("underflow", .underflow), ("use-after-free", .usedAfterFree),
-        ("null-mapping", .nullMapping), ("warning", .warned), ("slept-in-atomic", .sleptInAtomic),
-        ("unlocked", .unlocked), ("completed-out-of-turn", .completedOutOfTurn), ("stale-contents", .staleContents),
     ]
 
     private static let process = Key.required("process", Format<String>.text, "A process, by its name, goes on.")

@@ -16,7 +16,7 @@ public struct TraceFailure: Error, Sendable, Hashable, Codable {
         code = error.code.rawValue
         message = error.message
         range = error.range
-        cause = error.cause.map { "\($0)" } ?? error.fault.map { "\($0.evidence) at \($0.address)" }
+        cause = error.causeText
     }
 
     /// The failure as a back end reports it.
@@ -32,7 +32,7 @@ public struct TraceFailure: Error, Sendable, Hashable, Codable {
 
 extension TraceFailure: CustomStringConvertible {
     /// The code, the message and the cause.
-    public var description: String { "\(code), \(message)" + (cause.map { ": \($0)" } ?? "") }
+    public var description: String { BackendError.summary(code, message, cause) }
 }
 
 /// The words that are left of an error's cause.

@@ -26,5 +26,5 @@ public struct TraceRefusal: Error, Sendable, Hashable, Codable {
 
 extension TraceRefusal: CustomStringConvertible {
     /// The code, the message and the cause.
-    public var description: String { "\(code), \(message)" + (cause.map { ": \($0)" } ?? "") }
+    public var description: String { BackendError.summary(code, message, cause?.description) }
 }

@@ -1,12 +1,13 @@
 public import Custody
+public import CustodyProtocols
 
 /// A back end with another one beside it that does the same: the first answer, reach or content that differs, as far as
 /// both promise it, ends the guest's run and is kept with what both sides look like.
 ///
 /// The one beside it is a simulation as a rule. What the real one cannot help (resources that run out, references that
-/// only it sees) is no difference; the other one then does not make the change either. The guest's own accesses are made
-/// on both where they come from a script; of a guest that runs by itself only the ownership is compared, with
-/// `comparesContents` off.
+/// only it sees) is no difference; the other one then does not make the change either. Other processes, a kernel that is
+/// driven and the guest's own accesses are driven on both where they come from a script; of a guest that runs by itself
+/// only the ownership is compared, with `comparesContents` off. What the other one cannot follow is in ``uncompared``.
 public final class LockstepBackend: MemoryBackend {
     /// A value that cannot be copied, kept for both sides.
     private final class Pair<Value: ~Copyable & Sendable>: Sendable {
@@ -19,15 +20,24 @@ public final class LockstepBackend: MemoryBackend {
         }
     }
 
+    /// Where the other one is with a change that the real one completes by itself.
+    private enum Following {
+        /// It makes the change when the real one has: nobody holds the pages on its side.
+        case later
+        /// It waits for the same.
+        case waiting(BackendHandover)
+    }
+
     private struct State {
         var prepared: [Reservation: Pair<PreparedChange>] = [:]
         var committed: [Reservation: Pair<CommittedChange>] = [:]
-        /// What the real one completes by itself, with what the other one is to do then.
-        var pending: [BackendHandover: Pair<PreparedChange>] = [:]
+        /// What the real one completes by itself, with where the other one is.
+        var pending: [BackendHandover: Following] = [:]
         /// Pages whose bytes are not promised on both sides.
         var unknown: PageRunMap<Bool>
         var nextNumber: UInt64 = 1
         var difference: LockstepDifference?
+        var uncompared: [String] = []
         weak var observer: (any BackendObserver)?
     }
 
@@ -37,6 +47,10 @@ public final class LockstepBackend: MemoryBackend {
     public let twin: any MemoryBackend
     private let comparesContents: Bool
     private let state: Locked<State>
+    /// What the other one has reported.
+    private let reports = TwinReports()
+    /// The threads that are driving both at the moment.
+    private let drivers = Monitor<[UInt]>([])
 
     /// How many pages of a range are looked at: all of them, or so many at equal distances.
     private static let lookedAt: UInt64 = 16
@@ -56,10 +70,15 @@ public final class LockstepBackend: MemoryBackend {
         self.twin = twin
         self.comparesContents = comparesContents
         state = Locked(State(unknown: PageRunMap(bounds: real.layout.bounds, state: false)))
+        twin.report(to: reports)
     }
 
     /// The first difference, where there is one.
     public var difference: LockstepDifference? { state.withLock { $0.difference } }
+
+    /// What was done on the real one alone, because the other one has no such ability: once each, the first first. The two
+    /// are in step where this is empty and there is no difference.
+    public var uncompared: [String] { state.withLock { $0.uncompared } }
 
     /// What the real one can do.
     public var capabilities: Capabilities { real.capabilities }
@@ -69,18 +88,22 @@ public final class LockstepBackend: MemoryBackend {
     public var initialOwnership: PageRunMap<Ownership> { real.initialOwnership }
     /// The real one's.
     public var executor: any CompletionExecutor { real.executor }
-    /// The real one's guest, with the other one doing the same where both are scripted.
+    /// The real one's guest, with the other one doing the same.
     public var guestAgent: (any GuestAgent)? {
-        guard let agent = real.guestAgent else { return nil }
-        guard let other = twin.guestAgent else { return agent }
-        return LockstepGuest(agent, beside: other, of: self)
+        real.guestAgent.map { LockstepGuest($0, beside: twin.guestAgent, of: self) }
     }
-    /// The real one's.
+    /// The real one's. There is nothing of it that could be seen, and compared.
     public var populator: (any MemoryPopulator)? { real.populator }
-    /// The real one's.
+    /// The real one's, which is not compared: what a log may report beside what was written is its own affair.
     public var dirtyLog: (any DirtyLog)? { real.dirtyLog }
-    /// The real one's.
-    public var memoryMeter: (any MemoryMeter)? { real.memoryMeter }
+    /// The real one's, held against the other one's.
+    public var memoryMeter: (any MemoryMeter)? {
+        real.memoryMeter.map { LockstepMeter($0, beside: twin.memoryMeter, of: self) }
+    }
+    /// The real one's processes, with the other one's doing the same.
+    public var neighbours: (any Neighbours)? {
+        real.neighbours.map { LockstepNeighbours($0, beside: twin.neighbours, of: self) }
+    }
 
     /// Names the receiver of what the real one reports.
     public func report(to observer: any BackendObserver) {
@@ -113,42 +136,107 @@ public final class LockstepBackend: MemoryBackend {
             throw BackendError(.invalidArgument, "the change was not prepared", range: change.range)
         }
         switch try real.commit(first) {
-        case .completed(let committed):
-            return .completed(try follow(change, consume committed, pair))
-        case .blocked(let blockers): return .blocked(by: blockers)
+        case .completed(let committed): return .completed(try follow(change, consume committed, pair))
+        case .blocked(let blockers):
+            // References that both see leave their marks on both.
+            if sharesReferences { _ = try wait(change, pair) }
+            return .blocked(by: blockers)
         case .pending(let handover, let blockers):
-            state.withLock { $0.pending[handover] = pair }
+            let following = sharesReferences ? try wait(change, pair, mayStay: true) : .later
+            state.withLock { $0.pending[handover] = following }
             return .pending(handover, blockers: blockers)
         }
     }
 
-    /// Has the other one make a change that the real one has made.
+    /// Whether who holds pages on one side holds them on the other one.
+    private var sharesReferences: Bool {
+        kernelDriver != nil && (twin as? any KernelDriven)?.kernelDriver != nil
+            || real.neighbours != nil && twin.neighbours != nil
+    }
+
+    /// Has the other one begin a change that the real one has not made. What it can make at once it takes back.
+    private func wait(
+        _ change: OwnershipChange,
+        _ pair: Pair<PreparedChange>,
+        mayStay: Bool = false
+    ) throws(BackendError) -> Following {
+        guard let second = pair.twin.withLock({ $0.take() }) else { return .later }
+        let call = "commit \(change)"
+        let outcome: CommitOutcome
+        do { outcome = try twin.commit(second) } catch { throw note(call, change.range, "waits", "\(error)") }
+        switch consume outcome {
+        case .completed(let done):
+            do { try twin.undo(done) } catch { throw note(call, change.range, "waits", "\(error)") }
+        case .blocked: break
+        case .pending(let handover, _):
+            if mayStay { return .waiting(handover) }
+            if !twin.withdraw(handover) { try drop(handover, call, change.range) }
+        }
+        return .later
+    }
+
+    /// Takes back what the other one has completed, and the real one has not.
+    private func drop(_ handover: BackendHandover, _ call: String, _ range: PageRange) throws(BackendError) {
+        twin.executor.drain()
+        guard let done = reports.takeCompleted(handover) else { return }
+        do { try twin.undo(done) } catch { throw note(call, range, "not made", "\(error)") }
+    }
+
+    /// Has the other one make a change that the real one has made at once.
     private func follow(
         _ change: OwnershipChange,
         _ committed: consuming CommittedChange,
         _ pair: Pair<PreparedChange>
     ) throws(BackendError) -> CommittedChange {
-        let call = "commit \(change)"
         guard let second = pair.twin.withLock({ $0.take() }) else {
             throw BackendError(.invalidArgument, "the change was not prepared", range: change.range)
         }
+        return try follow(change, consume committed, second)
+    }
+
+    private func follow(
+        _ change: OwnershipChange,
+        _ committed: consuming CommittedChange,
+        _ second: consuming PreparedChange
+    ) throws(BackendError) -> CommittedChange {
+        let call = "commit \(change)"
         let outcome: CommitOutcome
-        do { outcome = try twin.commit(second) } catch {
-            throw note(call, change.range, "committed", "\(error)")
-        }
-        let other: CommittedChange
+        do { outcome = try twin.commit(second) } catch { throw note(call, change.range, "committed", "\(error)") }
         switch consume outcome {
-        case .completed(let done): other = done
+        case .completed(let done): return try join(change, consume committed, consume done)
         case .blocked(let blockers): throw note(call, change.range, "committed", "blocked by \(blockers)")
         case .pending(let handover, let blockers):
-            _ = twin.withdraw(handover)
-            throw note(call, change.range, "committed", "pending, held by \(blockers)")
+            return try complete(change, consume committed, handover, "pending, held by \(blockers)")
         }
+    }
+
+    /// Takes up what the other one has completed by itself, as the real one has.
+    private func complete(
+        _ change: OwnershipChange,
+        _ committed: consuming CommittedChange,
+        _ handover: BackendHandover,
+        _ otherwise: String
+    ) throws(BackendError) -> CommittedChange {
+        twin.executor.drain()
+        if let done = reports.takeCompleted(handover) {
+            return try join(change, consume committed, consume done)
+        }
+        let failure = reports.takeFailure(handover)
+        if failure == nil { _ = twin.withdraw(handover) }
+        throw note("commit \(change)", change.range, "committed", failure.map { "\($0)" } ?? otherwise)
+    }
+
+    /// Makes one change of both.
+    private func join(
+        _ change: OwnershipChange,
+        _ committed: consuming CommittedChange,
+        _ other: consuming CommittedChange
+    ) throws(BackendError) -> CommittedChange {
         twin.executor.drain()
         let done = Pair(consume committed, consume other)
         let reservation = keep { $0.committed[$1] = done }
         // The bytes are final when the change is.
-        try compareReach(call, change.range, withBytes: false)
+        try compareReach("commit \(change)", change.range, withBytes: false)
         return CommittedChange(change, reservation: reservation, of: self)
     }
 
@@ -194,8 +282,17 @@ public final class LockstepBackend: MemoryBackend {
     /// Withdraws what the real one completes by itself.
     public func withdraw(_ handover: BackendHandover) -> Bool {
         guard real.withdraw(handover) else { return false }
-        _ = state.withLock { $0.pending.removeValue(forKey: handover) }
+        leave(handover)
         return true
+    }
+
+    /// Has the other one not make a change that the real one does not make.
+    private func leave(_ handover: BackendHandover) {
+        guard case .waiting(let other)? = state.withLock({ $0.pending.removeValue(forKey: handover) }) else { return }
+        twin.executor.drain()
+        guard reports.takeFailure(other) == nil, !twin.withdraw(other) else { return }
+        // The difference is kept where it cannot be taken back.
+        try? drop(other, "withdraw hand-over \(handover.rawValue)", layout.bounds)
     }
 
     /// Has both discard.
@@ -234,6 +331,11 @@ public final class LockstepBackend: MemoryBackend {
         try checkInStep()
         var failure: BackendError?
         do { try real.write(bytes, to: address) } catch { failure = error }
+        if let failure, failure.code != .accessDenied {
+            // How far it got is not known.
+            forget(address, bytes.count)
+            throw failure
+        }
         var other: BackendError?
         do { try twin.write(bytes, to: address) } catch { other = error }
         try compare(
@@ -258,6 +360,28 @@ public final class LockstepBackend: MemoryBackend {
         } catch {
             return .failure(error)
         }
+    }
+
+    // MARK: What is driven on both
+
+    /// Notes what is done on the real one alone.
+    func noteUncompared(_ what: String) {
+        state.withLock { state in
+            if !state.uncompared.contains(what) { state.uncompared.append(what) }
+        }
+    }
+
+    /// Drives both, so that what follows on the real one waits for the other one.
+    func drive<Value, Failure: Error>(_ body: () throws(Failure) -> Value) throws(Failure) -> Value {
+        let thread = Thread.number
+        drivers.update { $0.append(thread) }
+        defer {
+            drivers.update { threads in
+                if let index = threads.firstIndex(of: thread) { threads.remove(at: index) }
+            }
+            twin.executor.drain()
+        }
+        return try body()
     }
 
     // MARK: What is compared
@@ -292,7 +416,8 @@ public final class LockstepBackend: MemoryBackend {
             }
             throw note(call, touched, "\(bytes.prefix(16))", "\(others.prefix(16))")
         case (.failure(let error), .failure(let other)):
-            guard (error.code == .accessDenied) != (other.code == .accessDenied) else { return }
+            // Memory that is broken or has run out on one side is nobody's promise.
+            guard error.code == .accessDenied, other.code != .accessDenied else { return }
             throw note(call, range, "\(error)", "\(other)")
         case (.success, .failure(let other)): throw note(call, range, "reached", "\(other)")
         case (.failure(let error), .success):
@@ -306,6 +431,12 @@ public final class LockstepBackend: MemoryBackend {
         try? PageRange(touching: address, byteCount: UInt64(max(1, count)))
     }
 
+    /// Compares the bytes of pages no more, until they are known again.
+    func forget(_ address: GuestPhysicalAddress, _ count: Int) {
+        guard let range = touched(address, count) else { return }
+        state.withLock { $0.unknown.set(range, to: true) }
+    }
+
     private func isKnown(_ range: PageRange) -> Bool {
         state.withLock { state in state.unknown.runs(in: range).allSatisfy { !$0.state } }
     }
@@ -313,6 +444,12 @@ public final class LockstepBackend: MemoryBackend {
     /// Compares what the host reaches of some pages, and the bytes that it reads there.
     private func compareReach(_ call: String, _ range: PageRange, withBytes: Bool = true) throws(BackendError) {
         guard capabilities.enforcement != .none else { return }
+        // Where the kernels can be looked into nobody has to reach for the pages, which would leave its marks.
+        if let first = (real as? any KernelDriven)?.kernelDriver,
+            let second = (twin as? any KernelDriven)?.kernelDriver
+        {
+            return try compareStates(call, range, first, second)
+        }
         let count = Int(PageSize.base.bytes)
         for page in sample(range) {
             let first = LockstepBackend.bytes(count, page.address, real)
@@ -322,6 +459,26 @@ public final class LockstepBackend: MemoryBackend {
                 page.address,
                 withBytes ? first : first.map { _ in [] },
                 withBytes ? second : second.map { _ in [] }
+            )
+        }
+    }
+
+    /// Compares whom the kernels let at some pages.
+    private func compareStates(
+        _ call: String,
+        _ range: PageRange,
+        _ first: any KernelDriver,
+        _ second: any KernelDriver
+    ) throws(BackendError) {
+        for page in sample(range) {
+            let found = first.state(frame: page.rawValue)?.page.mappability
+            let other = second.state(frame: page.rawValue)?.page.mappability
+            guard found != other else { continue }
+            throw note(
+                call,
+                range,
+                "\(page.address): \(found, default: "-")",
+                "\(page.address): \(other, default: "-")"
             )
         }
     }
@@ -361,11 +518,26 @@ extension LockstepBackend: BackendObserver {
 
     /// Has the other one make the change, too.
     public func handoverCompleted(_ handover: BackendHandover, _ committed: consuming CommittedChange) {
-        guard let pair = state.withLock({ $0.pending.removeValue(forKey: handover) }) else { return }
-        do {
-            observer?.handoverCompleted(handover, try follow(committed.change, consume committed, pair))
+        // Whoever lets go on both sides has done so on one only, perhaps.
+        let thread = Thread.number
+        drivers.wait { threads in threads.allSatisfy { $0 == thread } ? () : nil }
+        guard let following = state.withLock({ $0.pending.removeValue(forKey: handover) }) else { return }
+        let change = committed.change
+        do throws(BackendError) {
+            let done: CommittedChange
+            switch following {
+            case .later: done = try follow(change, consume committed, try prepareAgain(change))
+            case .waiting(let other): done = try complete(change, consume committed, other, "pending")
+            }
+            observer?.handoverCompleted(handover, done)
         } catch {
             observer?.backendLost(error)
+        }
+    }
+
+    private func prepareAgain(_ change: OwnershipChange) throws(BackendError) -> PreparedChange {
+        do { return try twin.prepare(change) } catch {
+            throw note("prepare \(change)", change.range, "prepared", "\(error)")
         }
     }
 
@@ -376,7 +548,7 @@ extension LockstepBackend: BackendObserver {
 
     /// Has neither make the change.
     public func handoverFailed(_ handover: BackendHandover, _ error: BackendError) {
-        _ = state.withLock { $0.pending.removeValue(forKey: handover) }
+        leave(handover)
         observer?.handoverFailed(handover, error)
     }
 
@@ -390,4 +562,12 @@ extension LockstepBackend: BackendObserver {
 
     /// Passes the loss on.
     public func backendLost(_ error: BackendError) { observer?.backendLost(error) }
+}
+
+extension LockstepBackend: KernelDriven {
+    /// The real one's kernel, with the other one's doing the same.
+    public var kernelDriver: (any KernelDriver)? {
+        guard let driver = (real as? any KernelDriven)?.kernelDriver else { return nil }
+        return LockstepKernel(driver, beside: (twin as? any KernelDriven)?.kernelDriver, of: self)
+    }
 }

@@ -1,12 +1,12 @@
 import Custody
 
-/// A scripted guest whose accesses are made on both sides of a lockstep; its requests are made once.
+/// A scripted guest whose accesses and answers are made on both sides of a lockstep; its requests are made once.
 struct LockstepGuest: GuestAgent {
     private let real: any GuestAgent
-    private let twin: any GuestAgent
+    private let twin: (any GuestAgent)?
     private let backend: LockstepBackend
 
-    init(_ real: any GuestAgent, beside twin: any GuestAgent, of backend: LockstepBackend) {
+    init(_ real: any GuestAgent, beside twin: (any GuestAgent)?, of backend: LockstepBackend) {
         self.real = real
         self.twin = twin
         self.backend = backend
@@ -19,13 +19,30 @@ struct LockstepGuest: GuestAgent {
         on processor: Int,
         answeringTo handler: any GuestRequestHandler
     ) throws(BackendError) -> GuestOutcome {
-        let outcome = try real.perform(operation, on: processor, answeringTo: handler)
         let call: String
         let address: GuestPhysicalAddress
         switch operation {
-        case .write(let bytes, let to): (call, address) = ("the guest writes \(bytes.count) bytes at \(to)", to)
-        case .read(let count, let from): (call, address) = ("the guest reads \(count) bytes at \(from)", from)
-        case .request, .answerRemovals: return outcome
+        case .request: return try real.perform(operation, on: processor, answeringTo: handler)
+        case .answerRemovals:
+            let outcome = try real.perform(operation, on: processor, answeringTo: handler)
+            do { _ = try twin?.perform(operation, on: processor, answeringTo: handler) } catch {
+                backend.noteUncompared("a guest that answers removals")
+            }
+            return outcome
+        case .write(let bytes, let to):
+            (call, address) = ("the guest writes \(bytes.count) bytes at \(to)", to)
+        case .read(let count, let from):
+            (call, address) = ("the guest reads \(count) bytes at \(from)", from)
+        }
+        let outcome: GuestOutcome
+        do { outcome = try real.perform(operation, on: processor, answeringTo: handler) } catch {
+            // How far it got is not known.
+            if case .write(let bytes, let to) = operation { backend.forget(to, bytes.count) }
+            throw error
+        }
+        guard let twin else {
+            backend.noteUncompared("the guest's own accesses")
+            return outcome
         }
         let other: GuestOutcome
         do {

@@ -3,7 +3,7 @@ import Custody
 /// What the lines of a trace come to, up to one of them or to a time.
 package struct TraceAccount: ~Copyable {
     /// What they come to.
-    package private(set) var model: TraceModel
+    package private(set) var model: Oracle
     /// The line that was taken last; `nil` at the beginning of a trace.
     package private(set) var last: Trace.Entry?
 
@@ -24,7 +24,7 @@ package struct TraceAccount: ~Copyable {
     package init(_ path: String, until time: Duration? = nil, line: Int? = nil) throws(TraceError) {
         var reader = try TraceReader(path)
         guard case .header(let header)? = try reader.next() else { throw TraceError("no trace", file: path) }
-        model = TraceModel(header)
+        model = Oracle(header)
         end = time.map { Timestamp.zero.advanced(by: $0) }
         self.line = line ?? .max
         isOver = self.line <= 1
@@ -59,7 +59,7 @@ package struct TraceAccount: ~Copyable {
         // A trace that went on after the end has it.
         isOver = isOver || !late.isEmpty
         guard !isOver else { return }
-        (model, last, order, isOver) = (TraceModel(header), nil, TraceOrder(), reader.line >= line)
+        (model, last, order, isOver) = (Oracle(header), nil, TraceOrder(), reader.line >= line)
     }
 
     private mutating func finish() throws(TraceError) {
@@ -70,7 +70,7 @@ package struct TraceAccount: ~Copyable {
         late.append(entry)
         if let end, entry.record.time > end { return isOver = late.count > TraceOrder.window }
         for entry in late where !isOver {
-            do throws(TraceContradiction) { try model.apply(entry.record) } catch { throw error.at(entry) }
+            do throws(OracleViolation) { try model.apply(entry.record) } catch { throw error.at(entry) }
             last = entry
             isOver = entry.line == line
         }

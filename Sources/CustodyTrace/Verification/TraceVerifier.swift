@@ -12,6 +12,8 @@ public struct TraceVerifier: ~Copyable {
         /// The first line that cannot be, with its place. A line that is missing comes before any that does not fit:
         /// without it the others cannot be held against each other.
         public internal(set) var error: TraceError?
+        /// The rule that the line breaks, where it is one of the oracle's.
+        public internal(set) var rule: OracleRule?
         /// What is worth telling beside that: a torn last line that was skipped, and the line from which on a trace that
         /// was cut cannot be judged.
         public internal(set) var notes: [TraceError] = []
@@ -22,7 +24,7 @@ public struct TraceVerifier: ~Copyable {
 
     private var reader: TraceReader
     private let acceptsOpenEnd: Bool
-    private var model: TraceModel?
+    private var model: Oracle?
     private var header: TraceHeader?
     private var order = TraceOrder()
     /// The time of the last line of each thread.
@@ -75,7 +77,7 @@ public struct TraceVerifier: ~Copyable {
         }
         if model != nil { try finish() }
         header = next
-        model = TraceModel(next)
+        model = Oracle(next)
         order = TraceOrder()
         (times, unanswered, nextNumber, isClosed, lastStep) = ([:], [:], 1, false, (nil, 0))
         report.traces += 1
@@ -106,13 +108,18 @@ public struct TraceVerifier: ~Copyable {
 
     /// Holds a line against the account.
     private mutating func check(_ entry: Trace.Entry) throws(TraceError) {
-        do throws(TraceContradiction) { try judge(entry.record) } catch { throw error.at(entry) }
+        do throws(OracleViolation) { try judge(entry.record) } catch { throw broken(error, at: entry) }
     }
 
-    private mutating func judge(_ record: TraceRecord) throws(TraceContradiction) {
+    private mutating func broken(_ violation: OracleViolation, at entry: Trace.Entry) -> TraceError {
+        report.rule = violation.rule
+        return violation.at(entry)
+    }
+
+    private mutating func judge(_ record: TraceRecord) throws(OracleViolation) {
         if let sequence = record.sequence {
             guard sequence != lastStep.sequence || record.thread == lastStep.thread else {
-                throw TraceContradiction("step \(sequence) was taken by thread \(lastStep.thread)")
+                throw OracleViolation(.isRecorded, "step \(sequence) was taken by thread \(lastStep.thread)")
             }
             lastStep = (sequence, record.thread)
         }
@@ -124,11 +131,11 @@ public struct TraceVerifier: ~Copyable {
         // What several threads had done, and not all of them said, when a trace was cut.
         let isCut = !isClosed && order.isOfSeveralThreads
         while let due = order.next() {
-            do throws(TraceContradiction) {
+            do throws(OracleViolation) {
                 try judge(due.record)
             } catch {
                 let mayBeMissing = isCut || (!isClosed && unanswered[due.record.thread] ?? 0 > 0)
-                guard mayBeMissing, error.isOfState else { throw error.at(due) }
+                guard mayBeMissing, error.isOfState else { throw broken(error, at: due) }
                 report.notes.append(due.error("what is missing may be the reason: \(error.at(due).message)"))
                 order = TraceOrder()
             }
@@ -138,7 +145,8 @@ public struct TraceVerifier: ~Copyable {
             throw error("the trace has no end: its writer did not close it, or it was cut")
         }
         guard !isCut else { return }
-        do throws(TraceContradiction) { if let model { try model.checkRefusals(in: model.layout.bounds) } } catch {
+        do throws(OracleViolation) { if let model { try model.checkRefusals(in: model.layout.bounds) } } catch {
+            report.rule = error.rule
             throw self.error("\(error)")
         }
     }

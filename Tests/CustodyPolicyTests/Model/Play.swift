@@ -1,6 +1,7 @@
 import Custody
 import CustodyPolicy
 import CustodyTestSupport
+import CustodyTrace
 import Foundation
 import SimulationBackend
 
@@ -13,6 +14,10 @@ struct Play {
     private let simulation: SimulationBackend?
     private let backend: FakeBackend
     private let log = EndLog()
+    private let recorder = EventRecorder()
+    /// The other judge: what the reference predicts, the oracle must find possible. `nil` where a controller went on with
+    /// hand-overs of which nothing was told.
+    private var audit: PlayAudit?
     private let leases = LeaseTable()
     private var listeners: [(number: Int, listener: RecordingListener)] = [] {
         didSet { watched.listeners.withLock { $0 = listeners.map(\.listener) } }
@@ -49,8 +54,9 @@ struct Play {
             backend: backend,
             policy: Play.policy(story),
             limits: Play.limits(story),
-            observer: log
+            observer: ObserverGroup([log, recorder])
         )
+        audit = PlayAudit(of: backend, limits: Play.limits(story))
         reference = Reference(story)
         // While a page is the guest's alone, nobody of the host reaches it, at no moment.
         backend.atEachCall { [watched] call in
@@ -84,6 +90,8 @@ struct Play {
         clock.drain()
         reference.drain()
         try compare()
+        let ownership = controller.runs(in: controller.layout.bounds)
+        if let broken = audit?.take(recorder.take(), then: ownership) { throw Mismatch(description: "\(broken)") }
     }
 
     private func expect(_ condition: Bool, _ text: @autoclosure () -> String) throws(Mismatch) {
@@ -322,9 +330,14 @@ struct Play {
             backend: backend,
             policy: Play.policy(story),
             limits: Play.limits(story),
-            observer: log,
+            observer: ObserverGroup([log, recorder]),
             restoring: snapshot
         )
+        _ = recorder.take()
+        var ownership = backend.initialOwnership
+        for run in controller.runs(in: controller.layout.bounds) { ownership.set(run.range, to: run.state) }
+        let isAtRest = controller.pendingTickets.isEmpty
+        audit = isAtRest ? PlayAudit(of: backend, limits: Play.limits(story), ownership: ownership) : nil
         reference.restart()
     }
 

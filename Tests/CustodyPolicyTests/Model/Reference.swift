@@ -2,7 +2,9 @@ import Custody
 
 /// What ought to be so: the rules over plain arrays, one page and one thing after the other.
 ///
-/// It knows nothing of how a controller is made: it has no locks, no claims beside its hand-overs, no transactions.
+/// It knows nothing of how a controller is made: it has no locks, no claims beside its hand-overs, no transactions. It is
+/// no second oracle: it predicts the one answer that a request must get, where the oracle says whether an answer that was
+/// given is possible. Each story is held against both.
 struct Reference {
     struct Answer: Equatable {
         var word: String

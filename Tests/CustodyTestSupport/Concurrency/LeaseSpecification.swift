@@ -1,5 +1,8 @@
 /// The lease and hand-over interface of a controller, one thing after the other, for a few pages that begin shared.
 ///
+/// It is no second oracle: it is about histories of calls whose order is not known, as their callers saw them, and it
+/// does not take the controller's word for that order, which is what an oracle of traces and plays begins with.
+///
 /// What a requester sees as one call can be seen by others as two moments: pages are claimed, and later they are in
 /// their new ownership. Both are events; so are the moments in which a pending hand-over stops waiting and ends.
 package struct LeaseSpecification: SequentialSpecification {

@@ -11,13 +11,14 @@ struct MinimalVMM {
     static func main() throws {
         let path = CommandLine.arguments.dropFirst().first ?? "vmm.yaml"
         let registry = BackendRegistry([SimulationProvider(), KVMBackendProvider()])
-        let configuration = try Configuration(ConfigurationFile.read(path), registry: registry)
+        var configuration = try Configuration(ConfigurationFile.read(path), registry: registry)
         let backend = try configuration.makeBackend(from: registry)
         defer { backend.shutDown() }
 
         let secrets = try PageRange(address: GuestPhysicalAddress(0x40_0000), byteCount: 0x1_0000)
-        let policy = AllOf([configuration.policy, SecretsStayPrivate(secrets: secrets, maximumShare: 16)])
-        let controller = MemoryController(backend: backend, policy: policy, limits: configuration.limits)
+        let own = SecretsStayPrivate(secrets: secrets, maximumShare: 16)
+        configuration.policy = AllOf([configuration.policy, own])
+        let controller = try configuration.makeController(on: backend)
         guard let guest = backend.guestAgent else { throw BackendError(.unsupported, "no guest program to run") }
 
         /// Has the guest ask for a conversion with its own instructions; the controller answers.

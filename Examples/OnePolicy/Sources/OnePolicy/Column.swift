@@ -23,12 +23,8 @@ struct Column {
     init(_ configuration: Configuration, _ backend: any MemoryBackend, _ script: [Question]) throws {
         defer { backend.shutDown() }
         let recorder = DecisionRecorder()
-        let controller = MemoryController(
-            backend: backend,
-            policy: configuration.policy,
-            limits: configuration.limits,
-            observer: recorder
-        )
+        // Each column has the pool of its own guest, as if it were alone.
+        let controller = try configuration.makeController(on: backend, pools: SharedPools(), observer: recorder)
         name = configuration.backend.name
         capabilities = Column.named(backend.capabilities)
         var nic: HostLease?

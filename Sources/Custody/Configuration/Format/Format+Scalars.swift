@@ -158,7 +158,10 @@ extension Format<UInt64> {
 }
 
 extension Format<Duration> {
-    /// A time span, with a unit.
+    /// The longest time span that a file may name: a hundred years of 365 days. A back end's time has room for five of them.
+    package static let longest = Duration.seconds(3_153_600_000)
+
+    /// A time span, with a unit, at most ``longest``.
     package static func duration(atLeast minimum: Duration = .zero) -> Format {
         let span = scalar(
             ["type": "string", "pattern": "^[0-9]+ *(ns|us|ms|s|min)$"],
@@ -168,6 +171,9 @@ extension Format<Duration> {
         return span.map { (span, location) throws(ConfigurationError) in
             guard span >= minimum else {
                 throw ConfigurationError("the time must be at least \(minimum.text)", at: location)
+            }
+            guard span <= longest else {
+                throw ConfigurationError("the time must be at most \(longest.text): a hundred years", at: location)
             }
             return span
         }

@@ -1,0 +1,125 @@
+import Custody
+import CustodyConfiguration
+import CustodyPolicy
+import SimulationBackend
+import Testing
+
+/// What a configuration makes in one call: a back end that can have the guest, and a controller with all of its rules.
+@Suite struct MadeByConfigurationTests {
+    private static let registry = BackendRegistry([SimulationProvider(), SmallProvider()])
+
+    private func configuration(_ text: String) throws -> Configuration {
+        try Configuration(YAMLReader.read(text, file: "c.yaml"), registry: Self.registry)
+    }
+
+    /// The pool that a file names bounds the guests of all configurations that name it, with nothing wired by hand.
+    @Test func aPoolIsInEffect() throws {
+        let text = """
+            backend: simulation
+            guest: {memory: [{at: 0, size: 64KiB}]}
+            pool: {name: made-by-configuration, shared: 8KiB}
+            backends: {simulation: {initial: private}}
+            """
+        let one = try configuration(text)
+        let other = try configuration(text)
+        let first = try one.makeController(on: one.makeBackend(from: Self.registry))
+        let second = try other.makeController(on: other.makeBackend(from: Self.registry))
+        let request = GuestRequest(processor: 0, address: 0, byteCount: 8192, target: .shared)
+        #expect(first.handle(request) == .done)
+        #expect(second.handle(request) == .retry(from: GuestPhysicalAddress(0)))
+        // Pools of their own are no business of each other's.
+        let third = try other.makeController(on: other.makeBackend(from: Self.registry), pools: SharedPools())
+        #expect(third.handle(request) == .done)
+        _ = first
+    }
+
+    @Test func aPoolOfTwoSizesIsAnError() throws {
+        func text(_ size: String) -> String {
+            """
+            backend: simulation
+            guest: {memory: [{at: 0, size: 64KiB}]}
+            pool: {name: of-two-sizes, shared: \(size)}
+            """
+        }
+        let pools = SharedPools()
+        let one = try configuration(text("8KiB"))
+        let other = try configuration(text("12KiB"))
+        _ = try one.makeController(on: one.makeBackend(from: Self.registry), pools: pools)
+        let error = #expect(throws: ConfigurationError.self) {
+            _ = try other.makeController(on: other.makeBackend(from: Self.registry), pools: pools)
+        }
+        #expect(error?.location.line == 3)
+    }
+
+    /// What a back end says that it can do holds for whoever makes one from a file, whether or not it looks itself.
+    @Test(arguments: [
+        (
+            "{processors: 3, memory: [{at: 0, size: 64KiB}]}",
+            "2:21: error: a guest of the back end ‘small’ has at most 2 processors"
+        ),
+        (
+            "{memory: [{at: 0, size: 64KiB}, {at: 1MiB, size: 64KiB}]}",
+            "2:17: error: a guest of the back end ‘small’ has at most 64 KiB of memory"
+        ),
+    ])
+    func aGuestThatIsTooLargeIsRefusedWithItsPlace(guest: String, message: String) throws {
+        let configuration = try configuration("backend: small\nguest: \(guest)\n")
+        do throws(BackendCreationError) {
+            _ = try configuration.makeBackend(from: Self.registry)
+            Issue.record("\(guest) is accepted")
+        } catch {
+            #expect("\(error)" == "c.yaml:\(message)")
+        }
+    }
+
+    @Test func aGuestThatFitsIsMade() throws {
+        let text = "backend: small\nguest: {processors: 2, memory: [{at: 0, size: 64KiB}]}\n"
+        #expect(try configuration(text).makeBackend(from: Self.registry).layout.pageCount == 16)
+    }
+}
+
+/// A provider that looks at nothing.
+private struct SmallProvider: BackendProvider {
+    let name = "small"
+    let summary = "a back end for small guests"
+    var options: BackendOptions { SimulationProvider().options }
+    func probe() -> [BackendProbe] { [] }
+
+    func makeBackend(
+        for guest: GuestConfiguration,
+        options: ConfigurationSection
+    ) throws(BackendCreationError) -> any MemoryBackend { SmallBackend(SimulationBackend(guest: guest)) }
+}
+
+private final class SmallBackend: MemoryBackend {
+    private let inner: SimulationBackend
+    init(_ inner: SimulationBackend) { self.inner = inner }
+    var capabilities: Capabilities {
+        var capabilities = inner.capabilities
+        (capabilities.maximumProcessors, capabilities.maximumGuestBytes) = (2, 65536)
+        return capabilities
+    }
+    var layout: GuestMemoryLayout { inner.layout }
+    var initialOwnership: PageRunMap<Ownership> { inner.initialOwnership }
+    var executor: any CompletionExecutor { inner.executor }
+    var guestAgent: (any GuestAgent)? { nil }
+    func report(to observer: any BackendObserver) { inner.report(to: observer) }
+    func prepare(_ change: OwnershipChange) throws(BackendError) -> PreparedChange { try inner.prepare(change) }
+    func commit(_ prepared: consuming PreparedChange) throws(BackendError) -> CommitOutcome {
+        try inner.commit(prepared)
+    }
+    func finish(_ committed: consuming CommittedChange) -> ContentsEffect { inner.finish(committed) }
+    func undo(_ committed: consuming CommittedChange) throws(BackendError) { try inner.undo(committed) }
+    func releaseReservation(_ reservation: Reservation, of change: OwnershipChange) {
+        inner.releaseReservation(reservation, of: change)
+    }
+    func withdraw(_ handover: BackendHandover) -> Bool { inner.withdraw(handover) }
+    func discardContents(of range: PageRange) throws(BackendError) { try inner.discardContents(of: range) }
+    func shutDown() { inner.shutDown() }
+    func read(_ bytes: inout MutableSpan<UInt8>, from address: GuestPhysicalAddress) throws(BackendError) {
+        try inner.read(&bytes, from: address)
+    }
+    func write(_ bytes: Span<UInt8>, to address: GuestPhysicalAddress) throws(BackendError) {
+        try inner.write(bytes, to: address)
+    }
+}

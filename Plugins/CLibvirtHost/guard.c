@@ -28,6 +28,11 @@ int clibvirt_guard_mark(int guard, int file, int marked)
     return fanotify_mark(guard, marked ? FAN_MARK_ADD : FAN_MARK_REMOVE, FAN_OPEN_PERM, file, NULL);
 }
 
+void clibvirt_guard_flush(int guard)
+{
+    fanotify_mark(guard, FAN_MARK_FLUSH, 0, AT_FDCWD, NULL);
+}
+
 int clibvirt_guard_answer(int guard, pid_t exempt)
 {
     _Alignas(struct fanotify_event_metadata) char bytes[4096];

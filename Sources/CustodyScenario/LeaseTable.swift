@@ -47,17 +47,22 @@ struct LeaseTable: ~Copyable {
         }
     }
 
-    func read(_ count: Int, from address: UInt64, as device: String) -> Result<[UInt8], BackendError> {
-        guard let index = index(of: device) else {
-            return .failure(BackendError(.invalidArgument, "\(device) holds nothing"))
-        }
+    /// What a device reads.
+    enum Reading {
+        case bytes([UInt8])
+        /// Why it could not.
+        case failed(String)
+    }
+
+    func read(_ count: Int, from address: UInt64, as device: String) -> Reading {
+        guard let index = index(of: device) else { return .failed("\(device) holds nothing") }
         do {
             var bytes = [UInt8](repeating: 0, count: count)
             var span = bytes.mutableSpan
             try leases[index].read(&span, from: GuestPhysicalAddress(address))
-            return .success(bytes)
+            return .bytes(bytes)
         } catch {
-            return .failure(error)
+            return .failed(error.summary)
         }
     }
 

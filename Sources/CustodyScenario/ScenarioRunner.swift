@@ -267,8 +267,8 @@ public struct ScenarioRunner: ~Copyable {
         case .deviceReads(let device, let expectation, let address):
             var account = Account(device, "reads \(expectation.count) B", at: address, expectation.count)
             switch leases.read(expectation.count, from: address, as: device) {
-            case .success(let bytes): compare(bytes, expectation, &account)
-            case .failure(let error): account.fail(error.summary)
+            case .bytes(let bytes): compare(bytes, expectation, &account)
+            case .failed(let why): account.fail(why)
             }
             return account
         case .deviceReleases(let device):

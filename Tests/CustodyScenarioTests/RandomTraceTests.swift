@@ -25,8 +25,10 @@ import Testing
             #expect(report.error?.description == nil, "\(note)")
             #expect(report.notes.isEmpty, "\(note)")
             let trace = try #require(try Trace.read(path).traces.first)
-            #expect(trace.entries.dropLast().map(\.record.event) == events.map { TraceEvent($0.kind) }, "\(note)")
-            #expect(trace.entries.dropLast().map(\.record.time) == events.map(\.time), "\(note)")
+            // The report has the events in the order of their steps, the trace as they were told.
+            let records = trace.entries.dropLast().map(\.record).sorted { ($0.sequence ?? 0) < ($1.sequence ?? 0) }
+            #expect(records.map(\.event) == events.map { TraceEvent($0.kind) }, "\(note)")
+            #expect(records.map(\.time) == events.map(\.time), "\(note)")
             let replayed = try replay(trace)
             #expect(replayed.difference == nil, "\(note)")
             #expect(replayed.lines == trace.entries.count, "\(note)")
@@ -55,8 +57,11 @@ import Testing
             var text = String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self)
                 .split(separator: "\n").map(String.init)
             let (old, new) = try #require(changes.randomElement(using: &random))
-            // A lease that is refused, or that nobody ends, may be of other pages and of another kind as well.
-            let lines = text.indices.dropFirst().filter { text[$0].contains(old) && !text[$0].contains("\"lease") }
+            // A lease that is refused, or that nobody ends, may be of other pages and of another kind as well; and a discard
+            // may be of other pages.
+            let lines = text.indices.dropFirst().filter { index in
+                text[index].contains(old) && !["\"lease", "\"discarded"].contains(where: text[index].contains)
+            }
             guard let index = lines.randomElement(using: &random) else { continue }
             let before = text[index]
             text[index] = before.replacing(old, with: new, maxReplacements: 1)

@@ -56,6 +56,8 @@ int clibvirt_watch_next(int watch, int *numbers, int capacity);
 /* A fanotify(7) group that is asked before a file is opened; EPERM without CAP_SYS_ADMIN. */
 int clibvirt_guard_open(void);
 int clibvirt_guard_mark(int guard, int file, int marked);
+/* Removes every mark: no open that begins later is asked about. */
+void clibvirt_guard_flush(int guard);
 /* Answers what has been asked: `exempt` may open, nobody else may. Returns how many were asked. */
 int clibvirt_guard_answer(int guard, pid_t exempt);
 

@@ -49,7 +49,10 @@ final class HostSentry: Sendable {
             defer { ears = nil }
             return ears
         }
-        if let ears { _ = clibvirt_bell_ring(ears.stop.rawValue) }
+        guard let ears else { return }
+        // From now on nobody asks. The descriptor may outlive this: a child of this process has it until it is a program.
+        if ears.guardian >= 0 { clibvirt_guard_flush(ears.guardian) }
+        _ = clibvirt_bell_ring(ears.stop.rawValue)
     }
 
     /// Names the process that runs the guest: it is let at every file.
@@ -109,7 +112,7 @@ final class HostSentry: Sendable {
             var waiting = [ears.stop.rawValue, ears.watch.rawValue, ears.guardian, ears.changes]
                 .map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
             _ = unsafe poll(&waiting, nfds_t(waiting.count), -1)
-            guard waiting[0].revents == 0, let sentry = sentry() else { return }
+            guard waiting[0].revents == 0, let sentry = sentry() else { return answerLate(ears.guardian) }
             if waiting[2].revents != 0 {
                 _ = clibvirt_guard_answer(waiting[2].fd, sentry.exempt.load(ordering: .relaxed))
             }
@@ -125,6 +128,13 @@ final class HostSentry: Sendable {
             let called = Set(numbers.prefix(max(0, Int(count))))
             for body in sentry.watched.withLock({ watched in called.compactMap { watched[$0] } }) { body() }
         }
+    }
+
+    /// Answers who had begun to ask when it ended: without an answer an open waits as long as anybody has the descriptor.
+    private static func answerLate(_ guardian: Int32) {
+        guard guardian >= 0 else { return }
+        var waiting = pollfd(fd: guardian, events: Int16(POLLIN), revents: 0)
+        while unsafe poll(&waiting, 1, 1000) > 0 { _ = clibvirt_guard_answer(guardian, 0) }
     }
 }
 

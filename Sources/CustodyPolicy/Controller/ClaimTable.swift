@@ -75,10 +75,15 @@ struct ClaimTable: Sendable {
     func meeting(_ range: PageRange) -> [Claim] {
         var found: [Claim] = []
         tree.forEach(meeting: range) { place in if let claim = places[Int(place)] { found.append(claim) } }
-        guard found.count > 1 else { return found }
-        found.sort { $0.work.id < $1.work.id }
         // Once, however many of its runs meet the range.
-        return zip([nil] + found.map(\.work.id), found).filter { $0.0 != $0.1.work.id }.map(\.1)
+        return ClaimTable.byAge(found)
+    }
+
+    /// Claims once each, the oldest first.
+    static func byAge(_ claims: [Claim]) -> [Claim] {
+        guard claims.count > 1 else { return claims }
+        let sorted = claims.sorted { $0.work.id < $1.work.id }
+        return zip([nil] + sorted.map(\.work.id), sorted).filter { $0.0 != $0.1.work.id }.map(\.1)
     }
 
     /// All claims, the oldest first.

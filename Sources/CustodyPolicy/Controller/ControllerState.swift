@@ -98,24 +98,28 @@ struct ControllerState: Sendable {
         return released.add(range)
     }
 
-    /// Takes hand-overs whose pages have been let go of and that nobody holds any more, to be carried out.
+    /// Takes hand-overs whose pages have been let go of and that nobody holds any more, to be carried out: the oldest first,
+    /// however many releases there were since somebody looked.
     ///
     /// - Returns: them, and whether there may be more.
     /// - Complexity: O(*w* log *n*) for *n* runs of all claims, and at most *w* pages and as many changes of one claim.
     mutating func takeReleased() -> (ready: [Handover], isMore: Bool) {
-        guard let range = released.next() else { return ([], false) }
-        guard let first = claims.firstPage(in: range), let rest = range.suffix(from: first) else {
-            return ([], true)
+        var met: [Claim] = []
+        var pages = ControllerState.window
+        while pages > 0 {
+            guard let range = released.next() else { return (takeReady(ClaimTable.byAge(met)), false) }
+            guard let first = claims.firstPage(in: range), let rest = range.suffix(from: first) else { continue }
+            // A page is in one claim: there are at most as many claims as pages.
+            let window = PageRange(uncheckedStart: first.rawValue, count: min(rest.count, pages))
+            pages -= window.count
+            var end = window.end
+            for claim in claims.meeting(window) {
+                claim.changes.forEach { if $0.range.start.rawValue < window.end { end = max(end, $0.range.end) } }
+                met.append(claim)
+            }
+            if let later = range.suffix(from: PageNumber(end)) { released.putBack(later) }
         }
-        // A page is in one claim: there are at most as many claims as pages.
-        let window = PageRange(uncheckedStart: first.rawValue, count: min(rest.count, ControllerState.window))
-        let met = claims.meeting(window)
-        var end = window.end
-        for claim in met {
-            claim.changes.forEach { if $0.range.start.rawValue < window.end { end = max(end, $0.range.end) } }
-        }
-        if let later = range.suffix(from: PageNumber(end)) { released.putBack(later) }
-        return (takeReady(met), true)
+        return (takeReady(ClaimTable.byAge(met)), true)
     }
 
     /// How many pages are looked at in one go.

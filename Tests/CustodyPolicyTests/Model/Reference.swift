@@ -156,7 +156,12 @@ struct Reference {
     ) -> Answer {
         if !story.passesHoles, ram(pages).reduce(0, { $0 + $1.count }) < pages.count { return Answer(word: "hole") }
         guard isPrefix else { return convertAll(pages, target, party, patience) }
-        if let answer = rule(pages, target, party) { return answer }
+        // The rules are asked about what the limits let through.
+        let reach = pages.lowerBound..<end(of: pages, target)
+        if let answer = rule(reach, target, party) {
+            let isMore = ram(reach.upperBound..<pages.upperBound).joined().contains { owner[$0] != target }
+            guard answer.word == "completed", isMore else { return answer }
+        }
         var (runsLeft, pagesLeft, changed) = (3, 5, 0)
         for piece in ram(pages) {
             var page = piece.lowerBound
@@ -184,6 +189,27 @@ struct Reference {
             }
         }
         return Answer(word: "completed", changed: changed)
+    }
+
+    /// Where the limits of a request for a part end it, as the pages are now: three runs, and five pages that change.
+    private func end(of pages: Range<Int>, _ target: Ownership) -> Int {
+        var (runsLeft, pagesLeft) = (3, 5)
+        for piece in ram(pages) {
+            var page = piece.lowerBound
+            while page < piece.upperBound {
+                guard runsLeft > 0, pagesLeft > 0 else { return page }
+                runsLeft -= 1
+                let run = runs(Array(page..<piece.upperBound)) { owner[$0] }[0].pages
+                guard owner[page] != target else {
+                    page = run.upperBound
+                    continue
+                }
+                let end = min(run.upperBound, run.lowerBound + pagesLeft)
+                pagesLeft -= end - page
+                page = end
+            }
+        }
+        return pages.upperBound
     }
 
     /// What stops a request before anything else is looked at, or ends it because there is nothing to do.

@@ -138,7 +138,7 @@ import Testing
         #expect(live.ownership == [kept ? .shared : .host, .shared])
         #expect(try live.plugged() == (kept ? [0, 1] : [1]))
         #expect(live.log.found.map(\.range) == (kept ? [live.module(0)] : []))
-        let end = kept ? "failed: the guest keeps what it was given [\(both)]" : "cancelled"
+        let end = kept ? "failed: refused-by-guest, the guest keeps what it was given" : "cancelled"
         #expect(live.log.ends(of: ticket).map { "\($0)" } == [end])
         // The host has both again, as it had.
         for module in live.backend.modules { #expect(module.isShown(module.range)) }

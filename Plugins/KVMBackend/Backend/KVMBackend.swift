@@ -204,7 +204,7 @@ public final class KVMBackend: MemoryBackend {
     /// Takes all processors out of the guest and ends their threads; further changes are refused.
     ///
     /// It returns when no processor is in the guest, and not before: where one does not come out in five seconds the observer
-    /// is told (``BackendObserver/backendLost(_:)``), and the wait goes on.
+    /// is told that the guest is lost, and the wait goes on.
     public func shutDown() {
         let message = "the guest has been shut down"
         ledger.withLock { if $0.lost == nil { $0.lost = BackendError(.lost, message) } }

@@ -183,7 +183,8 @@ public struct LibvirtOptions: Sendable {
         return size
     }
 
-    private static let localURI = Format<String>.text.map { (uri, location) throws(ConfigurationError) in
+    private static let localURI = Format<String>.text.annotated(["pattern": .string(LibvirtURI.pattern)]).map {
+        (uri, location) throws(ConfigurationError) in
         if let flaw = LibvirtURI.flaw(in: uri) { throw ConfigurationError("‘uri’ \(flaw)", at: location) }
         return uri
     }

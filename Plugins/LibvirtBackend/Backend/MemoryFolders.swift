@@ -52,6 +52,10 @@ struct MemoryFolders: Sendable, Hashable {
         removeFolders()
     }
 
+    private func names(_ gate: any CallGate) throws(HostError) -> [String] {
+        try ProcessMaps.names(in: ours, .files, gate)
+    }
+
     private func removeFolders() {
         unsafe rmdir(ours)
         unsafe rmdir(custody)
@@ -59,7 +63,8 @@ struct MemoryFolders: Sendable, Hashable {
 
     /// Takes all names of modules away but those that are kept.
     func removeFiles(except kept: (Int) -> Bool, gate: any CallGate) {
-        let files = (try? ProcessMaps.names(in: ours, .files, gate)) ?? []
+        // A look that fails once is no reason to leave what nobody looks for any more.
+        let files = (try? names(gate)) ?? (try? names(gate)) ?? []
         for file in files {
             guard let number = Int(file.prefix { $0 != "." }), !kept(number) else { continue }
             // One that cannot be taken away is no reason to leave the others.

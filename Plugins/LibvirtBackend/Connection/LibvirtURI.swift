@@ -2,6 +2,9 @@
 
 /// Where libvirt is: `driver[+transport]://[host]/path[?parameters]` (libvirt.org/uri.html).
 enum LibvirtURI {
+    /// What ``flaw(in:)`` finds nothing wrong with, as a regular expression for schemas.
+    static let pattern = "^[^+]*([+]unix([+][^/]*)?)?://([/?].*)?$"
+
     /// What keeps a URI from being used, as the end of a sentence; `nil` for nothing.
     ///
     /// Memory files and processes are looked at by this process's own system calls, so that libvirt has to be on this machine.

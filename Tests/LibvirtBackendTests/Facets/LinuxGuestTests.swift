@@ -218,6 +218,7 @@ import Testing
         options.root = TestRoot.root.path
         options.memory = TestRoot.root.memory
         options.domain = "facet-agent-\(getpid())"
+        options.acceptedUnseenProcesses = LiveGuest.unseenHere
         options.guest = .linux
         options.kernel = linux.kernel
         options.initrd = linux.initialFileSystem

@@ -52,6 +52,18 @@ import Testing
         #expect(PolicyDecision.denied("a").combined(with: .denied("b")) == .denied("a"))
     }
 
+    /// A time that is known counts more than one that is not.
+    @Test func theLaterOfTwoTimesCounts() {
+        func later(_ nanoseconds: UInt64?) -> PolicyDecision {
+            .defer(until: nanoseconds.map(Timestamp.init(rawValue:)), PolicyReason(rule: "test", "wait"))
+        }
+        #expect(later(5).combined(with: later(9)) == later(9))
+        #expect(later(9).combined(with: later(5)) == later(9))
+        #expect(later(nil).combined(with: later(5)) == later(5))
+        #expect(later(5).combined(with: later(nil)) == later(5))
+        #expect(later(nil).combined(with: later(nil)) == later(nil))
+    }
+
     @Test func allOfIsTheStrictest() throws {
         let allow = AllowAll()
         let later = FixedPolicy(decision: .laterOn("l"))

@@ -47,6 +47,20 @@ import Testing
         #expect(until == time && reason == "wait")
     }
 
+    /// A time box is about what becomes shared: any other request is allowed without terms and without a rule.
+    @Test(arguments: Ownership.allCases)
+    func aTimeBoxIsAboutSharing(target: Ownership) throws {
+        let fixture = try ControllerFixture(
+            initially: target == .shared ? .private : .shared,
+            policy: Terms.timeBox(.seconds(1))
+        )
+        guard target != .inTransit else { return }
+        try fixture.convert(0..<1, to: target)
+        let decision = try #require(fixture.events.decisions.first)
+        #expect((decision.terms.returnsAfter != nil) == (target == .shared))
+        #expect((decision.reason != nil) == (target == .shared))
+    }
+
     @Test(arguments: [nil, 3 as Int?, 1])
     func theTighterDeadlineCounts(own: Int?) throws {
         let fixture = try ControllerFixture(policy: allowing(PolicyTerms(deadline: .seconds(2))))

@@ -36,6 +36,12 @@ import Testing
         }
     }
 
+    /// An interval that is no whole number of nanoseconds is rounded up: the rate is never exceeded.
+    @Test(arguments: [(3, 10, 4), (3, 9, 3), (7, 1, 1), (1, 10, 10)] as [(UInt64, Int, UInt64)])
+    func theIntervalIsRoundedUp(count: UInt64, nanoseconds: Int, interval: UInt64) {
+        #expect(Rate(count, per: .nanoseconds(nanoseconds), burst: 1).interval == interval)
+    }
+
     /// The time that is named is the first one: a nanosecond before it is too early.
     @Test func theTimeIsExact() throws {
         var (random, note) = Seed.generator("exact time")

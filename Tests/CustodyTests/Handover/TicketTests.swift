@@ -29,6 +29,23 @@ import Testing
         #expect(isCompleted(try await ticket.value))
     }
 
+    /// What the ledger says of its pages later is about somebody else.
+    @Test func nobodyHoldsUpWhatHasEnded() throws {
+        let range = try PageRange(pages: 0..<2)
+        let ticket = Ticket(
+            id: TicketID(rawValue: 1),
+            range: range,
+            target: .private,
+            since: .zero,
+            deadline: nil,
+            withdraw: { _ in false },
+            blockers: { [Blocker(holder: Holder(device: "nic"), range: $0, kind: .pin, since: .zero)] }
+        )
+        #expect(ticket.blockers.map(\.range) == [range])
+        ticket.settle(.cancelled)
+        #expect(ticket.blockers.isEmpty)
+    }
+
     @Test func onlyTheFirstResultCounts() async throws {
         let ticket = try ticket()
         ticket.settle(.completed(.zeroed))

@@ -149,6 +149,10 @@ long ckvm_allocate(int fd, uint64_t offset, uint64_t length) {
     RETURN_OR_ERRNO(fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length));
 }
 
+long ckvm_read(int fd, uintptr_t address, uint64_t length) {
+    RETURN_OR_ERRNO(read(fd, (void *)address, length));
+}
+
 long ckvm_seek_data(int fd, uint64_t offset) { RETURN_OR_ERRNO(lseek(fd, (off_t)offset, SEEK_DATA)); }
 
 long ckvm_populate(uintptr_t address, uint64_t length) {

@@ -205,4 +205,13 @@ import Testing
         #expect(error("a: 1\r\nbü: \u{1}x")?.location == SourceLocation(file: "f.yaml", line: 2, column: 5))
         #expect(error("\u{FEFF}\u{1}")?.location == SourceLocation(file: "f.yaml", line: 1, column: 1))
     }
+
+    /// A key longer than the 1,024 characters that YAML takes for one, and one that is no word.
+    @Test(arguments: [1, 990, 1000, 1022, 1023, 1024, 5000]) func aLongKeyIsWrittenAsItCanBeRead(count: Int) throws {
+        let word = String(repeating: "k", count: count)
+        for text in ["? \(word)\n: {a: b}\nc: d\n", "? {? \(word) : [e]}\n: {a: b}\nc: d\n"] {
+            let written = try YAMLReader.read(text, file: "f").flowText
+            #expect(try YAMLReader.read(written, file: "again").flowText == written)
+        }
+    }
 }

@@ -134,6 +134,21 @@ import Testing
         try backend.change(Guests.range(4, 2), from: .shared, to: .private)
     }
 
+    /// A kernel without memory for the attributes is an error that may be tried again, and nothing has changed.
+    @Test func noMemoryForAttributesChangesNothing() throws {
+        try backend.hostWrite([3], to: Guests.address(4))
+        fake.setMemoryIsShort(true)
+        let prepared = try prepare(4, 2)
+        var code: BackendError.Code?
+        do throws(BackendError) { _ = try backend.commit(prepared) } catch { code = error.code }
+        #expect(code == .resourcesExhausted)
+        #expect(backend.held.count == 0)
+        #expect(try backend.hostRead(1, from: Guests.address(4)) == [3])
+        fake.setMemoryIsShort(false)
+        try backend.change(Guests.range(4, 2), from: .shared, to: .private)
+        #expect(backend.hostError(at: Guests.address(4))?.code == .accessDenied)
+    }
+
     /// From the host alone to private is a conversion and a slot: a held page leaves neither behind.
     @Test func aHeldPageOfTheHostsStaysTheHosts() throws {
         try backend.change(Guests.range(4, 2), from: .shared, to: .host)

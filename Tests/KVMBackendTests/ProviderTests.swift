@@ -101,9 +101,9 @@ import Testing
         #expect(probe.remarks.contains { $0.contains("not exercised on hardware") })
     }
 
-    /// The number of the capability is not final: what the kernel does decides.
+    /// The capability had other numbers before it was applied upstream: what the kernel does decides.
     @Test func theNumberOfTheCapabilityIsProbed() throws {
-        for announced: (number: UInt32, mask: Int)? in [(250, 8), (249, 8), nil, (251, 8)] {
+        for announced: (number: UInt32, mask: Int)? in [(252, 8), (250, 8), (249, 8), nil, (251, 8)] {
             var features = FakeFeatures.inPlace
             features.fileAttributesCapability = announced
             #expect(try probe(features, .inPlace).unavailable == nil)
@@ -119,6 +119,19 @@ import Testing
         features.fileAttributesCapability = (249, 0xFF)
         let error = try #require(try probe(features, .inPlace).unavailable)
         #expect(error.code == .unavailable)
+    }
+
+    /// A kernel that could, and has it turned off; one that never could; one whose parameter says nothing.
+    @Test(arguments: [
+        ("N", "load it with gmem_in_place_conversion=1"),
+        ("Y", "although the module kvm has gmem_in_place_conversion=Y"),
+        (nil, "this kernel lacks it"),
+    ]) func theModulesParameterIsNamed(parameter: String?, advice: String) throws {
+        var features = FakeFeatures.plain
+        features.virtualMachineTypes = 0b11
+        features.inPlaceParameter = parameter
+        let error = try #require(try probe(features, .inPlace).unavailable)
+        #expect("\(error)".contains(advice))
     }
 
     @Test func autoTakesTheFirstModeThatIsThere() throws {

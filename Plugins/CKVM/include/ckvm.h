@@ -161,6 +161,8 @@ long ckvm_punch_hole(int fd, uint64_t offset, uint64_t length);
 /* fallocate with FALLOC_FL_KEEP_SIZE: gives the pages their memory. */
 long ckvm_allocate(int fd, uint64_t offset, uint64_t length);
 /* The first byte with memory behind it from offset on; -ENXIO: there is none to the end of the file. */
+/* read(2). */
+long ckvm_read(int fd, uintptr_t address, uint64_t length);
 long ckvm_seek_data(int fd, uint64_t offset);
 /* MADV_POPULATE_WRITE: as if every page were written to, without changing it. */
 long ckvm_populate(uintptr_t address, uint64_t length);

@@ -118,8 +118,8 @@ public struct KVMBackendProvider: BackendProvider {
         case .inPlace:
             [
                 KVMBackendProvider.notExercised,
-                "conversions are KVM_SET_MEMORY_ATTRIBUTES2 on the guest_memfd, as the series in-place conversion, "
-                    + "version 8, has it; it is not merged, and its capability has no final number",
+                "conversions are KVM_SET_MEMORY_ATTRIBUTES2 on the guest_memfd (in-place conversion, as applied upstream in "
+                    + "September 2026)",
             ]
         }
     }

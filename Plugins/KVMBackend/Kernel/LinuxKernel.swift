@@ -11,6 +11,7 @@ package struct LinuxKernel: Kernel {
         let result =
             switch call {
             case .open(let path, let flags): unsafe ckvm_open(path, flags)
+            case .read(let descriptor, let address, let length): ckvm_read(descriptor, address, length)
             case .close(let descriptor): ckvm_close(descriptor)
             case .ioctl(let descriptor, let request, let argument):
                 ckvm_ioctl(descriptor, request.number, argument)

@@ -2,6 +2,8 @@
 package enum SystemCall: Sendable {
     /// `open(2)`.
     case open(path: String, flags: Int32)
+    /// `read(2)` into memory of this process, in bytes.
+    case read(Int32, address: UInt, length: UInt64)
     /// `close(2)`.
     case close(Int32)
     /// `ioctl(2)`; the argument is a number or the address of the request's structure.
@@ -39,6 +41,7 @@ package enum SystemCall: Sendable {
     package var name: String {
         switch self {
         case .open: "open"
+        case .read: "read"
         case .close: "close"
         case .ioctl(_, let request, _): request.rawValue
         case .closeOnExec: "fcntl"
@@ -69,6 +72,7 @@ package enum SystemCall: Sendable {
     package var arguments: String {
         switch self {
         case .open(let path, _): path
+        case .read(let descriptor, _, let length): "fd \(descriptor), \(length) bytes"
         case .close(let descriptor): "fd \(descriptor)"
         case .ioctl(let descriptor, let request, let argument):
             "fd \(descriptor), \(request.description(ofArgument: argument))"

@@ -3,16 +3,17 @@ import SystemPackage
 
 /// Whether a kernel converts pages of a guest_memfd in place, found out by what it says and by what it does.
 ///
-/// The series that adds it is not merged, and the number of its capability has changed between its versions. So a number
-/// proves nothing: another capability may have got it. What decides is the ioctl's behaviour on a file of one page.
+/// Upstream has it since commit 799c9fadc639 (September 2026). Before that the number of its capability changed from one
+/// posted version to the next, and kernels with those patches exist. So a number proves nothing: another capability may have
+/// got it. What decides is the ioctl's behaviour on a file of one page.
 enum InPlaceInterface: Sendable, Hashable {
     /// It does; the number is that of the capability which says so, where one does.
     case present(capability: UInt32?)
     /// It does not, because of this.
     case absent(String)
 
-    /// The numbers that `KVM_CAP_GUEST_MEMFD_MEMORY_ATTRIBUTES` has had: in version 8 and in version 7 of the series.
-    static let candidates: [UInt32] = [250, 249]
+    /// The numbers of `KVM_CAP_GUEST_MEMFD_MEMORY_ATTRIBUTES`: upstream's, then those of versions 8 and 7 of the series.
+    static let candidates: [UInt32] = [252, 250, 249]
 
     /// Why the mode cannot be used, or `nil`.
     var obstacle: String? {
@@ -38,10 +39,12 @@ enum InPlaceInterface: Sendable, Hashable {
             guard error.errno == .invalidArgument else { throw error }
             return .absent(
                 "a virtual machine with private memory may have no guest_memfd whose pages begin shared here: they "
-                    + "would be private for ever"
+                    + "would be private for ever" + advice(device.descriptor.kernel)
             )
         }
-        guard let surprise = try surprise(of: file) else { return .present(capability: named) }
+        guard let surprise = try surprise(of: file, kernel: device.descriptor.kernel) else {
+            return .present(capability: named)
+        }
         let claim = named.map { "capability \($0) claims it, but " } ?? ""
         return .absent(claim + surprise)
     }
@@ -49,13 +52,11 @@ enum InPlaceInterface: Sendable, Hashable {
     private static let page: UInt64 = 4096
 
     /// What a file does otherwise than a file with in-place conversion; `nil` for nothing.
-    private static func surprise(of file: GuestMemoryFile) throws(KVMError) -> String? {
+    private static func surprise(of file: GuestMemoryFile, kernel: any Kernel) throws(KVMError) -> String? {
         switch try set(0, flags: 0, file) {
         case nil: break
         case .inappropriateIOCTLForDevice?:
-            return
-                "KVM_SET_MEMORY_ATTRIBUTES2 on a guest_memfd answers ENOTTY, as in every released kernel; the series "
-                + "20260618-gmem-inplace-conversion-v8 that adds it is not merged"
+            return "KVM_SET_MEMORY_ATTRIBUTES2 on a guest_memfd answers ENOTTY" + advice(kernel)
         case let errno?: return "KVM_SET_MEMORY_ATTRIBUTES2 of pages that are shared already answers \(errno)"
         }
         guard try set(0, flags: 1 << 63, file) == .invalidArgument else {
@@ -68,6 +69,18 @@ enum InPlaceInterface: Sendable, Hashable {
         guard !canTouch(file) else { return "a page that was made private can still be touched" }
         if let errno = try set(0, flags: 0, file) { return "a private page cannot be made shared again: \(errno)" }
         return canTouch(file) ? nil : "a page that was made shared again cannot be touched"
+    }
+
+    /// What turns it on, for the end of a sentence.
+    private static func advice(_ kernel: any Kernel) -> String {
+        let name = ModuleParameter.inPlaceConversion
+        return switch ModuleParameter.read(name, through: kernel) {
+        case .value("N"): "; the module kvm has it turned off: load it with \(name)=1"
+        case .value(let text): ", although the module kvm has \(name)=\(text)"
+        case .absent:
+            "; this kernel lacks it: it needs one with guest_memfd in-place conversion, of September 2026 or later"
+        case .unreadable(let errno): "; whether the module kvm has \(name)=1 cannot be read: \(errno)"
+        }
     }
 
     /// Sets the attributes of the one page.

@@ -50,8 +50,9 @@ package struct KVMFeatures: Sendable, Hashable {
 
     private var obstacleToAttributes: String? {
         if self[.memoryAttributes] & Int(CKVM_MEMORY_ATTRIBUTE_PRIVATE) == 0 {
-            return "KVM_CAP_MEMORY_ATTRIBUTES is \(self[.memoryAttributes]): KVM_SET_MEMORY_ATTRIBUTES answers ENOTTY, "
-                + "because no type of virtual machine here has private memory"
+            return
+                "KVM_CAP_MEMORY_ATTRIBUTES is \(self[.memoryAttributes]): no type of virtual machine here has private "
+                + "memory, or attributes are those of guest_memfds (the mode in-place)"
         }
         if self[.guestMemfd] == 0 { return "KVM_CAP_GUEST_MEMFD is absent: it needs Linux 6.8" }
         return obstacleToProtection

@@ -2,7 +2,7 @@ import CKVM
 import SystemPackage
 
 /// One guest_memfd, each page of which is shared or private by the file's own attribute
-/// (`KVM_SET_MEMORY_ATTRIBUTES2` on the file; *guest_memfd in-place conversion*, version 8, 20260618).
+/// (`KVM_SET_MEMORY_ATTRIBUTES2` on the file; *guest_memfd in-place conversion*, upstream since commit 799c9fadc639).
 struct InPlaceRAM: GuestRAM {
     private let file: GuestMemoryFile
 
@@ -23,7 +23,9 @@ struct InPlaceRAM: GuestRAM {
 
     /// Sets the attribute, for all pages or none.
     ///
-    /// A page that somebody holds a reference to cannot become private: the kernel names the first one.
+    /// A page that somebody holds a reference to cannot become private: the kernel names the first one. All pages of the
+    /// range have left the host's page tables by then; they come back with their contents when they are touched. A range
+    /// for which the kernel has no memory (`ENOMEM`) is as it was.
     func convert(
         _ pages: FilePages,
         to target: Visibility,

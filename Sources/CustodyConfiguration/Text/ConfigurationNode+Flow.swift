@@ -9,8 +9,15 @@ extension ConfigurationNode {
         case .scalar(let text): return ConfigurationNode.quoted(text)
         case .list(let items): return "[" + items.map(\.flowText).joined(separator: ", ") + "]"
         case .mapping(let pairs):
-            return "{" + pairs.map { "\($0.key.flowText): \($0.value.flowText)" }.joined(separator: ", ") + "}"
+            return "{" + pairs.map { "\(ConfigurationNode.key($0.key)): \($0.value.flowText)" }.joined(separator: ", ")
+                + "}"
         }
+    }
+
+    /// A key. One that YAML would not take for a key by itself, which may have 1,024 characters, has a question mark.
+    private static func key(_ node: ConfigurationNode) -> String {
+        let text = node.flowText
+        return text.utf8.count <= 1000 ? text : "? \(text) "
     }
 
     /// A text in double quotes, with what YAML does not take as it is written by its number.

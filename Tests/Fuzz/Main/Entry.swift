@@ -24,6 +24,8 @@ public func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> Int32 
         try target.run(bytes)
     } catch {
         print("\(error)")
+        // What abort() does not write.
+        fflush(nil)
         // A finding, as a trap is one.
         abort()
     }

@@ -13,6 +13,8 @@ struct ConversionWindow: Sendable {
     let backend: KVMBackend
     let processor: Int
     let whole: PageRange
+    /// Whether a page keeps its bytes when it changes hands, as in a file whose own attribute changes.
+    var keepsBytes = false
 
     /// Has each processor do the case in a window of its own in each region, all at once.
     ///
@@ -37,7 +39,8 @@ struct ConversionWindow: Sendable {
                 return ConversionWindow(
                     backend: backend,
                     processor: processor,
-                    whole: try PageRange(start: PageNumber(first), count: pages)
+                    whole: try PageRange(start: PageNumber(first), count: pages),
+                    keepsBytes: tested.mode == .inPlace
                 )
             }
             try Thread.start {
@@ -59,9 +62,10 @@ struct ConversionWindow: Sendable {
             try fill(0xCC, whole)
             try require(holds(0xCC, whole))
             try require(hostHolds(0xCC, whole))
-            // Private: the guest finds nothing of what was there, its neighbours lose nothing, and the host is stopped.
+            // Private: the guest finds nothing of what was there, or all of it, its neighbours lose nothing, and the host
+            // is stopped.
             try request(range, .private)
-            try require(holds(0, range))
+            try require(holds(keepsBytes ? 0xCC : 0, range))
             try fill(0x11, range)
             for rest in rests {
                 try require(holds(0xCC, rest))
@@ -74,7 +78,7 @@ struct ConversionWindow: Sendable {
             let pages = try ConversionWindow.pages(of: range)
             for page in pages where !page.start.rawValue.isMultiple(of: 2) {
                 try request(page, .shared)
-                try require(holds(0, page))
+                try require(holds(keepsBytes ? 0x11 : 0, page))
                 try fill(0x33, page)
                 try require(hostHolds(0x33, page))
             }

@@ -18,18 +18,25 @@ final class ConvertingGuest: Sendable {
     private let processor: VirtualProcessor
 
     /// Makes a guest whose pages begin shared, or private.
-    init(pages: UInt64, beginShared: Bool, features: FakeFeatures = .inPlace) throws {
+    convenience init(pages: UInt64, beginShared: Bool, features: FakeFeatures = .inPlace) throws {
+        let flags = beginShared ? BareMachine.touchable : BareMachine.mappable
+        try self.init(pages: pages, flags: flags, features: features)
+    }
+
+    /// Makes a guest whose file has these flags.
+    ///
+    /// - Parameter hostAddress: the slot's address of the host's; where there is none, that of the file's mapping.
+    init(pages: UInt64, flags: UInt64, hostAddress: UInt? = nil, features: FakeFeatures = .inPlace) throws {
         fake = try FakeKernel(features)
         let bare = try BareMachine(kernel: fake, .softwareProtected)
         machine = try bare.device.makeVirtualMachine(.softwareProtected)
         boot = try BareMachine.addProgram(to: machine)
-        let flags = beginShared ? BareMachine.touchable : BareMachine.mappable
         file = try machine.makeGuestMemoryFile(.guestMemfd(flags: flags), size: pages * ConvertingGuest.page)
         try machine.addSlot(
             1,
             guestAddress: BareMachine.data,
             size: pages * ConvertingGuest.page,
-            hostAddress: file.map.address,
+            hostAddress: hostAddress ?? file.map.address,
             guestMemfd: file,
             offset: 0
         )
@@ -69,6 +76,27 @@ final class ConvertingGuest: Sendable {
             _ = try file.descriptor.request(.setMemoryAttributes2, &request)
         }
         return (refusal, offset)
+    }
+
+    /// Makes a request of the virtual machine's.
+    func requestOfMachine<Structure>(_ request: KVMRequest, _ structure: inout Structure) throws(KVMError) {
+        try machine.descriptor.request(request, &structure)
+    }
+
+    /// Asks for one slot more on the file's first page, at an address that is free.
+    ///
+    /// - Returns: the kernel's objection.
+    func bindAgain(slot: UInt32) throws -> Errno? {
+        try objection {
+            try machine.addSlot(
+                slot,
+                guestAddress: BareMachine.data + BareMachine.large,
+                size: ConvertingGuest.page,
+                hostAddress: file.map.address,
+                guestMemfd: file,
+                offset: 0
+            )
+        }
     }
 
     /// Converts one page, which must work.

@@ -5,8 +5,8 @@ import Testing
 
 @testable import KVMBackend
 
-/// The cases of the selftest `guest_memfd_conversions_test` of the in-place conversion series, version 8, as black-box
-/// tests on the fake kernel: no kernel that is at hand has that interface.
+/// The cases of the kernel's `guest_memfd_conversions_test` selftest (upstream commits 8b72eaa766b6 to 0db3f14f40c4), as
+/// black-box tests on the fake kernel: no kernel that is at hand has that interface.
 @Suite(.timeLimit(.minutes(20))) struct GuestMemfdConversionsTests {
     private let page = ConvertingGuest.page
 
@@ -124,6 +124,65 @@ import Testing
         for index in UInt64(0)..<4 { try guest.testPrivate(index, before: UInt8(index) + 1, after: UInt8(index) + 11) }
         #expect(try guest.set(private: false, offset: 0, size: 4 * page).errno == nil)
         for index in UInt64(0)..<4 { #expect(guest.hostByte(index) == UInt8(index) + 11) }
+    }
+
+    /// A kernel that has no memory for the attributes says where the range begins, and has changed nothing. It asks for
+    /// memory before it looks for references, and not where the range is there already.
+    @Test("no memory for attributes", arguments: [true, false]) func noMemory(toPrivate: Bool) throws {
+        let guest = try ConvertingGuest(pages: 4, beginShared: toPrivate)
+        for index in UInt64(0)..<4 { try guest.guestPut(UInt8(index) + 1, index) }
+        if toPrivate { guest.pin(1) }
+        guest.fake.setMemoryIsShort(true)
+        let refusal = try guest.set(private: toPrivate, offset: page, size: 3 * page)
+        #expect(refusal.errno == .noMemory)
+        #expect(refusal.offset == page)
+        #expect(try guest.set(private: !toPrivate, offset: 0, size: 4 * page).errno == nil)
+        for index in UInt64(0)..<4 { #expect(guest.hostByte(index) == (toPrivate ? UInt8(index) + 1 : nil)) }
+        guest.fake.setMemoryIsShort(false)
+        guest.unpin(1)
+        #expect(try guest.set(private: toPrivate, offset: page, size: 3 * page).errno == nil)
+        for index in UInt64(0)..<4 { #expect(try guest.guestByte(index) == UInt8(index) + 1) }
+    }
+
+    /// With the file's attributes on, a guest_memfd serves both kinds of access, also one that the host cannot map: what
+    /// lies at the slot's address of the host's is nobody's.
+    @Test("KVM_MEMSLOT_GMEM_ONLY without GUEST_MEMFD_FLAG_MMAP") func unmappable() throws {
+        let memory = try MappedMemory(nil, length: page, kernel: LinuxKernel())
+        #expect(Touch.fill(0xEE, at: memory.address, count: page) == 0)
+        let guest = try ConvertingGuest(pages: 1, flags: 0, hostAddress: memory.address)
+        for (byte, isPrivate) in [(UInt8(0), false), (1, true), (2, false)] {
+            #expect(try guest.guestByte(0) == byte)
+            try guest.convert(0, toPrivate: isPrivate)
+            #expect(try guest.guestByte(0) == byte)
+            try guest.guestPut(byte + 1, 0)
+        }
+        #expect(Touch.holds(0xEE, at: memory.address, count: page))
+    }
+
+    /// A machine's own attributes are off while the files have theirs: where the request is built in it refuses the private
+    /// attribute, and does nothing otherwise; where it is not there is no such request. The capability says none either way.
+    @Test("KVM_SET_MEMORY_ATTRIBUTES beside the file's", arguments: [true, false])
+    func machineAttributesAreOff(areBuiltIn: Bool) throws {
+        var features = FakeFeatures.inPlace
+        features.hasVMAttributes = areBuiltIn
+        let guest = try ConvertingGuest(pages: 1, beginShared: false, features: features)
+        let bare = try BareMachine(kernel: guest.fake, .softwareProtected)
+        #expect(try bare.device.value(of: .memoryAttributes) == 0)
+        func set(_ attributes: UInt64) throws -> Errno? {
+            var request = ckvm_memory_attributes()
+            request.address = BareMachine.data
+            request.size = page
+            request.attributes = attributes
+            return try objection { try guest.requestOfMachine(.setMemoryAttributes, &request) }
+        }
+        #expect(try set(8) == (areBuiltIn ? .invalidArgument : .inappropriateIOCTLForDevice))
+        #expect(try set(0) == (areBuiltIn ? nil : .inappropriateIOCTLForDevice))
+        try guest.testPrivate(0, before: 0, after: 1)
+    }
+
+    @Test("two slots on the same pages of a file") func overlappingSlots() throws {
+        let guest = try ConvertingGuest(pages: 2, beginShared: true)
+        #expect(try guest.bindAgain(slot: 2) == .fileExists)
     }
 
     // MARK: The documented checks, in their order

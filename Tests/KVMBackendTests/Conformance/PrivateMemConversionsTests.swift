@@ -6,15 +6,18 @@ import Testing
 @testable import KVMBackend
 
 /// The cases of the kernel's `private_mem_conversions_test` selftest, as black-box tests, in the mode `dual`, and on the
-/// fake kernel also in the mode `attributes`, which is the one that the selftest is about.
+/// fake kernel also in the modes `attributes` and `in-place`, which are those that the selftest is about.
 ///
 /// Each processor works in windows of its own, of 2 MiB and a page, and in each on the same five ranges. Where the
 /// selftest's host finds old bytes behind a private page, this kernel's gets SIGBUS: its memory is a guest_memfd too.
 @Suite(.timeLimit(.minutes(20))) struct PrivateMemConversionsTests {
     /// The modes in which the kernel stops the host, and both sides find zeroes after a conversion.
     private static let modes = ModeUnderTest.all.filter { $0.mode == .dual || $0.mode == .attributes }
+    private static let inPlace = ModeUnderTest(mode: .inPlace, isFake: true)
 
-    @Test("P1 explicit conversion with fallocate", arguments: modes) func explicit(tested: ModeUnderTest) throws {
+    @Test("P1 explicit conversion with fallocate", arguments: modes + [inPlace]) func explicit(tested: ModeUnderTest)
+        throws
+    {
         try ConversionWindow.run(tested, processors: 1, regions: 1)
     }
 
@@ -27,12 +30,16 @@ import Testing
         )
     }
 
-    @Test("P4 processors and memory slots, by attributes", arguments: [(2, 1), (1, 2)])
-    func severalByAttributes(processors: Int, regions: Int) throws {
+    @Test(
+        "P4 processors and memory slots, by attributes",
+        arguments: [KVMMode.attributes, .inPlace],
+        [(2, 1), (1, 2)]
+    )
+    func severalByAttributes(mode: KVMMode, shape: (processors: Int, regions: Int)) throws {
         try ConversionWindow.run(
-            ModeUnderTest(mode: .attributes, isFake: true),
-            processors: processors,
-            regions: regions
+            ModeUnderTest(mode: mode, isFake: true),
+            processors: shape.processors,
+            regions: shape.regions
         )
     }
 
@@ -78,7 +85,10 @@ import Testing
     }
 
     /// A hole of exactly the range, or of the whole window around it.
-    @Test("P3 punch_hole", arguments: modes, [true, false]) func holes(tested: ModeUnderTest, isPrecise: Bool) throws {
+    @Test("P3 punch_hole", arguments: modes + [inPlace], [true, false]) func holes(
+        tested: ModeUnderTest,
+        isPrecise: Bool
+    ) throws {
         let backend = try tested.backend(pages: ConversionWindow.pages)
         let window = ConversionWindow(
             backend: backend,

@@ -23,6 +23,15 @@ import Testing
         )
     }
 
+    @Test("E1 private_access_memslot_deleted, in place") func deletedSlotInPlace() throws {
+        let bare = try BareMachine(kernel: FakeKernel(.inPlace), .softwareProtected)
+        try deletesTheSlot(
+            bare,
+            flags: BareMachine.mappable,
+            exit: .mmio(.init(address: GuestPhysicalAddress(start), length: 8))
+        )
+    }
+
     @Test("E1 private_access_memslot_deleted, by attributes") func deletedSlotByAttributes() throws {
         let bare = try BareMachine(kernel: FakeKernel(.attributes), .softwareProtected)
         try setPrivate(bare)

@@ -24,7 +24,9 @@ enum FakeAccess: Sendable {
         let filePage = slot.map { Int($0.offset + (address - $0.guestAddress)) / FakeFile.page }
         // Private by the machine's attribute, or by the file's. Without a slot a file's attribute is nobody's.
         var isPrivate = machine.privatePages.contains(gfn)
-        if machine.hasPrivateMemory, let file, file.isMappable, let filePage { isPrivate = file.isPrivate(filePage) }
+        if machine.hasPrivateMemory, let file, slot?.servesEveryAccess == true, let filePage {
+            isPrivate = file.isPrivate(filePage)
+        }
         let view = machine.views[gfn].map { $0 == .private } ?? isPrivate
         guard view == isPrivate else {
             self = .fault(isPrivate: view)
@@ -40,8 +42,7 @@ enum FakeAccess: Sendable {
             self = .fault(isPrivate: true)
         } else if isOfFile, file == nil {
             self = .error(.badAddress)
-        } else if let file, isPrivate || file.isMappable {
-            // A file that can be mapped serves both kinds of access.
+        } else if let file, isPrivate || slot.servesEveryAccess {
             self = .memory(file.alias + UInt(filePage * FakeFile.page) + inPage)
         } else {
             self = .memory(UInt(slot.userAddress + (address - slot.guestAddress)))

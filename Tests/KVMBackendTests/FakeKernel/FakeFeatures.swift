@@ -7,10 +7,13 @@ struct FakeFeatures: Sendable {
     var memorySlots = 1024
     /// `KVM_CAP_VM_TYPES`: the default type, and the software-protected one.
     var virtualMachineTypes = 0b11
-    /// The virtual machine's attributes (`KVM_SET_MEMORY_ATTRIBUTES`), for types with private memory.
+    /// Whether the virtual machine's attributes (`KVM_SET_MEMORY_ATTRIBUTES`) are built in, for types with private memory.
+    /// They mean something where the file's are off.
     var hasVMAttributes = false
-    /// The file's attributes (`KVM_SET_MEMORY_ATTRIBUTES2`), for types with private memory.
+    /// Whether the file's attributes (`KVM_SET_MEMORY_ATTRIBUTES2`) are on, for types with private memory.
     var hasFileAttributes = false
+    /// The module's parameter that turns the file's attributes on, where there is one.
+    var inPlaceParameter: String?
     /// The number under which the file's attributes are announced, and the mask that it answers.
     var fileAttributesCapability: (number: UInt32, mask: Int)?
     /// `KVM_CAP_PRE_FAULT_MEMORY`.
@@ -27,8 +30,8 @@ struct FakeFeatures: Sendable {
     static let plain = FakeFeatures(virtualMachineTypes: 0b01)
     /// A kernel with the virtual machine's attributes.
     static let attributes = FakeFeatures(hasVMAttributes: true)
-    /// A kernel with the file's attributes, as version 8 of their series has them.
-    static let inPlace = FakeFeatures(hasFileAttributes: true, fileAttributesCapability: (250, 8))
+    /// A kernel with the file's attributes, as upstream has them.
+    static let inPlace = FakeFeatures(hasFileAttributes: true, fileAttributesCapability: (252, 8))
 
     /// The kernel that a mode needs.
     static func `for`(_ mode: KVMMode) -> FakeFeatures {
@@ -47,7 +50,8 @@ struct FakeFeatures: Sendable {
             return 1
         case .memorySlots?: return memorySlots
         case .maximumProcessors?: return 8
-        case .memoryAttributes?: return hasVMAttributes ? Int(CKVM_MEMORY_ATTRIBUTE_PRIVATE) : 0
+        case .memoryAttributes?:
+            return hasVMAttributes && !hasFileAttributes ? Int(CKVM_MEMORY_ATTRIBUTE_PRIVATE) : 0
         case .virtualMachineTypes?: return virtualMachineTypes
         case .preFaultMemory?: return hasPreFault ? 1 : 0
         case .guestMemfdFlags?: return Int(CKVM_GUEST_MEMFD_MMAP | CKVM_GUEST_MEMFD_INIT_SHARED)

@@ -12,8 +12,7 @@ import Testing
 /// It makes the documented checks in their documented order, with their errors. What is no affair of KVM's (memory files,
 /// mappings, holes) is the real kernel's own doing, and bytes are in real memory, so that a host's access to a private page
 /// ends in a real SIGBUS, and memory that nobody has dropped can be counted. A processor performs the guest program's
-/// commands itself. Sources: `Documentation/virt/kvm/api.rst`, and for the file's attributes the series
-/// 20260618-gmem-inplace-conversion-v8.
+/// commands itself. Sources: `Documentation/virt/kvm/api.rst`, and for the file's attributes upstream commit 799c9fadc639.
 final class FakeKernel: Kernel {
     /// What a descriptor of the fake's own is of.
     enum Object: Sendable {
@@ -36,6 +35,8 @@ final class FakeKernel: Kernel {
         var preFaultEvents: [(pages: Int, errno: Errno)] = []
         /// Slots that are being replaced this very moment.
         var vanishingSlots: Set<UInt32> = []
+        /// Whether the kernel has no memory for attributes.
+        var memoryIsShort = false
         var nextNumber = 0
         /// A memfd without a page.
         var empty: Int32 = -1
@@ -69,6 +70,7 @@ final class FakeKernel: Kernel {
     func perform(_ call: SystemCall) throws(Errno) -> Int {
         switch call {
         case .open(path: "/dev/kvm", _): try open(.device)
+        case .open(path: "/sys/module/kvm/parameters/gmem_in_place_conversion", _): try openParameter()
         case .open: throw .noSuchFileOrDirectory
         case .ioctl(let descriptor, .run, _): try run(descriptor)
         case .ioctl(let descriptor, let request, let argument):
@@ -92,7 +94,8 @@ final class FakeKernel: Kernel {
             try note(linux.perform(call)) { state, result in state.memfds.insert(Int32(result)) }
         case .mmapPrivate:
             try note(linux.perform(call)) { state, result in state.mappings.insert(UInt(bitPattern: result)) }
-        case .ftruncate, .mprotect, .populate, .discard, .residentPages, .closeOnExec, .advise: try linux.perform(call)
+        case .ftruncate, .mprotect, .populate, .discard, .residentPages, .closeOnExec, .advise, .read:
+            try linux.perform(call)
         }
     }
 
@@ -101,6 +104,16 @@ final class FakeKernel: Kernel {
         let descriptor = try linux.perform(.memfdCreate(name: "fake-kvm"))
         state.update { $0.objects[Int32(descriptor)] = object }
         return descriptor
+    }
+
+    /// Opens the module's parameter: a file with its text.
+    private func openParameter() throws(Errno) -> Int {
+        guard let parameter = features.inPlaceParameter else { throw .noSuchFileOrDirectory }
+        let descriptor = try linux.perform(.memfdCreate(name: "fake-parameter"))
+        let text = Array((parameter + "\n").utf8)
+        let count = unsafe text.withUnsafeBytes { unsafe pwrite(Int32(descriptor), $0.baseAddress, $0.count, 0) }
+        guard count == text.count else { throw .ioError }
+        return note(descriptor) { state, result in state.memfds.insert(Int32(result)) }
     }
 
     private func note(_ result: Int, _ body: (inout State, Int) -> Void) -> Int {
@@ -269,6 +282,9 @@ extension FakeKernel {
 
     /// Lets the next pre-faults stop after so many pages each, with these errors.
     func interruptPreFaults(_ events: [(pages: Int, errno: Errno)]) { state.update { $0.preFaultEvents = events } }
+
+    /// Has the kernel run out of memory for attributes, or not any more.
+    func setMemoryIsShort(_ isShort: Bool) { state.update { $0.memoryIsShort = isShort } }
 
     /// Marks a slot as one that is being replaced this moment, or not any more.
     func setVanishing(_ slot: UInt32, _ isVanishing: Bool) {

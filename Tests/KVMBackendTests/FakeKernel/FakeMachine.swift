@@ -12,6 +12,9 @@ struct FakeMachine: Sendable {
         /// The guest_memfd and the offset in it, in bytes.
         var file: Int?
         var offset: UInt64 = 0
+        /// Whether the guest_memfd serves shared accesses too (`KVM_MEMSLOT_GMEM_ONLY`): it can be mapped, or has
+        /// attributes of its own.
+        var servesEveryAccess = false
         /// The pages, from the slot's first on, that have been written since they were last protected.
         var written: Set<UInt64> = []
 

@@ -259,6 +259,8 @@ struct FakeRequest {
         if isBound {
             slot.file = try bind(region, number, machine, state)
             slot.offset = region.guest_memfd_offset
+            let isMappable = slot.file.flatMap { state.files[$0]?.isMappable } ?? false
+            slot.servesEveryAccess = isMappable || features.hasFileAttributes
         }
         state.machines[number]?.slots[region.slot] = slot
     }
@@ -280,7 +282,8 @@ struct FakeRequest {
         let overlaps = machine.slots.values.contains { slot in
             slot.file == handle.number && slot.offset < first + region.memory_size && first < slot.offset + slot.size
         }
-        guard !overlaps else { throw .invalidArgument }
+        // The errno has changed in Linux 7.2, which is older than the file's attributes.
+        guard !overlaps else { throw features.hasFileAttributes ? .fileExists : .invalidArgument }
         return handle.number
     }
 
@@ -288,7 +291,8 @@ struct FakeRequest {
         guard features.hasVMAttributes, let machine = state.machines[number] else { throw .inappropriateIOCTLForDevice }
         let request: ckvm_memory_attributes = try read()
         guard request.flags == 0 else { throw .invalidArgument }
-        let known = machine.hasPrivateMemory ? privateAttribute : 0
+        // With the file's attributes on, the machine has none: the request is refused, or does nothing.
+        let known = machine.hasPrivateMemory && !features.hasFileAttributes ? privateAttribute : 0
         guard request.attributes & ~known == 0 else { throw .invalidArgument }
         let end = request.address.addingReportingOverflow(request.size)
         guard request.size > 0, !end.overflow else { throw .invalidArgument }
@@ -317,6 +321,10 @@ struct FakeRequest {
         let pages = FileHandle(number: number).pages(request.offset, request.size)
         let isPrivate = request.attributes & privateAttribute != 0
         guard pages.contains(where: { file.isPrivate($0) != isPrivate }) else { return 0 }
+        if state.memoryIsShort {
+            try write { (request: inout ckvm_memory_attributes2) in request.error_offset = request.offset }
+            throw .noMemory
+        }
         if isPrivate {
             // Every page that is there must have the file's own reference alone, the private ones among them too.
             for held in pages where file.isPresent(held) && file.references[held] ?? 0 > 0 {

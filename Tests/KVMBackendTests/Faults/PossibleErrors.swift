@@ -3,12 +3,13 @@ import SystemPackage
 @testable import KVMBackend
 
 /// The errors that each system call of the back end can give, as the manual pages and the kernel's
-/// `Documentation/virt/kvm/api.rst` list them (the file's attributes: the series 20260618-gmem-inplace-conversion-v8).
+/// `Documentation/virt/kvm/api.rst` list them (the file's attributes: upstream commit 799c9fadc639).
 enum PossibleErrors {
     /// One of every kind of call, with arguments that mean nothing.
     static let calls: [SystemCall] =
         [
-            .open(path: "/dev/kvm", flags: 2), .close(3), .closeOnExec(3), .memfdCreate(name: "x"),
+            .open(path: "/dev/kvm", flags: 2), .read(3, address: 0, length: 0), .close(3), .closeOnExec(3),
+            .memfdCreate(name: "x"),
             .ftruncate(3, size: 1), .mmap(3, length: 1, protection: 0), .mmapPrivate(length: 1),
             .munmap(address: 1, length: 1), .mprotect(address: 1, length: 1, protection: 0),
             .punchHole(3, offset: 0, length: 1), .allocate(3, offset: 0, length: 1), .seekData(3, offset: 0),
@@ -25,6 +26,7 @@ enum PossibleErrors {
                 .noSuchFileOrDirectory, .permissionDenied, .operationNotSupportedByDevice, .noSuchAddressOrDevice,
                 .tooManyOpenFiles, .tooManyOpenFilesInSystem, .interrupted, .noMemory,
             ]
+        case .read: [.interrupted, .ioError]
         case .close: [.interrupted, .ioError]
         case .ioctl(_, let request, _): of(request)
         case .memfdCreate: [.tooManyOpenFiles, .tooManyOpenFilesInSystem, .noMemory]

@@ -89,7 +89,6 @@ long ckvm_open(const char *path, int flags) { RETURN_OR_ERRNO(open(path, flags |
 long ckvm_close(int fd) { RETURN_OR_ERRNO(close(fd)); }
 long ckvm_ioctl(int fd, unsigned long request, uintptr_t argument) { RETURN_OR_ERRNO(ioctl(fd, request, argument)); }
 long ckvm_memfd_create(const char *name) { RETURN_OR_ERRNO(memfd_create(name, MFD_CLOEXEC)); }
-long ckvm_close_on_exec(int fd) { RETURN_OR_ERRNO(fcntl(fd, F_SETFD, FD_CLOEXEC)); }
 
 long ckvm_ftruncate(int fd, uint64_t size) {
     /* Beyond RLIMIT_FSIZE the kernel sends SIGXFSZ to this thread beside EFBIG. The error is enough. */

@@ -2,6 +2,7 @@ import CKVM
 import Custody
 import CustodyTestSupport
 import Glibc
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -89,6 +90,93 @@ import Testing
             guard try backend.guestRead(8, from: Guests.address(4)) == .bytes(Forking.bytes(secret)) else { exit(14) }
             exit(EXIT_SUCCESS)
         }
+    }
+
+    /// There is no moment at which a program that is started would inherit a guest's file: not right after the call that
+    /// makes it, and not in the middle of it.
+    @Test(.needsKVM) func aFileIsClosedOnExecFromTheFirst() async {
+        await #expect(processExitsWith: .success) {
+            let kernel = ObservedKernel(after: { call, result in
+                guard case .ioctl(_, .createGuestMemfd, _) = call else { return }
+                guard fcntl(Int32(result), F_GETFD) & FD_CLOEXEC != 0 else { exit(10) }
+            })
+            let guest = try Guests.backend(.dual, kernel: kernel)
+            let machine = guest.machine.virtualMachine.descriptor.rawValue
+            let limit = Int32(64)
+            let isMeant = (0..<limit).map { fcntl($0, F_GETFD) == 0 }
+            let isOver = Atomic(false)
+            let made = Monitor(0)
+            try withExtendedLifetime(guest) {
+                try Thread.start {
+                    while !isOver.load(ordering: .relaxed) {
+                        do { _ = try BareMachine.makeFile(on: machine, of: kernel, size: 4096, flags: 0) } catch {
+                            exit(11)
+                        }
+                        made.update { $0 += 1 }
+                    }
+                }
+                for _ in 0..<300 {
+                    let before = made.update { $0 }
+                    let child = Forking.fork()
+                    if child == 0 {
+                        for number in 0..<limit where fcntl(number, F_GETFD) == 0 && !isMeant[Int(number)] { _exit(1) }
+                        _exit(0)
+                    }
+                    var status: Int32 = 0
+                    guard child > 0, unsafe waitpid(child, &status, 0) == child else { exit(12) }
+                    guard status == 0 else { exit(13) }
+                    // Files were being made all the time.
+                    guard made.wait(for: .seconds(60), { $0 > before ? $0 : nil }) != nil else { exit(14) }
+                }
+                isOver.store(true, ordering: .relaxed)
+            }
+            exit(EXIT_SUCCESS)
+        }
+    }
+
+    /// A child that is forked while a mapping is being made does not have it.
+    @Test func aForkWaitsForAMappingThatIsBeingMade() async {
+        await #expect(processExitsWith: .success) {
+            let place = Monitor<UInt?>(nil)
+            let child = Monitor<pid_t?>(nil)
+            let kernel = ObservedKernel(before: { call in
+                guard case .advise(let address, _, .dontFork) = call else { return }
+                place.update { $0 = address }
+                // In the midst of it somebody forks. He waits; where he does not, the child is there before this goes on.
+                _ = child.wait(for: .milliseconds(500)) { $0 }
+            })
+            try Thread.start {
+                guard let address = place.wait(for: .seconds(60), { $0 }) else { exit(10) }
+                let process = Forking.fork()
+                if process == 0 {
+                    var isResident: UInt8 = 0
+                    // ENOMEM: nothing is mapped there.
+                    guard unsafe mincore(UnsafeMutableRawPointer(bitPattern: address), 4096, &isResident) != 0 else {
+                        _exit(1)
+                    }
+                    _exit(0)
+                }
+                child.update { $0 = process }
+            }
+            let memory = try MappedMemory(nil, length: 1 << 16, kernel: kernel)
+            guard let process = child.wait(for: .seconds(60), { $0 }), process > 0 else { exit(11) }
+            var status: Int32 = 0
+            guard unsafe waitpid(process, &status, 0) == process, memory.length > 0 else { exit(12) }
+            exit(status == 0 ? EXIT_SUCCESS : 13)
+        }
+    }
+}
+
+/// The running kernel, with somebody who looks on.
+private struct ObservedKernel: Kernel {
+    var before: @Sendable (SystemCall) -> Void = { _ in }
+    var after: @Sendable (SystemCall, Int) -> Void = { _, _ in }
+
+    func perform(_ call: SystemCall) throws(Errno) -> Int {
+        before(call)
+        let result = try LinuxKernel().perform(call)
+        after(call, result)
+        return result
     }
 }
 

@@ -146,8 +146,11 @@ long ckvm_ioctl(int fd, unsigned long request, uintptr_t argument);
 long ckvm_memfd_create(const char *name);
 /* Beyond RLIMIT_FSIZE -EFBIG alone; no SIGXFSZ is left. */
 long ckvm_ftruncate(int fd, uint64_t size);
-/* FD_CLOEXEC, for a descriptor that the kernel makes without it. */
-long ckvm_close_on_exec(int fd);
+/*
+ * KVM_CREATE_GUEST_MEMFD, with a descriptor that is close-on-exec. The request has no flag for that, and a program that another
+ * thread starts before a second call would inherit the file. So a thread with a table of descriptors of its own makes it.
+ */
+long ckvm_create_guest_memfd(int machine, struct ckvm_create_guest_memfd *request);
 /*
  * MAP_SHARED of fd, or anonymous when fd is -1. The address comes back; an address never looks like a small -errno. What is
  * 2 MiB or longer begins at a multiple of 2 MiB, so that KVM can map it by large pages.
@@ -172,6 +175,13 @@ long ckvm_discard(uintptr_t address, uint64_t length);
 long ckvm_advise(uintptr_t address, uint64_t length, int advice);
 /* How many pages of a mapping are in memory (mincore). */
 long ckvm_resident_pages(uintptr_t address, uint64_t length);
+
+/*
+ * Between the two no fork(2) of another thread's is under way: it waits. For a mapping that a child must not have, until it has
+ * been said so. Not for clone(2) without the C library. 0, or -errno: nothing is held.
+ */
+int ckvm_forks_hold(void);
+void ckvm_forks_release(void);
 
 /* One word of a map that many threads read and one writes. */
 

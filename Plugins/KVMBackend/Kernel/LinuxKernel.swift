@@ -13,9 +13,10 @@ package struct LinuxKernel: Kernel {
             case .open(let path, let flags): unsafe ckvm_open(path, flags)
             case .read(let descriptor, let address, let length): ckvm_read(descriptor, address, length)
             case .close(let descriptor): ckvm_close(descriptor)
+            case .ioctl(let descriptor, .createGuestMemfd, let argument):
+                unsafe ckvm_create_guest_memfd(descriptor, UnsafeMutablePointer(bitPattern: argument))
             case .ioctl(let descriptor, let request, let argument):
                 ckvm_ioctl(descriptor, request.number, argument)
-            case .closeOnExec(let descriptor): ckvm_close_on_exec(descriptor)
             case .memfdCreate(let name): unsafe ckvm_memfd_create(name)
             case .ftruncate(let descriptor, let size): ckvm_ftruncate(descriptor, size)
             case .mmap(let descriptor, let length, let protection, let offset):

@@ -1,3 +1,6 @@
+import CKVM
+import SystemPackage
+
 /// A memory mapping with one owner: it is unmapped when the owner is gone.
 struct MappedMemory: ~Copyable, Sendable {
     /// Where the mapping starts in this process.
@@ -17,11 +20,12 @@ struct MappedMemory: ~Copyable, Sendable {
         _ protection: HostProtection = .readWrite,
         kernel: any Kernel
     ) throws(KVMError) {
-        let address = UInt(
-            bitPattern: try kernel.call(
-                .mmap(descriptor, length: length, protection: protection.rawValue, offset: offset)
-            )
-        )
+        let call = SystemCall.mmap(descriptor, length: length, protection: protection.rawValue, offset: offset)
+        // A child that is forked between the calls would have the mapping.
+        let gate = ckvm_forks_hold()
+        guard gate == 0 else { throw KVMError(call, Errno(rawValue: -gate)) }
+        defer { ckvm_forks_release() }
+        let address = UInt(bitPattern: try kernel.call(call))
         do throws(KVMError) { try MappedMemory.withhold(address, length, kernel) } catch {
             _ = try? kernel.perform(.munmap(address: address, length: length))
             throw error

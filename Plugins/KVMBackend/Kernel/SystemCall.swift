@@ -6,10 +6,9 @@ package enum SystemCall: Sendable {
     case read(Int32, address: UInt, length: UInt64)
     /// `close(2)`.
     case close(Int32)
-    /// `ioctl(2)`; the argument is a number or the address of the request's structure.
+    /// `ioctl(2)`; the argument is a number or the address of the request's structure. A descriptor that it returns is
+    /// close-on-exec.
     case ioctl(Int32, KVMRequest, argument: UInt)
-    /// `fcntl(2)` with `F_SETFD` and `FD_CLOEXEC`.
-    case closeOnExec(Int32)
     /// `memfd_create(2)`.
     case memfdCreate(name: String)
     /// `ftruncate(2)`, in bytes.
@@ -44,7 +43,6 @@ package enum SystemCall: Sendable {
         case .read: "read"
         case .close: "close"
         case .ioctl(_, let request, _): request.rawValue
-        case .closeOnExec: "fcntl"
         case .memfdCreate: "memfd_create"
         case .ftruncate: "ftruncate"
         case .mmap, .mmapPrivate: "mmap"
@@ -76,7 +74,6 @@ package enum SystemCall: Sendable {
         case .close(let descriptor): "fd \(descriptor)"
         case .ioctl(let descriptor, let request, let argument):
             "fd \(descriptor), \(request.description(ofArgument: argument))"
-        case .closeOnExec(let descriptor): "fd \(descriptor), F_SETFD, FD_CLOEXEC"
         case .memfdCreate(let name): name
         case .ftruncate(let descriptor, let size): "fd \(descriptor), \(size) bytes"
         case .mmap(let descriptor, let length, _, _):

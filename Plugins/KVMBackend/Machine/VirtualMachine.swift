@@ -53,8 +53,6 @@ struct VirtualMachine: ~Copyable, Sendable {
                     of: descriptor.kernel
                 )
             }
-            // The ioctl has no flag for it. The file is empty so far, but whoever has it by a fork in between keeps it.
-            try descriptor.kernel.call(.closeOnExec(file.rawValue))
             return try GuestMemoryFile(file, kind: kind, size: size)
         case .memfd:
             let file = try OwnedDescriptor(.memfdCreate(name: "custody-guest"), of: descriptor.kernel)

@@ -94,8 +94,7 @@ final class FakeKernel: Kernel {
             try note(linux.perform(call)) { state, result in state.memfds.insert(Int32(result)) }
         case .mmapPrivate:
             try note(linux.perform(call)) { state, result in state.mappings.insert(UInt(bitPattern: result)) }
-        case .ftruncate, .mprotect, .populate, .discard, .residentPages, .closeOnExec, .advise, .read:
-            try linux.perform(call)
+        case .ftruncate, .mprotect, .populate, .discard, .residentPages, .advise, .read: try linux.perform(call)
         }
     }
 

@@ -211,7 +211,7 @@ struct FakeRequest {
         return Int(descriptor)
     }
 
-    private func fcntlDuplicate(_ descriptor: Int32) -> Int32 { dup(descriptor) }
+    private func fcntlDuplicate(_ descriptor: Int32) -> Int32 { fcntl(descriptor, F_DUPFD_CLOEXEC, 0) }
 
     private func setSlot(
         _ region: ckvm_userspace_memory_region2,

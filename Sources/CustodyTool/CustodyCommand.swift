@@ -11,7 +11,7 @@ struct CustodyCommand: ParsableCommand {
             """,
         subcommands: [
             RunCommand.self, ProbeCommand.self, ExplainCommand.self, CheckCommand.self, CheckConfigCommand.self,
-            TraceCommand.self, ReplayCommand.self, MapCommand.self,
+            TraceCommand.self, ReplayCommand.self, MapCommand.self, DomainCommand.self,
         ]
     )
 }

@@ -36,15 +36,16 @@ struct ReplayCommand: ParsableCommand {
     func run() throws {
         try ExitCode.reporting {
             let (traces, torn) = try Trace.read(file)
+            let interruption = try Interruption()
             TraceCommand.reportNote(torn)
-            for trace in traces { try replay(trace) }
+            for trace in traces { try replay(trace, interruption) }
         }
     }
 
-    private func replay(_ trace: Trace) throws {
+    private func replay(_ trace: Trace, _ interruption: Interruption) throws {
         let registry = BackendRegistry.linked
         let configuration = try configuration(of: trace, registry)
-        let made = try makeBackend(trace, registry)
+        let made = try interruption.watching { try makeBackend(trace, registry) }
         defer { made.shutDown() }
         let result = try TraceReplay(
             trace,

@@ -16,6 +16,32 @@ extension DomainOpening {
         return try running(domain, connection, events)
     }
 
+    /// Whether there is a domain of this name or UUID, running or not.
+    ///
+    /// - Parameter isMarked: whether it is to be marked as made here; either unless named. One that has just ended, or another
+    ///   process has this moment taken away, has no description any more.
+    static func isThere(
+        _ name: String,
+        _ connection: borrowing Connection,
+        withMark isMarked: Bool? = nil
+    ) throws(BackendError) -> Bool {
+        try asking("the domain cannot be looked for") { () throws(VirError) in
+            func look(_ domain: borrowing Domain) throws(VirError) -> Bool {
+                guard let isMarked else { return true }
+                let text: String
+                do throws(VirError) { text = try domain.describe() } catch {
+                    guard error.code == .noDomain else { throw error }
+                    return false
+                }
+                let description = try? XMLElement(parsing: text)
+                return (description?.first("metadata", mark) != nil) == isMarked
+            }
+            if let domain = try connection.domain(named: name) { return try look(domain) }
+            guard name.utf8.count == 36, let domain = try connection.domain(uuid: name) else { return false }
+            return try look(domain)
+        }
+    }
+
     /// The domain, where it runs. Libvirt learns a moment later than the kernel that QEMU has ended.
     private static func running(
         _ domain: consuming Domain,
@@ -35,6 +61,20 @@ extension DomainOpening {
             if (try? domain.hasEnded()) == true || !isThere() { return nil }
             throw (error.cause as? VirError) ?? VirError(code: .internalError, message: "\(error)", call: .monitor)
         }
+    }
+
+    /// Sees that there is memory for what the guest begins with, which QEMU takes at once. Modules ask for theirs later.
+    static func checkSpace(for size: ByteCount, in folder: String) throws(BackendError) {
+        var status = statvfs()
+        // Where that fails QEMU says what is wrong. One without a limit has no blocks.
+        guard unsafe statvfs(folder, &status) == 0, status.f_blocks > 0 else { return }
+        let free = UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize))
+        guard !free.overflow, free.partialValue < size.rawValue else { return }
+        throw BackendError(
+            .resourcesExhausted,
+            "there is not enough memory in ‘\(folder)’: the guest begins with \(size) (base-memory), and "
+                + "\(ByteCount(free.partialValue)) are free"
+        )
     }
 
     /// What QEMU says of its state.
@@ -86,12 +126,21 @@ extension DomainOpening {
     /// What a domain is made of, by the keys of the configuration, as it is kept with it: whoever comes after looks whether it
     /// is the same.
     static func settings(_ guest: GuestConfiguration, _ options: LibvirtOptions) -> XMLElement {
-        let regions = guest.layout.regions.map { "\(ByteCount($0.byteCount)) at \($0.address)" }
+        func places(_ ranges: [PageRange]) -> [String] { ranges.map { "\(ByteCount($0.byteCount)) at \($0.address)" } }
+        // In whatever order they are named. What is asked of a pool changes while the guest runs.
+        let pools = options.elasticPools.sorted { $0.range.start < $1.range.start }
         let values: KeyValuePairs<String, String?> = [
-            "guest.memory": regions.joined(separator: ", "), "guest.processors": "\(guest.processors)",
+            "guest.memory": places(guest.layout.regions).joined(separator: ", "),
+            "guest.processors": "\(guest.processors)",
             "guest": options.guest.rawValue, "kernel": options.kernel, "initrd": options.initrd,
             "command-line": options.commandLine, "accelerator": options.usesKVM ? "kvm" : "emulated",
             "base-memory": "\(options.baseMemory)", "overcommit": "\(options.overcommits)",
+            "elastic-pools": pools.isEmpty
+                ? nil
+                : zip(places(pools.map(\.range)), pools).map { "\($0) in blocks of \($1.block)" }.joined(
+                    separator: ", "
+                ),
+            "balloon": "\(options.hasBalloon)", "launch-security": options.launchSecurity?.element.line,
         ]
         let elements = values.compactMap { key, value in
             value.map { XMLElement("custody:setting", ["key": key], text: $0) }

@@ -4,6 +4,17 @@ import Glibc
 
 // Its modules: their files, and what the guest has of them.
 extension DomainOpening {
+    /// Sees that all modules can be plugged in, before anything is done.
+    ///
+    /// - Throws: `BackendError` with what the domain lacks, or has in the way.
+    func checkRoom(for layout: GuestMemoryLayout) throws(BackendError) {
+        let room = ModuleRoom(of: LiveDescription(live), for: layout.regions)
+        try room.checkDescription()
+        let devices = try domain.ask("query-memory-devices", for: [MemoryDevice].self)
+        let tree = try domain.ask("human-monitor-command", ["command-line": "info mtree"], for: String.self)
+        try room.checkAddresses(beside: devices, within: ModuleRoom.place(in: tree))
+    }
+
     /// Opens the files of the modules, and listens to who lets go of them. Where the guest has one, its file is the one of the
     /// process before; any other begins empty.
     ///
@@ -19,12 +30,7 @@ extension DomainOpening {
     ) throws(BackendError) -> [MemoryModule] {
         // What is there of modules that the guest has not, however many there were.
         folders.removeFiles(except: { live.memoryModule(MemoryModule.alias($0)) != nil }, gate: gate)
-        // Beside what an adopted domain has itself.
-        let others = live.first("devices")?.elements("memory").filter { device in
-            device.first("alias")?["name"]?.hasPrefix("ua-custody-") != true
-        }
-        let taken = others?.compactMap { $0.first("address")?["slot"].flatMap { Int($0) } }.max()
-        let firstSlot = taken.map { $0 + 1 } ?? 0
+        var freeSlots = ModuleRoom(of: LiveDescription(live), for: layout.regions).freeSlots()[...]
         // What a module without a word of its own is: an earlier version gave them none.
         let isShared = live.first("memoryBacking", "access")?["mode"] == "shared"
         let known = Set(layout.regions.indices.map(MemoryModule.alias))
@@ -50,6 +56,10 @@ extension DomainOpening {
                     throw BackendError(.unsupported, "the guest has a module that it does not share", range: range)
                 }
             }
+            let itsSlot = plugged?.first("address")?["slot"].flatMap { Int($0) }
+            guard let slot = itsSlot ?? freeSlots.popFirst() else {
+                throw BackendError(.unsupported, "the domain has no free slot (<maxMemory slots=…>)", range: range)
+            }
             let module: MemoryModule
             do throws(HostError) {
                 let size = range.byteCount
@@ -58,7 +68,6 @@ extension DomainOpening {
                     ? try ModuleFile(path: path, size: size, owner: folders.owner, gate: gate)
                     : try ModuleFile(path: path, or: folders.libvirtPath(of: number), size: size, gate: gate)
                 try sentry.watch(file, whenLetGo: { whenLetGo(number) }, whenChanged: { whenChanged(number) })
-                let slot = plugged?.first("address")?["slot"].flatMap { Int($0) } ?? firstSlot + number
                 module = MemoryModule(
                     range,
                     number: number,

@@ -45,8 +45,8 @@ extension DomainOpening {
         guard folders(.current) != nil else {
             throw BackendError(
                 .unsupported,
-                "the domain's memory is not in files with names, so that no module can be made of a file of ours: it needs "
-                    + "<memoryBacking> with <source type='file'/>, and a NUMA cell; " + remark
+                "the domain's memory is not in files with names, so that no module can be made of a file of ours; "
+                    + remark
             )
         }
         let owner: FileOwner

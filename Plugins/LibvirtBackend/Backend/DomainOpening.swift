@@ -51,8 +51,18 @@ struct DomainOpening: Sendable {
         if let found {
             domain = found
         } else if let name = options.adopt {
-            throw BackendError(.unavailable, "there is no domain ‘\(name)’ at \(connection.uri)")
+            throw try DomainOpening.isThere(name, connection)
+                ? BackendError(
+                    .unavailable,
+                    "the domain ‘\(name)’ is there and does not run: it is adopted while it runs (virsh start \(name))"
+                ) : BackendError(.unavailable, "there is no domain ‘\(name)’ at \(connection.uri)")
         } else {
+            if try DomainOpening.isThere(options.domain, connection, withMark: false) {
+                throw DomainOpening.foreign(options)
+            }
+            if options.uri == nil, !options.overcommits {
+                try DomainOpening.checkSpace(for: options.baseMemory, in: root.memoryInUse)
+            }
             let uuid = UUID().uuidString.lowercased()
             let description = try DomainOpening.description(guest, options, uuid: uuid, socket: ownSocket, gate)
             domain = try DomainOpening.asking("the domain cannot be made") { () throws(VirError) in
@@ -64,56 +74,14 @@ struct DomainOpening: Sendable {
             if isOwn, live.first("metadata", DomainOpening.mark) == nil {
                 throw DomainOpening.foreign(options)
             }
-            if let wanted = options.launchSecurity?.kind, LaunchSecurity.kind(in: LiveDescription(live)) != wanted {
-                throw BackendError(
-                    .unavailable,
-                    "the domain ‘\(options.domain)’ runs already, without the launch security ‘\(wanted)’"
-                )
-            }
+            if isOwn { try DomainOpening.check(live, isMadeFor: guest, options) }
             let kind = LiveDescription(live)
-            if isOwn {
-                try DomainOpening.check(self.domain, kind, has: options)
-                try DomainOpening.check(live, isMadeFor: guest, options)
-            }
             support = try self.domain.useConnection { connection throws(BackendError) in
                 try DomainSupport(of: connection, kind: kind)
             }
         } catch {
             guard isNew else { throw error }
             throw DomainOpening.end(self.domain, after: error) ?? error
-        }
-    }
-
-    /// Holds what the domain has beside modules against what is configured: one that runs already may have been made by
-    /// another configuration.
-    private static func check(
-        _ domain: ManagedDomain,
-        _ live: LiveDescription,
-        has options: LibvirtOptions
-    ) throws(BackendError) {
-        let pools = try domain.withLink { domain, connection throws(BackendError) in
-            try ElasticPool.all(of: domain, on: connection, in: live).sorted { $0.address < $1.address }
-        }
-        let wanted = options.elasticPools.sorted { $0.range.start < $1.range.start }
-        let isAsWanted =
-            pools.count == wanted.count
-            && zip(pools, wanted).allSatisfy { pool, wanted in
-                pool.address == wanted.range.address && pool.size == wanted.range.byteCount
-                    && pool.capabilities.granularity == wanted.block.rawValue
-            }
-        guard isAsWanted else {
-            let there = pools.map { pool in
-                let block = ByteCount(pool.capabilities.granularity)
-                return "\(ByteCount(pool.size)) at \(pool.address) in blocks of \(block)"
-            }.joined(separator: ", ")
-            throw BackendError(
-                .unavailable,
-                "the domain ‘\(domain.name)’ has other elastic pools than are configured: \(there.isEmpty ? "none" : there)"
-            )
-        }
-        guard live.hasBalloon == options.hasBalloon else {
-            let difference = live.hasBalloon ? "a balloon, and none is" : "no balloon, and one is"
-            throw BackendError(.unavailable, "the domain ‘\(domain.name)’ has \(difference) configured")
         }
     }
 

@@ -92,6 +92,7 @@ public final class LibvirtBackend: MemoryBackend {
         let opening = try DomainOpening(guest, options, events: events, gate: gate, patience: patience)
         var held: FolderLock?
         do throws(BackendError) {
+            try opening.checkRoom(for: guest.layout)
             folders = try opening.findFolders()
             lock = try opening.lock(folders, patience: patience)
             held = lock

@@ -92,7 +92,7 @@ package final class ManagedDomain: Sendable {
 
     /// Whether a process has the domain's UUID on its command line.
     func isNamed(by process: Int32) -> Bool {
-        ProcessMaps.text("/proc/\(process)/cmdline").split(separator: "\0").contains { $0 == uuid }
+        ProcessMaps.hasArgument(uuid, process)
     }
 
     /// Whether the process that runs it has ended; `false` where none is known.

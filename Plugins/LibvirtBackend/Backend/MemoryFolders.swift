@@ -105,23 +105,11 @@ struct MemoryFolders: Sendable, Hashable {
     }
 
     /// Takes away what other domains have left beside ours: directories that no back end has locked, and whose files nobody
-    /// has, by the kernel's word (`F_SETLEASE`). What cannot be looked at stays.
+    /// has, by the kernel's word. What cannot be looked at stays.
     func removeLeftovers(gate: any CallGate) {
-        for name in (try? ProcessMaps.names(in: custody, .files, gate)) ?? [] {
-            let folder = custody + "/" + name
-            guard folder != ours, let lock = try? FolderLock(existing: folder, gate: gate) else { continue }
-            defer { lock.release() }
-            let files = ((try? ProcessMaps.names(in: folder, .files, gate)) ?? []).map { folder + "/" + $0 }
-            guard files.allSatisfy({ MemoryFolders.isNobodys($0, gate) }) else { continue }
-            for file in files { try? gate.remove(file) }
-            unsafe rmdir(folder)
+        for name in (try? ProcessMaps.names(in: custody, .files, gate)) ?? [] where custody + "/" + name != ours {
+            _ = try? MemoryDirectory(path: custody + "/" + name, owner: .custody, gate: gate).removeIfLeftover()
         }
-    }
-
-    private static func isNobodys(_ path: String, _ gate: any CallGate) -> Bool {
-        unsafe fchmodat(AT_FDCWD, path, 0o600, AT_SYMLINK_NOFOLLOW)
-        guard let file = try? OwnedFile(path, flags: O_RDWR | O_NOFOLLOW | O_NONBLOCK, gate: gate) else { return false }
-        return (try? gate.host(.lease, path) { Int(clibvirt_lease(file.rawValue)) }) != nil
     }
 }
 

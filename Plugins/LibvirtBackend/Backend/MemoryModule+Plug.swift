@@ -66,8 +66,9 @@ extension MemoryModule {
     /// Libvirt takes a file by its name, and so does the process before: a name may stand for another file by now, as where the
     /// domain was saved and restored.
     ///
-    /// - Throws: `BackendError`, with code `lost` where it is something else, which is named; with another one where that cannot
-    ///   be found out.
+    /// - Throws: `BackendError`, with code `lost` where it is something else, which is named; with `busy` where there is nothing,
+    ///   as of a module that the guest has let go, of which libvirt has not heard; with another one where that cannot be found
+    ///   out.
     func check(_ domain: ManagedDomain, runBy emulator: Int32, gate: any CallGate) throws(BackendError) {
         let start = try hostAddress(in: domain)
         for offset in [0, file.size - 1] {
@@ -81,7 +82,7 @@ extension MemoryModule {
             }
             let found = mapping.map { "\($0.identity)\($0.isShared ? "" : ", not shared")" } ?? "no memory"
             throw BackendError(
-                .lost,
+                mapping == nil ? .busy : .lost,
                 "the guest's memory at \(range.address) is not the file of this back end, ‘\(file.path)’, "
                     + "\(file.identity): QEMU (pid \(emulator)) has \(found) there",
                 range: range

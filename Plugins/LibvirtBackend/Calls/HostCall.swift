@@ -3,6 +3,7 @@
 /// The system calls that this package makes on the backing of guest memory, by their names.
 package enum HostCall: String, Sendable, Hashable, CaseIterable {
     case mkdir
+    case rmdir
     case open
     case truncate = "ftruncate"
     case allocate = "fallocate"

@@ -65,6 +65,23 @@ package struct EmbeddedRoot: Sendable, Hashable {
         }
     }
 
+    /// Where the memory files are: a configuration of the user's may name another directory.
+    var memoryInUse: String { (try? EmbeddedRoot.memoryDirectory(namedIn: path)) ?? memory }
+
+    /// The directory of memory files that the configuration in a root names.
+    ///
+    /// - Throws: `HostError`, with `ENOENT` where it names none.
+    static func memoryDirectory(namedIn root: String) throws(HostError) -> String {
+        let path = root + "/etc/qemu.conf"
+        let text = String(decoding: try ProcessMaps.read(path, .read, OpenGate()), as: UTF8.self)
+        for line in text.split(separator: "\n") {
+            let parts = line.split(separator: "=", maxSplits: 1).map { $0.filter { !$0.isWhitespace } }
+            guard parts.count == 2, parts[0] == "memory_backing_dir" else { continue }
+            return String(line.drop { $0 != "\"" }.dropFirst().prefix { $0 != "\"" })
+        }
+        throw HostError(call: "memory_backing_dir", subject: path, errno: ENOENT)
+    }
+
     /// The first line of a configuration that was written here.
     private static let mark =
         "# Written by Custody at each start. Without this line the file is yours, and stays as it is.\n"

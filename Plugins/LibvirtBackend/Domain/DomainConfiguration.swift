@@ -27,7 +27,7 @@ package struct DomainConfiguration: Sendable, Hashable {
     package var slots: Int
     /// Memory that comes and goes by amount.
     package var pools: [ElasticPoolConfiguration] = []
-    /// Whether all memory of a pool's block is taken from the system before the guest gets the block.
+    /// Whether all memory is taken from the system before the guest gets it: what it begins with, and that of a pool's block.
     package var takesMemory = true
     /// Whether the guest has a balloon.
     package var hasBalloon = false
@@ -113,6 +113,7 @@ package struct DomainConfiguration: Sendable, Hashable {
                     "memoryBacking",
                     [:],
                     [XMLElement("source", ["type": "file"]), XMLElement("access", ["mode": "shared"])]
+                        + (takesMemory ? [XMLElement("allocation", ["mode": "immediate"])] : [])
                 ),
                 XMLElement("os", [:], boot),
                 XMLElement("features", [:], [XMLElement("acpi")]),

@@ -192,23 +192,4 @@ public struct ElasticPoolState: Sendable, Hashable {
     }
 }
 
-/// An element of `query-memory-devices` (QEMU qapi/machine.json).
-private struct MemoryDevice: Decodable {
-    struct Data: Decodable {
-        let id: String?
-        let memdev: String?
-        let address: UInt64?
-        let size: UInt64
-        let requested: UInt64?
-
-        private enum CodingKeys: String, CodingKey {
-            case id, memdev, size
-            case address = "memaddr"
-            case requested = "requested-size"
-        }
-    }
-
-    let data: Data
-}
-
 #endif

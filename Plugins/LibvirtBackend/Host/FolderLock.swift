@@ -77,11 +77,11 @@ final class FolderLock: Sendable {
         return mine.st_dev == there.st_dev && mine.st_ino == there.st_ino
     }
 
-    /// The processes that have the directory open, for an error.
-    private static func holders(of path: String) -> String {
+    /// The processes that have a directory open, and so may have its lock.
+    static func processes(at path: String) -> [Int32] {
         var status = stat()
-        guard unsafe stat(path, &status) == 0 else { return "" }
-        let found = ProcessMaps.processes.filter { process in
+        guard unsafe stat(path, &status) == 0 else { return [] }
+        return ProcessMaps.processes.filter { process in
             let folder = "/proc/\(process)/fd"
             let numbers = (try? ProcessMaps.numbers(in: folder, .descriptors, OpenGate())) ?? []
             return numbers.contains { number in
@@ -90,7 +90,11 @@ final class FolderLock: Sendable {
                     && other.st_ino == status.st_ino
             }
         }
-        let names = found.map { "\(FileHolder.command(of: $0)) (pid \($0))" }
+    }
+
+    /// The same in words, for an error.
+    private static func holders(of path: String) -> String {
+        let names = processes(at: path).map { "\(FileHolder.command(of: $0)) (pid \($0))" }
         return names.isEmpty ? "" : ", of " + names.joined(separator: ", ")
     }
 }

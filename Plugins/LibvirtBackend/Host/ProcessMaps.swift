@@ -1,5 +1,6 @@
 #if Libvirt
 import CLibvirtHost
+import Custody
 import Glibc
 
 /// What `/proc/PID/maps` says (proc_pid_maps(5)).
@@ -27,6 +28,25 @@ enum ProcessMaps {
     static func mapping(at address: UInt64, of process: Int32, _ gate: any CallGate) throws(HostError) -> Mapping? {
         let list = try read("/proc/\(process)/maps", .maps, gate)
         return mappings(in: list).first { $0.addresses.contains(address) }
+    }
+
+    /// What the kernel calls a file where it is mapped.
+    static func identity(of file: borrowing OwnedFile, _ gate: any CallGate) throws(HostError) -> Identity {
+        let (descriptor, length) = (file.rawValue, Int(PageSize.base.bytes))
+        var map: UnsafeMutableRawPointer?
+        try gate.host(.map, file.path) {
+            unsafe map = mmap(nil, length, PROT_NONE, MAP_SHARED, descriptor, 0)
+            return unsafe map == MAP_FAILED ? -1 : 0
+        }
+        defer { unsafe munmap(map, length) }
+        let found = try mapping(at: UInt64(UInt(bitPattern: map)), of: getpid(), gate)
+        guard let found else { throw HostError(call: HostCall.maps.rawValue, subject: file.path, errno: ENOENT) }
+        return found.identity
+    }
+
+    /// Whether a process has an argument on its command line.
+    static func hasArgument(_ argument: String, _ process: Int32) -> Bool {
+        text("/proc/\(process)/cmdline").split(separator: "\0").contains { $0 == argument }
     }
 
     /// Whether a list of mappings has one of a file.

@@ -39,6 +39,11 @@ extension XMLElement {
         return unsafe String(decoding: UnsafeBufferPointer(start: bytes, count: Int(count)), as: UTF8.self)
     }
 
+    /// The same in one line, for a message.
+    package var line: String {
+        text.split(separator: "\n").dropFirst().map { $0.trimmingPrefix(while: \.isWhitespace) }.joined()
+    }
+
     private init(_ node: xmlNodePtr) throws(XMLError) {
         self.init(unsafe XMLElement.name(node.pointee.name, node.pointee.ns))
         var space = unsafe node.pointee.nsDef

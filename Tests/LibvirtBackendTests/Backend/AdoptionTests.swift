@@ -17,7 +17,14 @@ import Testing
         let domain: Domain
         let socket: String
 
-        init(_ label: String, source: String = "file", access: String = "shared", machine: String = "pc") throws {
+        init(
+            _ label: String,
+            source: String = "file",
+            access: String = "shared",
+            machine: String = "pc",
+            isStarted: Bool = true,
+            _ adjust: (inout XMLElement) -> Void = { _ in }
+        ) throws {
             let connection = try TestRoot.connect()
             name = "\(label)-\(getpid())"
             socket = TestRoot.root.path + "/\(name).foreign"
@@ -30,9 +37,10 @@ import Testing
             description = description.changing(["memoryBacking", "source"]) { $0["type"] = source }
             description = description.changing(["memoryBacking", "access"]) { $0["mode"] = access }
             if source.isEmpty { description = description.changing(["memoryBacking"]) { $0.children = [] } }
+            adjust(&description)
             domain = try connection.define(description)
             self.connection = connection.share()
-            try domain.create()
+            if isStarted { try domain.create() }
         }
 
         deinit {
@@ -180,9 +188,118 @@ import Testing
         let before = try foreign.domain.describe()
         let error = #expect(throws: BackendError.self) { _ = try foreign.adopt() }
         #expect(error?.code == .unsupported)
-        #expect(error?.message.contains("is not in files with names") == true)
+        let files = #"<memoryBacking><source type="file"/><access mode="shared"/></memoryBacking>"#
+        #expect(error?.message.contains("it needs \(files)") == true, "\(error as Any)")
         #expect(error?.message.contains(remark) == true)
         #expect(try foreign.domain.describe() == before)
+    }
+
+    /// What a domain can lack that modules need, and what is said of it.
+    enum Lack: String, CaseIterable {
+        case room, slots, space, cell, files
+
+        func take(from description: inout XMLElement) {
+            func remove(_ name: String) {
+                description.children.removeAll {
+                    if case .element(let inner) = $0 { inner.name == name } else { false }
+                }
+            }
+            switch self {
+            case .room: remove("maxMemory")
+            case .slots: description = description.changing(["maxMemory"]) { $0["slots"] = "1" }
+            case .space:
+                // Room for the sum of the modules, and not at their addresses.
+                description = description.changing(["maxMemory"]) {
+                    $0 = XMLElement("maxMemory", ["slots": "4", "unit": "MiB"], text: "32")
+                }
+            case .cell:
+                remove("maxMemory")
+                remove("cpu")
+            case .files: remove("memoryBacking")
+            }
+        }
+
+        var expected: [String] {
+            let room = #"<maxMemory slots="2" unit="KiB">279552</maxMemory>"#
+            return switch self {
+            case .room: ["it needs \(room)"]
+            case .slots: [#"it needs <maxMemory slots="2" unit="KiB">"#, #", and has <maxMemory slots="1""#]
+            case .space: [#"it needs <maxMemory slots="4" unit="KiB">279552</maxMemory>, and has <maxMemory slots="4""#]
+            case .cell:
+                [#"<cpu><numa><cell id="0" cpus="0" memory="16384" unit="KiB"/></numa></cpu> and \#(room)"#]
+            case .files: ["it needs <memoryBacking>", "the memory is QEMU's own"]
+            }
+        }
+    }
+
+    /// Opening says what the domain lacks, as libvirt describes it; with that it has the modules.
+    @Test(arguments: Lack.allCases)
+    func whatADomainLacksIsSaidInXML(lack: Lack) throws {
+        var missing: [XMLElement] = []
+        do {
+            let foreign = try ForeignDomain("lack-\(lack)") { lack.take(from: &$0) }
+            let error = #expect(throws: BackendError.self) { _ = try foreign.adopt() }
+            #expect(error?.code == .unsupported)
+            for text in lack.expected { #expect(error?.message.contains(text) == true, "\(error as Any)") }
+            let live = try LiveDescription(of: foreign.domain)
+            let regions = [try LiveGuest.module(0, mebibytes: 4), try LiveGuest.module(1, mebibytes: 1)]
+            missing = ModuleRoom(of: live, for: regions).missingElements
+        }
+        let whole = try ForeignDomain("lack-\(lack)") { description in
+            lack.take(from: &description)
+            for element in missing {
+                description.children.removeAll {
+                    if case .element(let inner) = $0 { inner.name == element.name } else { false }
+                }
+                description.children.append(.element(element))
+            }
+        }
+        let live = try whole.adopt()
+        for number in 0..<2 { try live.convert(live.module(number), to: .shared) }
+        #expect(try live.plugged() == [0, 1])
+    }
+
+    /// What is where a module is to be is named when the domain is opened.
+    @Test func whatIsInTheWayIsNamed() throws {
+        let foreign = try ForeignDomain("in-the-way")
+        let base = LiveGuest.start + 2 * LiveGuest.mebibyte
+        try foreign.domain.attach(AdoptionTests.dimm("ua-theirs", at: base, mebibytes: 16, access: "private"))
+        let error = #expect(throws: BackendError.self) { _ = try foreign.adopt() }
+        #expect(error?.code == .invalidArgument)
+        #expect(error?.message.contains("has ‘ua-theirs’ there, 0x100200000-0x101200000") == true, "\(error as Any)")
+        #expect(error?.range?.address.rawValue == LiveGuest.start)
+        #expect(!FileManager.default.fileExists(atPath: TestRoot.root.memory + "/custody/\(foreign.name)"))
+    }
+
+    /// A domain with so much memory of its own that it goes on above 4 GiB has room for modules behind it.
+    @Test func modulesAreBehindTheMemoryOfTheDomain() throws {
+        let foreign = try ForeignDomain("much-memory") { description in
+            let size = XMLElement("memory", ["unit": "MiB"], text: "5120")
+            description = description.changing(["memory"]) { $0 = size }
+            description = description.changing(["cpu", "numa", "cell"]) { $0["memory"] = "5120" }
+            description = description.changing(["maxMemory"]) {
+                $0 = XMLElement("maxMemory", ["slots": "4", "unit": "MiB"], text: "8192")
+            }
+        }
+        let error = #expect(throws: BackendError.self) { _ = try foreign.adopt() }
+        #expect(error?.code == .invalidArgument)
+        #expect(error?.message.contains("can have modules at 0x180000000-0x") == true, "\(error as Any)")
+    }
+
+    /// A domain that does not run is no missing one.
+    @Test func aDomainThatDoesNotRunIsSaidToBeThere() throws {
+        let foreign = try ForeignDomain("stopped", isStarted: false)
+        for name in [foreign.name, foreign.domain.uuid] {
+            let error = #expect(throws: BackendError.self) { _ = try foreign.adopt(by: name) }
+            #expect(error?.code == .unavailable)
+            #expect(error?.message.contains("‘\(name)’ is there and does not run") == true, "\(error as Any)")
+        }
+        // Nor is its name free.
+        let stopped = foreign.name
+        let taken = #expect(throws: BackendError.self) { _ = try LiveGuest("stopped-name") { $0.domain = stopped } }
+        #expect(taken?.message.contains("is somebody else's") == true, "\(taken as Any)")
+        let missing = #expect(throws: BackendError.self) { _ = try foreign.adopt(by: "no-such") }
+        #expect(missing?.message.contains("there is no domain ‘no-such’") == true)
     }
 
     @Test func aDomainIsAdoptedByItsUUID() throws {

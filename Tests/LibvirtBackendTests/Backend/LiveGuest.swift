@@ -27,6 +27,7 @@ final class LiveGuest {
     init(
         _ name: String,
         modules: [UInt64] = [4],
+        processors: Int = 1,
         initial: Ownership = .host,
         gate: any CallGate = OpenGate(),
         restoring snapshot: ControllerSnapshot? = nil,
@@ -48,7 +49,7 @@ final class LiveGuest {
         options.initial = initial
         try adjust(&options)
         let regions = try modules.enumerated().map { try LiveGuest.module($0.offset, mebibytes: $0.element) }
-        let guest = GuestConfiguration(layout: try GuestMemoryLayout(regions: regions))
+        let guest = GuestConfiguration(layout: try GuestMemoryLayout(regions: regions), processors: processors)
         backend = try LibvirtBackend(guest, options: options, gate: gate, patience: patience)
         let (backend, log) = (backend, EventLog())
         self.log = log

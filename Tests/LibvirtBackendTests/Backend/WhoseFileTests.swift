@@ -78,6 +78,18 @@ import Testing
         #expect(unsafe unlink(path + ".moved") == 0)
     }
 
+    /// A module that is on its way out is not there any more, and nobody else's file is: that is no loss.
+    @Test func aModuleThatIsGoneIsNoOtherFile() throws {
+        let live = try LiveGuest("on-its-way")
+        let (module, emulator) = (live.backend.modules[0], live.backend.emulator)
+        func check() throws(BackendError) { try module.check(live.backend.domain, runBy: emulator, gate: OpenGate()) }
+        let error = #expect(throws: BackendError.self) { try check() }
+        #expect(error?.code == .busy)
+        #expect(error?.message.contains("has no memory there") == true)
+        try live.convert(live.module(), to: .shared)
+        try check()
+    }
+
     /// Libvirt's name stands for another file when QEMU opens it: the guest does not keep such a module.
     @Test func aModuleOfAnotherFileIsTakenOut() throws {
         let gate = MeanwhileGate()
@@ -150,17 +162,32 @@ import Testing
 
     /// A domain that was made by another configuration is not gone on with: the key is named, and so is the way out.
     @Test func aChangedConfigurationIsRefusedByItsKey() throws {
-        let changes: [(String, [UInt64], (inout LibvirtOptions) -> Void)] = [
-            ("guest.memory", [1], { _ in }),
-            ("base-memory", [1, 1, 1], { $0.baseMemory = ByteCount(32 << 20) }),
-            ("overcommit", [1, 1, 1], { $0.overcommits = true }),
-            ("kernel", [1, 1, 1], { $0.kernel = "/vmlinuz" }),
+        let pool = try ElasticPoolConfiguration(
+            PageRange(address: GuestPhysicalAddress(8 << 30), byteCount: 64 << 20)
+        )
+        let all: [UInt64] = [1, 1, 1]
+        let changes: [(String, [UInt64], Int, (inout LibvirtOptions) -> Void)] = [
+            ("guest.memory", [1], 1, { _ in }),
+            ("guest.memory", [1, 1, 2], 1, { _ in }),
+            ("guest.processors", all, 2, { _ in }),
+            ("guest", all, 1, { $0.guest = .linux }),
+            ("base-memory", all, 1, { $0.baseMemory = ByteCount(32 << 20) }),
+            ("overcommit", all, 1, { $0.overcommits = true }),
+            ("kernel", all, 1, { $0.kernel = "/vmlinuz" }),
+            ("initrd", all, 1, { $0.initrd = "/initrd" }),
+            ("command-line", all, 1, { $0.commandLine = "quiet" }),
+            ("accelerator", all, 1, { $0.usesKVM = true }),
+            ("elastic-pools", all, 1, { $0.elasticPools = [pool] }),
+            ("balloon", all, 1, { $0.hasBalloon = true }),
+            ("launch-security", all, 1, { $0.launchSecurity = .sev(LaunchSecurity.SEV(policy: 7)) }),
         ]
         let first = try LiveGuest("fewer", modules: [1, 1, 1], initial: .shared, isOwner: false)
         let (folder, emulator) = (first.backend.folders.ours, first.backend.emulator)
         first.backend.abandon()
-        for (key, modules, change) in changes {
-            let error = #expect(throws: BackendError.self) { _ = try LiveGuest("fewer", modules: modules, change) }
+        for (key, modules, processors, change) in changes {
+            let error = #expect(throws: BackendError.self) {
+                _ = try LiveGuest("fewer", modules: modules, processors: processors, change)
+            }
             #expect(error?.code == .unavailable)
             #expect(error?.message.contains("‘\(key)’ is ") == true, "\(error as Any)")
             #expect(error?.message.contains("‘fresh: true’") == true)

@@ -1,0 +1,150 @@
+#if Libvirt
+import Custody
+
+/// What a domain needs so that modules can be plugged into it, held against what it has.
+///
+/// Libvirt and QEMU would say no to a plug, one reason at a time, and in the midst of a change.
+struct ModuleRoom {
+    private let live: LiveDescription
+    /// The regions of the layout by number.
+    private let regions: [PageRange]
+
+    /// The room that a domain has for regions.
+    init(of live: LiveDescription, for regions: [PageRange]) {
+        self.live = live
+        self.regions = regions
+    }
+
+    /// The memory devices that are none of our modules.
+    private var others: [XMLElement] {
+        live.devices("memory").filter { device in
+            device.first("alias")?["name"].flatMap(MemoryModule.number(of:)).map(regions.indices.contains) != true
+        }
+    }
+
+    // MARK: The description
+
+    /// Sees that the description has what is needed.
+    ///
+    /// - Throws: `BackendError` with code `unsupported` and the elements that are missing.
+    func checkDescription() throws(BackendError) {
+        let missing = missingElements
+        guard !missing.isEmpty else { return }
+        let memory = AdoptedMemory(of: live)
+        throw BackendError(
+            .unsupported,
+            "the domain ‘\(live.root.first("name")?.content ?? "")’ has no room for the modules: it needs "
+                + missing.map(\.line).joined(separator: " and ")
+                + (live.root.first("maxMemory").map { ", and has \($0.line)" } ?? "")
+                + (isInFiles ? "" : "; \(memory.remark)")
+        )
+    }
+
+    /// What the description needs beside what it has, or in its place.
+    var missingElements: [XMLElement] {
+        var missing: [XMLElement] = []
+        if !isInFiles {
+            let files = [XMLElement("source", ["type": "file"]), XMLElement("access", ["mode": "shared"])]
+            missing.append(XMLElement("memoryBacking", [:], files))
+        }
+        if live.root.first("cpu", "numa", "cell") == nil {
+            let count = live.root.first("vcpu").flatMap { Int($0.content) } ?? 1
+            let cell = XMLElement(
+                "cell",
+                [
+                    "id": "0", "cpus": count == 1 ? "0" : "0-\(count - 1)", "memory": "\(live.baseMemory / 1024)",
+                    "unit": "KiB",
+                ]
+            )
+            missing.append(XMLElement("cpu", [:], [XMLElement("numa", [:], [cell])]))
+        }
+        let (slots, bytes) = (self.slots, live.root.first("maxMemory")?.byteCount ?? 0)
+        if slots < neededSlots || bytes < neededBytes {
+            missing.append(
+                XMLElement(
+                    "maxMemory",
+                    ["slots": "\(max(slots, neededSlots))", "unit": "KiB"],
+                    text: "\(max(bytes, neededBytes) / 1024)"
+                )
+            )
+        }
+        return missing
+    }
+
+    /// Whether the memory that the guest begins with is in files with names, and that of modules will be.
+    private var isInFiles: Bool { AdoptedMemory(of: live).pieces.first?.source == .file }
+
+    private var slots: Int { live.root.first("maxMemory")?["slots"].flatMap { Int($0) } ?? 0 }
+
+    /// Libvirt counts all memory devices.
+    private var neededSlots: Int { others.count + regions.count }
+
+    /// Libvirt holds the sum of all sizes against `maxMemory`, and QEMU the addresses: as much memory as `maxMemory` is more
+    /// than the guest has at first is where the memory of devices can be.
+    private var neededBytes: UInt64 {
+        let sizes = others.map { $0.first("target", "size")?.byteCount ?? 0 } + regions.map(\.byteCount)
+        let end = regions.map { $0.end * PageSize.base.bytes }.max() ?? 0
+        let first = DomainConfiguration.regionsBase
+        return live.baseMemory &+ max(sizes.reduce(0, &+), end > first ? end - first : 0)
+    }
+
+    // MARK: The addresses
+
+    /// Sees that nothing else is where the modules are to be.
+    ///
+    /// - Parameters:
+    ///   - devices: what QEMU has.
+    ///   - place: where QEMU can have memory of devices; `nil` where it does not tell.
+    /// - Throws: `BackendError` with code `invalidArgument`, the region, and what is there.
+    func checkAddresses(beside devices: [MemoryDevice], within place: Range<UInt64>?) throws(BackendError) {
+        let known = Set(regions.indices.map(MemoryModule.alias))
+        for region in regions {
+            let bytes = region.address.rawValue..<region.address.rawValue + region.byteCount
+            for device in devices where !known.contains(device.data.id ?? "") {
+                guard let there = device.addresses, there.overlaps(bytes) else { continue }
+                throw BackendError(
+                    .invalidArgument,
+                    "the domain has ‘\(device.data.id ?? "a memory device")’ there, \(ModuleRoom.text(there)): "
+                        + "the module has to be elsewhere",
+                    range: region
+                )
+            }
+            guard let place, bytes.lowerBound < place.lowerBound || bytes.upperBound > place.upperBound else {
+                continue
+            }
+            throw BackendError(
+                .invalidArgument,
+                "the domain can have modules at \(ModuleRoom.text(place)) only: its own memory is below, and above there is no "
+                    + "room by its <maxMemory>",
+                range: region
+            )
+        }
+    }
+
+    private static func text(_ range: Range<UInt64>) -> String {
+        "0x\(String(range.lowerBound, radix: 16))-0x\(String(range.upperBound, radix: 16))"
+    }
+
+    /// Where QEMU can have the memory of devices, in its answer to `info mtree` (hw/mem/memory-device.c, hw/i386/pc.c):
+    /// `0000000100000000-000000023fffffff (prio 0, i/o): device-memory`.
+    static func place(in tree: String) -> Range<UInt64>? {
+        for line in tree.split(whereSeparator: \.isNewline) where line.hasSuffix(": device-memory") {
+            let ends = line.drop(while: \.isWhitespace).prefix { !$0.isWhitespace }.split(separator: "-")
+            guard ends.count == 2, let first = UInt64(ends[0], radix: 16), let last = UInt64(ends[1], radix: 16),
+                first <= last, last < .max
+            else { return nil }
+            return first..<last + 1
+        }
+        return nil
+    }
+
+    // MARK: The sockets
+
+    /// The sockets that modules can have: the lowest ones that nothing is in.
+    func freeSlots() -> [Int] {
+        let taken = live.devices("memory").compactMap { $0.first("address")?["slot"].flatMap { Int($0) } }
+        return (0..<slots).filter { !taken.contains($0) }
+    }
+}
+
+#endif

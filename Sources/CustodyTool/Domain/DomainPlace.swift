@@ -1,0 +1,40 @@
+#if Libvirt
+    import ArgumentParser
+    import Custody
+    import CustodyConfiguration
+    import LibvirtBackend
+
+    /// Where a command of `custody domain` looks: what a configuration names, a root, a directory, or where there is one by
+    /// default.
+    struct DomainPlace: ParsableArguments {
+        @Option(name: .shortAndLong, help: "The configuration file of a domain.")
+        var config: String?
+
+        @Option(help: "The root of libvirt's driver in a process.")
+        var root: String?
+
+        @Option(help: "A directory of memory files: the key ‘memory’, or a daemon's memory_backing_dir.")
+        var memory: String?
+
+        func validate() throws {
+            guard [config, root, memory].compactMap(\.self).count <= 1 else {
+                throw ValidationError("one of --config, --root and --memory says where to look")
+            }
+        }
+
+        var inventory: MemoryInventory {
+            get throws {
+                if let memory { return MemoryInventory(of: memory) }
+                if let root { return try MemoryInventory(ofRoot: root) }
+                guard let config else { return try MemoryInventory(of: LibvirtOptions()) }
+                let configuration = try Configuration(ConfigurationFile.read(config), registry: .linked)
+                let name = LibvirtProvider().name
+                guard configuration.backend.name == name else {
+                    let other = configuration.backend
+                    throw ConfigurationError("the back end is ‘\(other.name)’, not ‘\(name)’", at: other.location)
+                }
+                return try MemoryInventory(of: LibvirtOptions(configuration.backendOptions))
+            }
+        }
+    }
+#endif

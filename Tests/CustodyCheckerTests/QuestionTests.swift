@@ -10,7 +10,7 @@ import Testing
             "stranded-callers 6", "reference-after-type 7", "callback-only 16", "separate-registration 7",
             "truncation-while-pending 12", "subtract-or-freeze 9", "convert-back-and-final-put 8",
             "in-place-retries 5", "last-put-under-own-lock 5", "look-up-waits-for-the-callback 4",
-            "second-request-on-a-pending-page 2", "request-on-a-private-page 3", "lock-order 5",
+            "second-request-on-a-pending-page 2", "request-on-a-private-page 3", "lock-order 6",
             "sleeping-where-forbidden 3", "transient-state-survives-a-hole 3",
         ]
         #expect(counts == expected)

@@ -71,6 +71,14 @@ import Testing
         }
     }
 
+    /// As applied it holds for a memory failure too.
+    @Test func inPlaceConversionAsAppliedHolds() {
+        for configuration in Suite.configurations(for: .version13) {
+            let report = Checker().check(configuration)
+            #expect(report.isProved, "\(report.summary)")
+        }
+    }
+
     @Test func ourVariantHoldsForEverySet() {
         for configuration in Suite.configurations(for: .custody) {
             let report = Checker().check(configuration)
@@ -94,7 +102,7 @@ import Testing
         isKilled("final put") { $0.finalPut = .completesInline }
         isKilled("truncation") { $0.truncation = .ignoresPending }
         isKilled("guest") { $0.guestLocksStateFirst = false }
-        isKilled("memory failure") { $0.poisonTakesLock = true }
+        isKilled("memory failure") { $0.poisonLock = .waits }
         #expect(survivors.isEmpty)
     }
 }

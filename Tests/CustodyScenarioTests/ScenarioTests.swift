@@ -180,7 +180,7 @@ import Testing
         ),
         (
             "  - {kernel: pin, at: 0, expect: [0]}\n",
-            "s.yaml:3:34: error: ‘expect’ must be one of 0, -EAGAIN, -ENOENT, -EINVAL, -ENOMEM, -EFAULT, -EHWPOISON, SIGBUS, -EINPROGRESS, not a list"
+            "s.yaml:3:34: error: ‘expect’ must be one of 0, -EAGAIN, -ENOENT, -EINVAL, -ENOMEM, -EFAULT, -EHWPOISON, SIGBUS, -EBUSY, -EINPROGRESS, not a list"
         ),
         ("  x: 1\n", "s.yaml:3:3: error: ‘steps’ must be a list, not a mapping"),
         (

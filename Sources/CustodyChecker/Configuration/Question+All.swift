@@ -316,38 +316,38 @@ extension Question {
             Question(
                 name: "in-place-retries",
                 prose: """
-                    Version 8 registers nothing: -EAGAIN and an offset. Is that free of races with pins that take no \
+                    In-place conversion registers nothing: -EAGAIN and an offset. Is that free of races with pins that take no \
                     lock, and can the caller starve? How many attempts suffice?
                     """,
-                source: "lore 20260618-gmem-inplace-conversion-v8-0-9d2959357853",
+                source: "lore 20260618-gmem-inplace-conversion-v8-0-9d2959357853, and as applied",
                 claims: claim(
                     "A page that a lockless pin may touch does not become private.",
                     .neverPrivateWhileHeld,
-                    .version8,
+                    .version13,
                     "two pins"
                 )
                     + claim(
                         "The host never touches a private page.",
                         .noHostAccessToPrivate,
-                        .version8,
+                        .version13,
                         "crowd on a mapped page"
                     )
                     + claim(
                         "The offset names the first page that is in the way.",
                         .answerNamesBlocker,
-                        .version8,
+                        .version13,
                         "range"
                     )
                     + claim(
                         "All or nothing: a refused request changes nothing.",
                         .refusalChangesNothing,
-                        .version8,
+                        .version13,
                         "leaves while held"
                     )
                     + claim(
                         "A caller that asks again gets there in the end if holders let go (no state without a way out).",
                         .noLivelock,
-                        .version8,
+                        .version13,
                         "asks again"
                     ),
                 retries: askingAgain
@@ -355,7 +355,7 @@ extension Question {
         ]
     }
 
-    /// A caller of version 8 that asks again, against holders that let go.
+    /// A caller of the in-place conversion that asks again, against holders that let go.
     private static var askingAgain: [Configuration] {
         let caller = Operation(.convertToPrivate, behavior: .asksAgain)
         let others: [(String, [Operation])] = [
@@ -367,7 +367,7 @@ extension Question {
             ("two pins and an unmapper", [Operation(.pin), Operation(.pin), Operation(.hostUnmap)]),
             ("a holder and a host that faults", [Operation(.hold), Operation(.hostAccess)]),
         ]
-        return others.map { Configuration($0, .version8, folios: [.mapped], operations: [caller] + $1) }
+        return others.map { Configuration($0, .version13, folios: [.mapped], operations: [caller] + $1) }
     }
 
     private static var own: [Question] {
@@ -422,7 +422,7 @@ extension Question {
                 prose: "A passing reference makes a request take a page that is private already away from the guest.",
                 source: nil,
                 claims: claim("Version 5 leaves it alone.", .privateStaysPrivate, .version5, "private already")
-                    + claim("Version 8 leaves it alone.", .privateStaysPrivate, .version8, "private already")
+                    + claim("In-place conversion leaves it alone.", .privateStaysPrivate, .version13, "private already")
                     + claim("`gmem-custody` leaves it alone.", .privateStaysPrivate, .custody, "private already")
             ),
             Question(
@@ -435,6 +435,12 @@ extension Question {
                 claims: claim("Guest fault.", .noDeadlock, .version5, "guest")
                     + claim("Memory failure.", .noDeadlock, .version5, "memory failure")
                     + claim("Memory failure, version 8.", .noDeadlock, .version8, "memory failure and punch")
+                    + claim(
+                        "Memory failure, as applied: it does not wait, and may fail.",
+                        .noDeadlock,
+                        .version13,
+                        "memory failure and punch"
+                    )
                     + claim("Guest fault, `gmem-custody`.", .noDeadlock, .custody, "guest")
                     + claim("Memory failure, `gmem-custody`.", .noDeadlock, .custody, "memory failure and punch")
             ),

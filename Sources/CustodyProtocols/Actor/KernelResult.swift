@@ -17,6 +17,8 @@ public enum KernelResult: UInt8, CaseIterable, Sendable {
     case poisoned
     /// `VM_FAULT_SIGBUS`: the host must not touch the page.
     case busError
+    /// `-EBUSY`: somebody else has the lock.
+    case busy
     /// `-EINPROGRESS`: registered, will complete by itself (`gmem-custody` only).
     case inProgress
 
@@ -31,6 +33,7 @@ public enum KernelResult: UInt8, CaseIterable, Sendable {
         case .fault: "-EFAULT"
         case .poisoned: "-EHWPOISON"
         case .busError: "SIGBUS"
+        case .busy: "-EBUSY"
         case .inProgress: "-EINPROGRESS"
         }
     }

@@ -30,9 +30,9 @@ extension Step {
         case .punchTakeOffsets, .punchLoad, .punchCheckType, .punchClearType, .punchRestoreReferences,
             .punchUnlockFolio, .punchEraseState, .punchReleaseOffsets:
             "lore 20250328153133.3504118-7-tabba@google.com"
-        case .convertTakeLock, .convertCheckTarget, .convertUnmap, .convertGetFolio, .convertCheckCount,
-            .convertZapGuest, .convertStore, .convertReleaseLock:
-            "lore 20260618-gmem-inplace-conversion-v8-0-9d2959357853"
+        case .convertTakeLock, .convertCheckTarget, .convertUnmap, .convertGetFolio, .convertCheckMapped,
+            .convertCheckCount, .convertZapGuest, .convertStore, .convertReleaseLock:
+            handover.source
         case .punchTakeLock, .punchZapGuest, .punchReleaseLock, .teardownDestroy, .poisonTakeLock,
             .poisonZapGuest, .poisonReleaseLock:
             "virt/kvm/guest_memfd.c"

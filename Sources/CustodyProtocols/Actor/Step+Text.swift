@@ -232,6 +232,8 @@ extension Step {
             "removes the range from the host's page tables"
         case .convertGetFolio:
             "finds the next folio of the range and takes a reference"
+        case .convertCheckMapped:
+            "looks whether the folio is mapped, or pinned for a device"
         case .convertCheckCount:
             "compares the count with the expected one"
         case .convertZapGuest:
@@ -384,7 +386,7 @@ extension Step {
             "unmap_mapping_pages"
         case .convertGetFolio:
             "filemap_get_folios"
-        case .convertCheckCount:
+        case .convertCheckMapped, .convertCheckCount:
             "kvm_gmem_is_safe_for_conversion"
         case .convertStore:
             "mas_store_prealloc"

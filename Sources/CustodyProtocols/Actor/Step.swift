@@ -262,6 +262,8 @@ public enum Step: UInt8, CaseIterable, Sendable {
     case convertUnmap
     /// Finds the next folio of the range and takes a reference (`filemap_get_folios`).
     case convertGetFolio
+    /// Looks whether the folio is mapped, or pinned for a device (`kvm_gmem_is_safe_for_conversion`).
+    case convertCheckMapped
     /// Compares the count with the expected one (`kvm_gmem_is_safe_for_conversion`).
     case convertCheckCount
     /// Removes the range from the guest's page table (`kvm_gmem_invalidate_begin`).

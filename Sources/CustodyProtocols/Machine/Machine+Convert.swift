@@ -41,10 +41,18 @@ extension Machine {
                 world.setFolio(folio, to: state)
                 actor.folio = folio
                 actor.references = 1
-                actor.step = .convertCheckCount
+                actor.step = rules.looksForMappings ? .convertCheckMapped : .convertCheckCount
             } else {
                 actor.folio = nil
                 actor.step = nextFolio(&actor, operation, world, more: .convertGetFolio, end: .convertZapGuest)
+            }
+        case .convertCheckMapped:
+            guard let folio = actor.folio else { break }
+            // A pin for a device counts among the references of this folio, and is no field of its own: the count tells.
+            if use(folio, world, &transition.events).mappings == 0 {
+                actor.step = .convertCheckCount
+            } else {
+                refuseConversion(&actor, &transition.events)
             }
         case .convertCheckCount:
             guard let folio = actor.folio else { break }
@@ -55,10 +63,7 @@ extension Machine {
                     then: nextFolio(&actor, operation, world, more: .convertGetFolio, end: .convertZapGuest)
                 )
             } else {
-                transition.events.insert(.refused)
-                settle(&actor, .blockedByReferences)
-                actor.result = .tryAgain
-                drop(&actor, then: .convertReleaseLock)
+                refuseConversion(&actor, &transition.events)
             }
         case .convertZapGuest:
             beginInvalidation(of: operation.start, count: operation.count, &actor, &world)
@@ -90,5 +95,14 @@ extension Machine {
             }
         }
         return transition
+    }
+
+    /// Ends a conversion at a folio that somebody refers to.
+    @inlinable
+    func refuseConversion(_ actor: inout Actor, _ events: inout Events) {
+        events.insert(.refused)
+        settle(&actor, .blockedByReferences)
+        actor.result = .tryAgain
+        drop(&actor, then: .convertReleaseLock)
     }
 }

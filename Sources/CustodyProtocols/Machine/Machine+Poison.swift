@@ -47,14 +47,21 @@ extension Machine {
                 drop(&actor, then: .poisonUnmap)
                 return transition
             }
-            actor.step = rules.poisonTakesLock ? .poisonTakeLock : .poisonZapGuest
+            actor.step = rules.poisonLock == .none ? .poisonZapGuest : .poisonTakeLock
         case .poisonTakeLock:
-            return take(.invalidate, exclusively: false, &actor, operation, id, &world, then: .poisonZapGuest)
+            var taken = take(.invalidate, exclusively: false, &actor, operation, id, &world, then: .poisonZapGuest)
+            if taken.isBlocked, rules.poisonLock == .tries {
+                // The recovery has failed: the guest keeps what it maps.
+                taken.wait = .none
+                actor.result = .busy
+                actor.step = .poisonUnlockFolio
+            }
+            return taken
         case .poisonZapGuest:
             // The folio stays in the file: nothing happens between the two ends of this invalidation.
             beginInvalidation(of: world.folioStart(of: offset), count: world.pagesPerFolio, &actor, &world)
             endInvalidation(&actor, &world)
-            actor.step = rules.poisonTakesLock ? .poisonReleaseLock : .poisonUnlockFolio
+            actor.step = rules.poisonLock == .none ? .poisonUnlockFolio : .poisonReleaseLock
         case .poisonReleaseLock:
             transition.events = release(.invalidate, id, &world)
             actor.step = .poisonUnlockFolio

@@ -86,8 +86,8 @@ public struct Machine: Sendable {
         case .poisonGet, .poisonMark, .poisonLockFolio, .poisonUnmap, .poisonTakeLock, .poisonZapGuest,
             .poisonReleaseLock, .poisonUnlockFolio:
             return poison(&actor, operation, id, &world)
-        case .convertTakeLock, .convertCheckTarget, .convertUnmap, .convertGetFolio, .convertCheckCount,
-            .convertZapGuest, .convertStore, .convertReleaseLock:
+        case .convertTakeLock, .convertCheckTarget, .convertUnmap, .convertGetFolio, .convertCheckMapped,
+            .convertCheckCount, .convertZapGuest, .convertStore, .convertReleaseLock:
             return convert(&actor, operation, id, &world)
         case .done:
             return Transition(step: .done)

@@ -47,7 +47,7 @@ public struct HandoverProtocol: Hashable, Sendable {
         )
     }()
 
-    /// The in-place conversion.
+    /// The in-place conversion, as its eighth posting has it.
     public static let version8: HandoverProtocol = {
         var rules = Rules.version5
         rules.registration = .never
@@ -59,6 +59,20 @@ public struct HandoverProtocol: Hashable, Sendable {
         )
     }()
 
+    /// The in-place conversion, as it was applied.
+    public static let version13: HandoverProtocol = {
+        var rules = version8.rules
+        rules.looksForMappings = true
+        rules.poisonLock = .tries
+        return HandoverProtocol(
+            name: "gmem-v13",
+            summary:
+                "in-place conversion as applied: a mapping or a pin refuses at once, a memory failure waits for no lock",
+            source: "linux commits 799c9fadc639, dcde2f853ff4 and ad06cf5338bc",
+            rules: rules
+        )
+    }()
+
     /// Our correction of version 5; `docs/protocols.md` explains each difference.
     public static let custody: HandoverProtocol = {
         var rules = Rules.version5
@@ -66,7 +80,7 @@ public struct HandoverProtocol: Hashable, Sendable {
         rules.finalPut = .queues
         rules.truncation = .restoresAndCompletes
         rules.guestLocksStateFirst = true
-        rules.poisonTakesLock = false
+        rules.poisonLock = .none
         return HandoverProtocol(
             name: "gmem-custody",
             summary: "version 5 corrected: one critical section, a completer for final puts, one meaning an answer",
@@ -77,7 +91,7 @@ public struct HandoverProtocol: Hashable, Sendable {
 
     /// All protocols, in order of age.
     public static let all: [HandoverProtocol] = [
-        .version5, .version5CallbackOnly, .version7, .version8, .custody,
+        .version5, .version5CallbackOnly, .version7, .version8, .version13, .custody,
     ]
 
     /// The protocol called `name`, or nil.

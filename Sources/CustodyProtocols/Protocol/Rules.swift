@@ -43,6 +43,16 @@ public struct Rules: Hashable, Sendable {
         case restoresAndCompletes
     }
 
+    /// How a memory failure comes by the invalidate lock, which it asks for while it holds the folio lock.
+    public enum PoisonLock: UInt8, Sendable {
+        /// It waits for it.
+        case waits
+        /// It does without what the lock is for where somebody else has it, and fails.
+        case tries
+        /// It does not take it.
+        case none
+    }
+
     /// How a request for private memory looks at the references.
     public var check: Check
     /// How a hand-over is registered.
@@ -61,8 +71,10 @@ public struct Rules: Hashable, Sendable {
     public var storesBeforeUnlock: Bool
     /// Whether a guest fault takes the state lock before the folio lock.
     public var guestLocksStateFirst: Bool
-    /// Whether a memory failure takes the invalidate lock while it holds the folio lock.
-    public var poisonTakesLock: Bool
+    /// Whether a conversion in place looks for mappings and pins before it compares the count.
+    public var looksForMappings: Bool
+    /// How a memory failure comes by the invalidate lock.
+    public var poisonLock: PoisonLock
 
     /// The proposal of 17 January 2025.
     public static let version5 = Rules(
@@ -75,6 +87,7 @@ public struct Rules: Hashable, Sendable {
         completionLocksFolio: false,
         storesBeforeUnlock: true,
         guestLocksStateFirst: false,
-        poisonTakesLock: true
+        looksForMappings: false,
+        poisonLock: .waits
     )
 }

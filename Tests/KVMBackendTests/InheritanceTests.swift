@@ -92,6 +92,40 @@ import Testing
         }
     }
 
+    /// What a debugger may read of a private page: nothing where the kernel enforces, all of it where this process does.
+    @Test(.needsKVM, arguments: [KVMMode.dual, .revoked]) func aDebuggerIsStoppedByTheKernelAlone(mode: KVMMode) throws
+    {
+        let backend = try Guests.backend(mode)
+        try backend.change(Guests.range(4, 1), from: .shared, to: .private)
+        let secret = Forking.bytes(try backend.secret(on: 4))
+        let memory = unsafe open("/proc/self/mem", O_RDONLY | O_CLOEXEC)
+        try #require(memory >= 0)
+        defer { close(memory) }
+        let offset = UInt(Guests.address(4).rawValue - backend.base)
+        let windows = [
+            backend.windows.shared, backend.windows.private, backend.machine.ram.sharedMemory.address,
+            backend.machine.ram.privateMemory.address,
+        ]
+        var read: (byFile: [[UInt8]], byCall: [[UInt8]]) = ([], [])
+        for window in Set(windows) {
+            var bytes = [UInt8](repeating: 0, count: secret.count)
+            if unsafe pread(memory, &bytes, bytes.count, Int(window + offset)) == bytes.count {
+                read.byFile.append(bytes)
+            }
+            let count = unsafe bytes.withUnsafeMutableBytes { buffer in
+                var local = unsafe iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
+                var remote = unsafe iovec(
+                    iov_base: UnsafeMutableRawPointer(bitPattern: window + offset),
+                    iov_len: buffer.count
+                )
+                return unsafe Forking.copy(getpid(), &local, 1, &remote, 1, 0)
+            }
+            if count == bytes.count { read.byCall.append(bytes) }
+        }
+        #expect(read.byFile.contains(secret) == (mode == .revoked))
+        #expect(read.byCall.contains(secret) == (mode == .revoked))
+    }
+
     /// There is no moment at which a program that is started would inherit a guest's file: not right after the call that
     /// makes it, and not in the middle of it.
     @Test(.needsKVM) func aFileIsClosedOnExecFromTheFirst() async {
@@ -227,6 +261,12 @@ private enum Forking {
         guard let symbol = unsafe dlsym(nil, "fork") else { return -1 }
         return unsafe unsafeBitCast(symbol, to: (@convention(c) () -> pid_t).self)()
     }
+
+    /// `process_vm_readv(2)`, which Swift does not offer either.
+    static let copy = unsafe unsafeBitCast(
+        dlsym(nil, "process_vm_readv"),
+        to: (@convention(c) (pid_t, UnsafePointer<iovec>, UInt, UnsafePointer<iovec>, UInt, UInt) -> Int).self
+    )
 
     static func bytes(_ word: UInt64) -> [UInt8] { (UInt64(0)..<8).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) } }
 

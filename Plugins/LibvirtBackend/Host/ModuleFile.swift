@@ -136,8 +136,10 @@ import Glibc
         }
         guard let map = unsafe map else { throw HostError(call: HostCall.map.rawValue, subject: path, errno: ENOMEM) }
         do throws(HostError) {
-            // A process that is forked off is no holder of the guest's memory.
-            try gate.host(.advise, path) { unsafe Int(madvise(map, length, MADV_DONTFORK)) }
+            // A process that is forked off is no holder of the guest's memory, and a core dump of this one has none of it.
+            for advice in [MADV_DONTFORK, MADV_DONTDUMP] {
+                try gate.host(.advise, path) { unsafe Int(madvise(map, length, advice)) }
+            }
         } catch {
             unsafe munmap(map, length)
             throw error

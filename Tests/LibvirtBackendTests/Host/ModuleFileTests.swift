@@ -44,6 +44,25 @@ import Testing
         #expect(try file.isOurs())
     }
 
+    /// Neither children nor core dumps have this process's window on the guest's memory, whatever is closed of it.
+    @Test func aWindowIsKeptFromChildrenAndCores() throws {
+        let file = try makeFile()
+        defer { file.remove() }
+        try file.protect(offset: 4096, length: 4096, isOpen: false)
+        let smaps = try #require(FileHandle(forReadingAtPath: "/proc/self/smaps"))
+        let lines = String(decoding: try smaps.readToEnd() ?? Data(), as: UTF8.self).split(separator: "\n")
+        var flags: [Set<Substring>] = []
+        var isOurs = false
+        for line in lines {
+            let words = line.split(separator: " ")
+            // The head of a mapping, and its last line.
+            if words[0].contains("-") { isOurs = words.last.map { $0 == path } ?? false }
+            if words[0] == "VmFlags:", isOurs { flags.append(Set(words.dropFirst())) }
+        }
+        #expect(flags.count == 3)
+        #expect(flags.allSatisfy { $0.isSuperset(of: ["dc", "dd"]) })
+    }
+
     /// The record is written through a mapping: a store that finds no memory would be the end of the process.
     @Test func theRecordHasItsMemoryFromTheBeginning() throws {
         let file = try makeFile(size: 1 << 30)

@@ -123,6 +123,17 @@ import Testing
         #expect(describe(error { () throws(AccessError) in try copy(fixture) }) == "the page at 0x1000 is private")
     }
 
+    /// The same where a hand-over may not begin because there are too many.
+    @Test func aRequestThatIsRefusedChangesNothing() throws {
+        let fixture = try ControllerFixture(limits: ControllerLimits(pendingInTotal: 1), observesAccesses: false)
+        let pending = try fixture.pending(8..<12, pinned: 8..<9)
+        let pin = try fixture.lease(0..<1)
+        #expect(try fixture.refusal(0..<4, to: .private) == .tooManyPending)
+        #expect(fixture.controller.hostAccess.allows(try PageRange(pages: 0..<4)), "without the lock as before")
+        pin.release()
+        #expect(pending.ticket.cancel() && fixture.isQuiet)
+    }
+
     /// After a loss nobody reaches anything, with or without the lock.
     @Test(arguments: [true, false]) func aLossEndsAllAccess(isObserved: Bool) throws {
         let fixture = try ControllerFixture(observesAccesses: isObserved)

@@ -64,6 +64,42 @@ import Testing
         #expect(fixture.events.settlements.count == 1)
     }
 
+    /// One that is being carried out ends when whoever does that comes to know it, and once.
+    @Test(arguments: ["prepare", "commit", "finish"])
+    func aHandOverThatIsCarriedOutDuringTheLossEndsOnce(verb: String) throws {
+        let fixture = try ControllerFixture()
+        var pending = try fixture.pending(0..<4, pinned: 0..<1)
+        fixture.backend.atEachCall { [weak backend = fixture.backend] call in
+            if call.description.hasPrefix(verb) { backend?.lose(lost) }
+        }
+        pending.release()
+        fixture.clock.drain()
+        #expect(pending.ticket.result?.word == "completed", "the back end did it all the same")
+        #expect(fixture.events.settlements.count == 1 && fixture.controller.pendingTickets.isEmpty)
+        #expect(fixture.controller.snapshot().inconsistency == nil)
+    }
+
+    /// A back end that is lost is not back, whatever it says.
+    @Test func nothingIsFoundAfterALoss() throws {
+        let fixture = try ControllerFixture()
+        fixture.backend.lose(lost)
+        fixture.backend.changeBehindTheBack(try PageRange(pages: 0..<4), to: .private)
+        fixture.backend.reconnect()
+        #expect(fixture.map.allSatisfy { $0 == "S" })
+        #expect(try fixture.refusal(8..<12, to: .private) == .backend)
+    }
+
+    /// Pages whose time is over are not asked for any more.
+    @Test func timeBoxesEndWithTheBackEnd() throws {
+        let fixture = try ControllerFixture(initially: .private, policy: Terms.timeBox(.seconds(1)))
+        try fixture.convert(0..<4, to: .shared)
+        fixture.backend.lose(lost)
+        fixture.clock.pass(.seconds(1))
+        let told = fixture.events.events.count
+        fixture.clock.pass(.seconds(60))
+        #expect(fixture.clock.timerCount == 0 && fixture.events.events.count == told)
+    }
+
     /// Whatever code it fails with; what was committed before it is taken back all the same, not made final.
     @Test func anUndoThatFailsDoesNotKeepTheOthers() throws {
         let fixture = try ControllerFixture(pages: 0..<12)

@@ -141,6 +141,32 @@ import Testing
         #expect(fixture.isQuiet && fixture.map.hasPrefix("SSPPSS"))
     }
 
+    /// What a guest has been given and does not let go of again is shared, and the end says so.
+    @Test(arguments: ["is cancelled", "expires", "fails"])
+    func whatTheGuestKeepsIsShared(end: String) throws {
+        let fixture = try ControllerFixture(pages: 0..<12, initially: .host)
+        try fixture.convert(4..<6, to: .private)
+        fixture.backend.plan {
+            $0.commit[3] = .pend
+            $0.undo[1] = BackendError(.refusedByGuest, "it keeps them")
+        }
+        let ticket = try #require(
+            try fixture.convert(0..<12, to: .shared, whenHeld: .handOver(deadline: .seconds(1))).ticket
+        )
+        switch end {
+        case "is cancelled": #expect(!ticket.cancel())
+        case "expires": fixture.clock.pass(.seconds(1))
+        default: fixture.backend.fail(try #require(fixture.backend.waiting.first), BackendError(.guestFailed, "no"))
+        }
+        #expect(fixture.map == "SSSSPPHHHHHH")
+        if end == "fails" {
+            #expect(ticket.result?.description.contains("no") == true)
+        } else {
+            #expect(ticket.result?.description == "failed: refused-by-guest, the guest keeps what it was given")
+        }
+        #expect(fixture.events.settlements.count == 1 && fixture.controller.snapshot().inconsistency == nil)
+    }
+
     @Test func convertingBackWhatTheBackendHolds() throws {
         let fixture = try ControllerFixture()
         fixture.backend.plan { $0.commit[1] = .pend }
@@ -159,6 +185,58 @@ import Testing
         #expect(fixture.isQuiet)
     }
 
+    /// Nobody may wait for it, and it has completed before it could be withdrawn: it is a hand-over all the same.
+    @Test func whatCannotBeTakenBackIsWaitedFor() throws {
+        let fixture = try ControllerFixture()
+        fixture.backend.plan {
+            $0.commit[1] = .pend
+            $0.withdrawSucceeds = false
+        }
+        let outcome = try fixture.convert(0..<4, to: .private, whenHeld: .report)
+        let ticket = try #require(outcome.ticket)
+        #expect(fixture.map.hasPrefix("----S") && fixture.controller.pendingTickets.map(\.id) == [ticket.id])
+        fixture.backend.complete(try #require(fixture.backend.waiting.first))
+        #expect(ticket.result?.word == "completed")
+        #expect(fixture.map.hasPrefix("PPPPS") && fixture.isQuiet)
+    }
+
+    /// The guest has had the pages again and offers them once more, while its first offer is being refused.
+    @Test func whatIsOfferedAgainMeanwhileIsAskedForAgain() throws {
+        let fixture = try ControllerFixture()
+        let range = try PageRange(pages: 0..<4)
+        fixture.backend.plan { $0.commit[1] = .fail(BackendError(.system, "EIO")) }
+        fixture.backend.atEachCall { [weak fixture] call in
+            guard case .commit = call, let fixture, fixture.backend.counts.commits == 0 else { return }
+            fixture.controller.guestOffers(range)
+        }
+        fixture.controller.guestOffers(range)
+        #expect(fixture.map.hasPrefix("HHHHS") && fixture.isQuiet)
+        #expect(fixture.events.words.count { $0 == "requested" } == 2)
+        fixture.clock.pass(.seconds(5))
+        #expect(fixture.events.words.count { $0 == "requested" } == 2, "and then it is over")
+    }
+
+    /// A rule that says later, and not when, is asked again, too.
+    @Test func whatIsOfferedAndPutOffIsTakenLater() throws {
+        struct Later: Policy {
+            func decide(
+                _ request: ConversionRequest,
+                in view: PolicyView,
+                remembering memory: inout PolicyMemory
+            ) -> PolicyDecision {
+                memory["now"] == nil ? .defer(PolicyReason(rule: "test", "later")) : .allow
+            }
+        }
+        let fixture = try ControllerFixture(policy: Later())
+        fixture.controller.guestOffers(try PageRange(pages: 0..<4))
+        fixture.clock.pass(.seconds(3))
+        #expect(fixture.map.allSatisfy { $0 == "S" })
+        fixture.controller.mark("now")
+        fixture.clock.pass(.seconds(1))
+        #expect(fixture.map.hasPrefix("HHHHS") && fixture.isQuiet)
+        #expect(fixture.clock.timerCount == 0)
+    }
+
     @Test func whatIsOfferedWhileSomebodyIsAtItIsTakenLater() throws {
         let fixture = try ControllerFixture()
         fixture.backend.plan { $0.commit[1] = .pend }
@@ -166,6 +244,8 @@ import Testing
         fixture.controller.guestOffers(try PageRange(pages: 0..<4))
         fixture.clock.pass(.seconds(3))
         #expect(fixture.map.hasPrefix("----S"))
+        let asked = fixture.events.words.count { $0 == "requested" }
+        #expect((8...16).contains(asked), "after 1, 2, 4 and so on up to a thousand milliseconds")
         fixture.backend.complete(try #require(fixture.backend.waiting.first))
         #expect(ticket.result?.word == "completed")
         fixture.clock.pass(.seconds(1))

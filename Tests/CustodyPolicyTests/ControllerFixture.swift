@@ -1,8 +1,9 @@
 import Custody
-import CustodyPolicy
 import CustodyTestSupport
 import SimulationBackend
 import Synchronization
+
+@testable import CustodyPolicy
 
 /// A controller over a back end that keeps book, in virtual time, with everything recorded.
 final class ControllerFixture: Sendable {
@@ -113,7 +114,7 @@ final class ControllerFixture: Sendable {
     /// Whether nothing is under way anywhere and both sides agree about every page.
     var isQuiet: Bool {
         controller.pendingTickets.isEmpty && backend.openChanges.isEmpty && backend.waiting.isEmpty
-            && backend.violations.isEmpty
+            && backend.violations.isEmpty && controller.state.withLock { $0.early.isEmpty && $0.claims.isEmpty }
             && Array(backend.ownership.runs) == controller.runs(in: controller.layout.bounds)
     }
 }

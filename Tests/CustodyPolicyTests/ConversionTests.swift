@@ -95,6 +95,32 @@ import Testing
         #expect(try fixture.convert(0..<4, to: .host, by: .guest(processor: 0)).isCompleted)
     }
 
+    /// Where memory comes and goes a region at a time, half of one neither goes nor comes; sharing is a matter of pages.
+    @Test func regionsComeAndGoWhole() throws {
+        let regions = try [PageRange(pages: 0..<4), PageRange(pages: 8..<12)]
+        let backend = SimulationBackend(
+            guest: GuestConfiguration(layout: try GuestMemoryLayout(regions: regions)),
+            options: SimulationOptions(initial: .host, contents: .preserved, latency: .zero, modules: true)
+        )
+        let controller = MemoryController(backend: backend, policy: AllowAll())
+        func convert(_ pages: Range<UInt64>, _ target: Ownership) throws -> String {
+            let request = ConversionRequest(try PageRange(pages: pages), to: target, by: .host("vmm"))
+            do {
+                let outcome = try controller.convert(request)
+                backend.clock.drain()
+                return outcome.word
+            } catch { return error.code.rawValue }
+        }
+        #expect(try convert(0..<2, .shared) == "misaligned" && convert(8..<11, .private) == "misaligned")
+        #expect(try convert(0..<4, .shared) == "completed")
+        #expect(try convert(1..<3, .private) == "completed", "pages of it")
+        #expect(try convert(0..<4, .host) == "misaligned", "not in one ownership")
+        #expect(try convert(1..<3, .shared) == "completed")
+        #expect(try convert(0..<2, .host) == "misaligned")
+        #expect(try convert(0..<4, .host) == "pending", "the guest is asked for it")
+        #expect(controller.tally.host == 8)
+    }
+
     @Test func aHoleBetweenRegionsIsNeitherConvertedNorShown() throws {
         let regions = try [PageRange(pages: 0..<4), PageRange(pages: 8..<12)]
         let fixture = try ControllerFixture()

@@ -116,7 +116,8 @@ import Testing
     // MARK: Timers
 
     private enum End: CaseIterable {
-        case completed, cancelled, convertedBack, failed, expired, backEndLost, postponed, controllerGone
+        case completed, cancelled, convertedBack, failed, expired, backEndLost, postponed, postponedAndExpired
+        case controllerGone
     }
 
     /// A hand-over that has ended has no timer, however it ended.
@@ -143,11 +144,11 @@ import Testing
             releaseAll()
         case .expired: clock.pass(.seconds(60))
         case .backEndLost: backend.lose(BackendError(.lost, "gone"))
-        case .postponed:
-            backend.plan { plan in for number in 1...count { plan.commit[number] = .block([]) } }
+        case .postponed, .postponedAndExpired:
+            backend.plan { plan in for number in 1...100 * count { plan.commit[number] = .block([]) } }
             releaseAll()
             #expect(clock.timerCount == 2 * count, "the deadline, and the time at which it is tried again")
-            for ticket in tickets { ticket.cancel() }
+            if end == .postponed { for ticket in tickets { ticket.cancel() } } else { clock.pass(.seconds(60)) }
         case .controllerGone:
             boxes = []
             guest = nil
@@ -157,6 +158,14 @@ import Testing
         #expect(clock.timerCount == 0, "\(end)")
         releaseAll()
         #expect(clock.workCount == 0)
+    }
+
+    /// What has ended before its deadline is watched is not watched.
+    @Test func whatEndsAtOnceHasNoTimer() throws {
+        let guest = try Guest(pages: 4)
+        guest.backend.plan { $0.commit[1] = .pendAndComplete }
+        let ticket = try #require(try guest.convert(0..<4, to: .private, deadline: .seconds(60)).ticket)
+        #expect(ticket.result?.word == "completed" && guest.executor.clock.timerCount == 0)
     }
 
     /// A deadline that is further away than there is time is none.

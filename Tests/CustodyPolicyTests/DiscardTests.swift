@@ -28,9 +28,68 @@ import Testing
         _ = backend
     }
 
+    private func refusal(_ controller: MemoryController, _ pages: Range<UInt64>) throws -> ConversionError.Code? {
+        do {
+            try controller.discard(PageRange(pages: pages))
+            return nil
+        } catch let error as ConversionError { return error.code }
+    }
+
     @Test func whatIsNoUnitOfMemoryIsRefused() throws {
         let (controller, _) = try simulation()
-        #expect(throws: ConversionError.self) { try controller.discard(PageRange(pages: 8..<17)) }
+        #expect(try refusal(controller, 8..<17) == .hole)
+        let layout = try GuestMemoryLayout(regions: [PageRange(pages: 0..<2048)], granularity: .large)
+        let large = MemoryController(backend: FakeBackend(layout, executor: VirtualExecutor()), policy: AllowAll())
+        #expect(try refusal(large, 0..<1) == .misaligned && refusal(large, 1..<513) == .misaligned)
+        #expect(try refusal(large, 512..<1024) == nil)
+    }
+
+    /// While the back end completes one change of a hand-over by itself, the others keep their contents: those that are made
+    /// may be taken back, those that are prepared are still to be made.
+    @Test func contentsThatMayComeBackStay() throws {
+        let fixture = try ControllerFixture(pages: 0..<12)
+        for low in [2, 6] as [UInt64] { try fixture.convert(low..<(low + 2), to: .private) }
+        fixture.backend.plan { $0.commit[4] = .pend }
+        let ticket = try #require(try fixture.convert(0..<12, to: .private).ticket)
+        #expect(try refusal(fixture.controller, 0..<2) == .busy, "made, and may be taken back")
+        #expect(try refusal(fixture.controller, 4..<6) == nil, "the back end waits for a reference")
+        #expect(try refusal(fixture.controller, 8..<12) == .busy, "reserved for")
+        #expect(try refusal(fixture.controller, 2..<4) == nil, "no part of it")
+        let whileEnding = Locked<[ConversionError.Code?]>([])
+        fixture.backend.atEachCall { [weak fixture] call in
+            guard case .withdraw = call, let fixture else { return }
+            let code = (try? self.refusal(fixture.controller, 4..<6)) ?? nil
+            whileEnding.withLock { $0.append(code) }
+        }
+        #expect(ticket.cancel())
+        #expect(whileEnding.withLock { $0 } == [.busy], "it is being taken back")
+        #expect(fixture.isQuiet && fixture.map == "SSPPSSPPSSSS")
+    }
+
+    /// The count of what is made goes on with the changes.
+    @Test func contentsMayGoOfTheChangeThatIsWaitedFor() throws {
+        let fixture = try ControllerFixture(pages: 0..<12)
+        for low in [2, 6] as [UInt64] { try fixture.convert(low..<(low + 2), to: .private) }
+        fixture.backend.plan { $0.commit = [3: .pend, 4: .pend, 5: .pend] }
+        let ticket = try #require(try fixture.convert(0..<12, to: .private).ticket)
+        let runs = [0..<2, 4..<6, 8..<12] as [Range<UInt64>]
+        for waited in runs {
+            for run in runs {
+                #expect(try refusal(fixture.controller, run) == (run == waited ? nil : .busy), "\(run), \(waited)")
+            }
+            fixture.backend.complete(try #require(fixture.backend.waiting.first))
+        }
+        #expect(ticket.result?.word == "completed" && fixture.isQuiet)
+    }
+
+    @Test func aLossIsSeen() throws {
+        let fixture = try ControllerFixture()
+        let pending = try fixture.pending(8..<12, pinned: 8..<9)
+        fixture.backend.plan { $0.discard[1] = BackendError(.lost, "gone") }
+        #expect(try refusal(fixture.controller, 0..<4) == .backend)
+        #expect(pending.ticket.result?.word == "failed" && fixture.events.words.contains("back"))
+        #expect(try refusal(fixture.controller, 0..<4) == .backend)
+        #expect(fixture.backend.counts.discards == 1, "it is not asked again")
     }
 
     /// While pages change hands their contents are not discarded, and the other way round.

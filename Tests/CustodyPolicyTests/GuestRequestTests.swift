@@ -82,6 +82,19 @@ import Testing
         #expect(fixture.map == "PPPPPPPPPPPPPPPP")
     }
 
+    /// Every run that has changed counts, and no other.
+    @Test func whatHasChangedIsTheSumOfAllRuns() throws {
+        let fixture = try ControllerFixture(pages: 0..<16)
+        for low in [2, 7] as [UInt64] { try fixture.convert(low..<(low + 3), to: .private) }
+        let pin = try fixture.lease(12..<13)
+        let outcome = try fixture.convert(0..<16, to: .private, extent: .prefix(maximumRuns: 9))
+        #expect(outcome.word == "pending" && outcome.changedPages == 4 && outcome.stoppedAt == PageNumber(10))
+        pin.release()
+        fixture.clock.drain()
+        let back = try fixture.convert(0..<16, to: .shared, extent: .prefix(maximumRuns: 9))
+        #expect(back.isCompleted && back.changedPages == 16)
+    }
+
     @Test func theWorkForOneRequestIsBounded() throws {
         let fixture = try ControllerFixture(pages: 0..<64, limits: ControllerLimits(runsPerGuestRequest: 5))
         for page in stride(from: 1, to: 64, by: 2) as StrideTo<UInt64> {

@@ -69,6 +69,12 @@ import Testing
         #expect(pending.ticket.result?.word == "completed")
         #expect(!pending.ticket.cancel())
         #expect(fixture.map.hasPrefix("PPPPPPPPS"))
+        // Another one has taken its place meanwhile.
+        var next = try fixture.pending(8..<12, pinned: 8..<9)
+        #expect(!pending.ticket.cancel() && next.ticket.result == nil)
+        next.release()
+        fixture.clock.drain()
+        #expect(next.ticket.result?.word == "completed" && fixture.isQuiet)
     }
 
     /// Nobody has begun to carry it out: it can be taken back as before the release.
@@ -81,6 +87,24 @@ import Testing
         fixture.clock.drain()
         #expect(fixture.backend.calls.isEmpty && fixture.isQuiet)
         #expect(fixture.events.settlements.count == 1)
+    }
+
+    /// Somebody carries it out: it can be taken back no more.
+    @Test(arguments: ["prepare", "commit", "finish"])
+    func cancelWhileItIsCarriedOutDoesNothing(verb: String) throws {
+        let fixture = try ControllerFixture()
+        var pending = try fixture.pending(0..<8, pinned: 0..<1)
+        let answers = Locked<[Bool]>([])
+        fixture.backend.atEachCall { [ticket = pending.ticket] call in
+            guard call.description.hasPrefix(verb) else { return }
+            let isCancelled = ticket.cancel()
+            answers.withLock { $0.append(isCancelled) }
+        }
+        pending.release()
+        fixture.clock.drain()
+        #expect(answers.withLock { $0 } == [false])
+        #expect(pending.ticket.result?.word == "completed" && fixture.map.hasPrefix("PPPPPPPPS"))
+        #expect(fixture.events.settlements.count == 1 && fixture.isQuiet)
     }
 
     @Test func deadlineRestores() throws {
@@ -111,6 +135,7 @@ import Testing
         var pending = try fixture.pending(0..<8, pinned: 0..<1)
         #expect(try fixture.convert(0..<8, to: .shared).isCompleted)
         #expect(pending.ticket.result?.word == "cancelled")
+        #expect(fixture.policy.asked == 2, "once for each request")
         #expect(fixture.map.allSatisfy { $0 == "S" })
         try fixture.lease(4..<5, .access).release()
         pending.release()
@@ -187,6 +212,9 @@ import Testing
         #expect(try fixture.refusal(4..<9, to: .private) == .busy)
         #expect(try fixture.refusal(4..<6, to: .shared) == .busy, "half of it back")
         #expect(try fixture.refusal(4..<8, to: .host) == .busy, "somewhere else")
+        let beside = try fixture.pending(8..<12, pinned: 8..<9)
+        #expect(try fixture.refusal(4..<12, to: .private) == .busy, "two of them are not one")
+        #expect(beside.ticket.cancel())
         #expect(fixture.map == before && pending.ticket.result == nil)
         #expect(try fixture.refusal(0..<4, to: .private) == nil, "its neighbours are free")
         pending.release()
@@ -212,6 +240,11 @@ import Testing
         #expect(fixture.map == before && fixture.backend.openChanges.isEmpty)
         // What bounds the guest does not bound the host.
         #expect(try fixture.convert(2..<3, to: .private).word == "pending")
+        let pins = try fixture.lease(8..<12)
+        for page in 8..<12 as Range<UInt64> {
+            #expect(try fixture.convert(page..<(page + 1), to: .private).word == "pending")
+        }
+        pins.release()
         first.release()
         second.release()
         third.release()
@@ -219,12 +252,29 @@ import Testing
         #expect(fixture.isQuiet)
     }
 
-    @Test func aBackendThatFailsAfterTheLastReleaseEndsIt() throws {
+    /// What the back end completes by itself counts, and no longer than it lasts.
+    @Test(arguments: [Requester.guest(processor: 0), .host("vmm")])
+    func whatTheBackEndHoldsCounts(requester: Requester) throws {
+        let limits = ControllerLimits(pendingHandovers: 2, pendingInTotal: 2)
+        let fixture = try ControllerFixture(limits: limits)
+        fixture.backend.plan { plan in for number in 1...20 { plan.commit[number] = .pend } }
+        for round in 0..<3 {
+            let tickets = try (0..<2 as Range<UInt64>).map { page in
+                try fixture.convert(page..<(page + 1), to: .private, by: requester).ticket
+            }
+            #expect(try fixture.refusal(2..<3, to: .private, by: requester) == .tooManyPending, "round \(round)")
+            for ticket in tickets { #expect(ticket?.cancel() == true) }
+        }
+        #expect(fixture.isQuiet)
+    }
+
+    @Test(arguments: [BackendError.Code.system, .resourcesExhausted, .busy])
+    func aBackendThatFailsAfterTheLastReleaseEndsIt(code: BackendError.Code) throws {
         let fixture = try ControllerFixture()
         for kind in ["prepare", "commit"] {
             fixture.backend.plan {
-                $0.prepare = kind == "prepare" ? [1: BackendError(.system, "EIO")] : [:]
-                $0.commit = kind == "commit" ? [1: .fail(BackendError(.system, "EIO"))] : [:]
+                $0.prepare = kind == "prepare" ? [1: BackendError(code, "EIO")] : [:]
+                $0.commit = kind == "commit" ? [1: .fail(BackendError(code, "EIO"))] : [:]
             }
             var pending = try fixture.pending(0..<4, pinned: 0..<1)
             pending.release()

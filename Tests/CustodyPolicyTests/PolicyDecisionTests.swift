@@ -44,6 +44,18 @@ import Testing
         #expect(reply == .retry(from: GuestPhysicalAddress(8192)))
     }
 
+    /// Whoever is put off is sent to the first page that is not as asked yet.
+    @Test(arguments: [ConversionRequest.Extent.all, .prefix(maximumRuns: 8)])
+    func laterFromWhereItIsNotDone(extent: ConversionRequest.Extent) throws {
+        let policy = FirstOf([
+            .init(when: RequestMatcher(requesters: [.guest]), FixedPolicy(decision: .laterOn("busy hour")))
+        ])
+        let fixture = try ControllerFixture(policy: policy)
+        try fixture.convert(0..<3, to: .private)
+        let outcome = try fixture.convert(0..<8, to: .private, by: .guest(processor: 0), extent: extent)
+        #expect(outcome.isDeferred && outcome.stoppedAt == PageNumber(3) && outcome.changedPages == 0)
+    }
+
     @Test func theStricterDecisionCounts() {
         let all: [PolicyDecision] = [.allow, .laterOn("l"), .denied("d")]
         for (i, one) in all.enumerated() {

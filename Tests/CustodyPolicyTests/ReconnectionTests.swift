@@ -70,11 +70,14 @@ import Testing
         check(fixture)
     }
 
-    @Test func oneThatIsStillUnderWayIsLeftAlone() throws {
+    /// Its pages are in the ownership before or in transit.
+    @Test(arguments: [Ownership.shared, .inTransit])
+    func oneThatIsStillUnderWayIsLeftAlone(found: Ownership) throws {
         let fixture = try ControllerFixture()
         fixture.backend.plan { $0.commit[1] = .pend }
         let ticket = try #require(try fixture.convert(0..<4, to: .private).ticket)
         fixture.backend.disconnect()
+        fixture.backend.changeBehindTheBack(try PageRange(pages: 0..<4), to: found)
         fixture.backend.reconnect()
         #expect(ticket.result == nil)
         fixture.backend.complete(try #require(fixture.backend.waiting.first))
@@ -90,30 +93,52 @@ import Testing
         let controller = MemoryController(backend: backend, policy: AllowAll(), pool: pool, observer: log)
         let listener = RecordingListener(bounds: controller.layout.bounds)
         try controller.add(listener)
+        _ = try controller.convert(ConversionRequest(PageRange(pages: 40..<44), to: .private, by: .host("vmm")))
         listener.forgetCalls()
         let asked = Locked<[DrainRequest]>([])
         let lease = try controller.lease(PageRange(pages: 8..<10), .pin, for: Holder(device: "nic")) { request in
             asked.withLock { $0.append(request) }
         }
+        let kept = try controller.lease(PageRange(pages: 21..<22), .pin, for: Holder(device: "nic")) { request in
+            asked.withLock { $0.append(request) }
+        }
         backend.disconnect()
         backend.changeBehindTheBack(try PageRange(pages: 4..<12), to: .private)
         backend.changeBehindTheBack(try PageRange(pages: 20..<24), to: .host)
+        backend.changeBehindTheBack(try PageRange(pages: 40..<44), to: .shared)
         backend.reconnect()
         clock.drain()
         #expect(Array(backend.ownership.runs) == controller.runs(in: controller.layout.bounds))
         #expect(controller.snapshot().inconsistency == nil)
         #expect(controller.tally.private == 8 && controller.tally.host == 4 && controller.tally.exposed == 52)
         #expect(pool.usedPages == 52)
-        #expect(listener.calls.count == 2, "prepare and commit of one run; the host keeps what is its own")
+        #expect(listener.calls.count == 4, "prepare and commit of two runs; the host keeps what is its own")
         #expect(listener.live.isUniform(try PageRange(pages: 4..<12), false))
         #expect(asked.withLock { $0.map(\.range) } == [try PageRange(pages: 8..<10)])
         guard case .reconnected(let found)? = log.events.last?.kind else { throw BackendError(.system, "no event") }
         #expect(
             found.ownership.map(\.description) == [
                 "0x4000-0xbfff (32 KiB) shared → private", "0x14000-0x17fff (16 KiB) shared → host",
+                "0x28000-0x2bfff (16 KiB) private → shared",
             ]
         )
         lease.release()
+        kept.release()
+    }
+
+    /// Where one change of a hand-over has been made and another has not, it has failed.
+    @Test func aWaitingHandOverThatIsHalfDone() throws {
+        let fixture = try ControllerFixture()
+        try fixture.convert(2..<4, to: .host)
+        var held = try fixture.pending(0..<4, pinned: 0..<1)
+        fixture.backend.disconnect()
+        fixture.backend.changeBehindTheBack(try PageRange(pages: 0..<2), to: .private)
+        fixture.backend.reconnect()
+        #expect(held.ticket.result?.word == "failed" && fixture.map.hasPrefix("PPHHS"))
+        #expect(try reconciliation(fixture).failed == [held.ticket.id])
+        held.release()
+        fixture.clock.pass(.seconds(1))
+        check(fixture)
     }
 
     @Test(arguments: [Ownership.private, .host])

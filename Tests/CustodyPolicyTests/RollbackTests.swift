@@ -80,6 +80,18 @@ import Testing
         try check(fixture, before, "blocked commit \(number)")
     }
 
+    /// The back end would complete it by itself, and nobody may wait for that.
+    @Test(arguments: 1...runs)
+    func pendingCommitOfWhoOnlyWantsAReport(number: Int) throws {
+        let fixture = try fixture()
+        let before = fixture.map
+        fixture.backend.plan { $0.commit[Self.runs + number] = .pend }
+        let outcome = try fixture.convert(0..<20, to: .private, whenHeld: .report)
+        #expect(outcome.word == "blocked" && outcome.changedPages == 0)
+        #expect(!fixture.backend.calls.contains { if case .finish = $0 { true } else { false } })
+        try check(fixture, before, "pending commit \(number)")
+    }
+
     /// A hand-over that is pending at the n-th run and is then given up or withdrawn.
     @Test(arguments: 1...runs, ["fails", "is cancelled", "expires", "is converted back"])
     func pendingCommit(number: Int, end: String) throws {

@@ -36,6 +36,16 @@ import Testing
         #expect(fixture.isQuiet)
     }
 
+    /// What may be done begins further on: nothing is, as what is done is a prefix.
+    @Test func aRequestThatIsClampedToItsMiddleGetsNothing() throws {
+        let fixture = try ControllerFixture(policy: Clamping(range: PageRange(pages: 6..<8)))
+        for extent in [ConversionRequest.Extent.all, .prefix(maximumRuns: 100)] {
+            let outcome = try fixture.convert(4..<12, to: .private, extent: extent)
+            #expect(outcome.isDeferred && outcome.stoppedAt == PageNumber(4) && outcome.changedPages == 0)
+        }
+        #expect(fixture.map.allSatisfy { $0 == "S" } && fixture.backend.calls.isEmpty)
+    }
+
     @Test func aTimeIsPassedOn() throws {
         let time = Timestamp(rawValue: 5_000_000)
         let decision = PolicyDecision.defer(until: time, PolicyReason(rule: "test", "wait"))
@@ -93,6 +103,24 @@ import Testing
         #expect(attempts == [1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5], "after 10, 20, 40 and 40 ms")
         #expect(pending.ticket.result?.word == "failed")
         #expect(fixture.isQuiet && fixture.map.allSatisfy { $0 == "S" })
+    }
+
+    /// Each one is tried again at its own time.
+    @Test func aRetryIsOfOneHandOver() throws {
+        let retry = Backoff(first: .milliseconds(10), longest: .milliseconds(40), attempts: 10)
+        let fixture = try ControllerFixture(policy: allowing(PolicyTerms(retry: retry)))
+        fixture.backend.plan { plan in for number in 1...40 { plan.commit[number] = .block([]) } }
+        var first = try fixture.pending(0..<4, pinned: 0..<1)
+        var second = try fixture.pending(8..<12, pinned: 8..<9)
+        first.release()
+        fixture.clock.pass(.milliseconds(15))
+        #expect(first.ticket.attempts == 2 && second.ticket.attempts == 0, "after 10 ms")
+        second.release()
+        fixture.clock.pass(.milliseconds(10))
+        #expect(first.ticket.attempts == 2 && second.ticket.attempts == 2, "after 25 ms, the second one alone")
+        fixture.clock.pass(.milliseconds(5))
+        #expect(first.ticket.attempts == 3 && second.ticket.attempts == 2, "after 30 ms, the first one alone")
+        #expect(first.ticket.cancel() && second.ticket.cancel() && fixture.isQuiet)
     }
 
     @Test func backoff() {

@@ -128,7 +128,7 @@ extension MemoryController {
                 do {
                     done = try transact(request, part, isContinuation: true, &last)
                 } catch {
-                    guard changed > 0 || part.start != request.range.start else { throw error }
+                    guard part.start != request.range.start else { throw error }
                     return outcome(.stopped(by: error), request.range, stoppedAt: part.start, changed, contents)
                 }
                 changed += done.changedPages

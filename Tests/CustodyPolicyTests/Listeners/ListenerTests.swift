@@ -232,26 +232,31 @@ import Testing
         #expect(listener.live == stage.fixture.hostMap)
     }
 
-    /// Before the back end was asked, while it is, and when it is over: whenever somebody joins, it ends up right.
-    @Test(arguments: ["draining", "awaiting"], ["completes", "is cancelled"])
+    /// Before the back end was asked, while it is, before it is asked again, and when it is over: whenever somebody joins, it
+    /// ends up right.
+    @Test(arguments: ["draining", "awaiting", "postponed"], ["completes", "is cancelled"])
     func joiningDuringAHandOver(phase: String, end: String) throws {
         let stage = try Stage(1)
         let backend = stage.fixture.backend
         let controller = stage.fixture.controller
         let late = RecordingListener("late", bounds: controller.layout.bounds)
-        let lease = phase == "draining" ? LeaseBox(try stage.fixture.lease(2..<3)) : nil
-        if phase == "awaiting" { backend.plan { $0.commit[1] = .pend } }
+        let lease = phase == "awaiting" ? nil : LeaseBox(try stage.fixture.lease(2..<3))
+        if phase != "draining" { backend.plan { $0.commit[1] = phase == "awaiting" ? .pend : .block([]) } }
         let ticket = try #require(try stage.fixture.convert(0..<8, to: .private).ticket)
+        if phase == "postponed" {
+            lease?.release()
+            stage.fixture.clock.drain()
+        }
         try controller.add(late)
         #expect(
-            late.live[PageNumber(0)] == (phase == "draining"),
+            late.live[PageNumber(0)] == (phase != "awaiting"),
             "devices keep what they have until it is carried out"
         )
         if end == "is cancelled" {
             #expect(ticket.cancel())
         } else {
             lease?.release()
-            stage.fixture.clock.drain()
+            stage.fixture.clock.pass(.seconds(1))
             if let waiting = backend.waiting.first { backend.complete(waiting) }
         }
         stage.fixture.clock.drain()
@@ -273,6 +278,10 @@ import Testing
         let late = RecordingListener("late", bounds: fixture.controller.layout.bounds)
         try fixture.controller.add(late)
         #expect(late.live == fixture.hostMap, "it has all that there is")
+        // What it has refused to lose, it has, and it is not in the middle of it.
+        late.veto(1)
+        #expect(try fixture.refusal(24..<26, to: .private) == .vetoed)
+        late.forgetCalls()
         // While the change that it is offered ends, it is in the middle of another one.
         fixture.backend.plan { $0.commit[4] = .pend }
         let other = try #require(try fixture.convert(40..<44, to: .private).ticket)
@@ -280,7 +289,7 @@ import Testing
         fixture.backend.complete(try #require(fixture.backend.waiting.first))
         #expect(ticket.result?.word == "completed", "the others are not held up")
         #expect(late.live.isUniform(fixture.controller.layout.bounds, false))
-        #expect(fixture.events.words.count { $0 == "late" } == 1)
+        #expect(fixture.events.dismissed == ["late"])
         let told = late.calls.count
         #expect(other.cancel())
         #expect(late.live.isUniform(fixture.controller.layout.bounds, false), "what comes back is taken away")

@@ -68,6 +68,64 @@ import Testing
         #expect(notes.charged.withLock { $0 } == asked.dropFirst().map(\.request))
     }
 
+    /// A hand-over is charged when its pages are claimed, once, and with the pages that were asked for.
+    @Test func aHandOverIsCharged() throws {
+        let notes = Notes()
+        let fixture = try ControllerFixture(policy: notes)
+        let pin = try fixture.lease(3..<4)
+        let range = try PageRange(pages: 0..<8)
+        #expect(try fixture.convert(0..<8, to: .private, by: guest).ticket != nil)
+        #expect(notes.charged.withLock { $0 } == [range])
+        #expect(try fixture.convert(0..<8, to: .private, by: guest).ticket != nil, "joined, and nothing new begins")
+        pin.release()
+        fixture.clock.drain()
+        #expect(notes.charged.withLock { $0 } == [range])
+        let mapping = try fixture.lease(20..<21, .mapping)
+        #expect(try fixture.convert(16..<24, to: .private, by: guest).blockers?.count == 1)
+        #expect(notes.charged.withLock { $0 } == [range], "what is blocked costs nothing")
+        mapping.release()
+    }
+
+    /// A rule of some pages is asked about these, sees that these were asked for, and is charged for these.
+    @Test func aRuleOfARangeKnowsOfNoOtherPages() throws {
+        let notes = Notes()
+        let own = try PageRange(pages: 4..<12)
+        let fixture = try ControllerFixture(
+            pages: 0..<32,
+            policy: AllOf([PerRange(own, notes), PerRange(try PageRange(pages: 20..<24), notes)])
+        )
+        func taken() -> (asked: [PageRange], wholes: [PageRange?], charged: [PageRange]) {
+            let asked = notes.asked.withLock { asked in
+                defer { asked = [] }
+                return asked
+            }
+            let charged = notes.charged.withLock { charged in
+                defer { charged = [] }
+                return charged
+            }
+            return (asked.map(\.request), asked.map(\.whole), charged)
+        }
+        func check(_ pages: Range<UInt64>, _ extent: ConversionRequest.Extent, _ parts: [Range<UInt64>]) throws {
+            let isShared = fixture.controller.ownership(of: PageNumber(pages.lowerBound)) == .shared
+            try fixture.convert(pages, to: isShared ? .private : .shared, by: guest, extent: extent)
+            let expected = try parts.map { try PageRange(pages: $0) }
+            let (asked, wholes, charged) = taken()
+            #expect(Set(asked) == Set(expected) && charged == expected, "\(pages), \(extent)")
+            #expect(wholes == asked, "\(pages), \(extent)")
+        }
+        for extent in [ConversionRequest.Extent.all, .prefix(maximumRuns: 8, maximumPages: 64)] {
+            try check(0..<32, extent, [4..<12, 20..<24])
+            try check(6..<10, extent, [6..<10])
+            try check(6..<10, extent, [6..<10])
+            try check(0..<5, extent, [4..<5])
+            try check(0..<5, extent, [4..<5])
+            try check(11..<21, extent, [11..<12, 20..<21])
+            try check(11..<21, extent, [11..<12, 20..<21])
+            try check(12..<20, extent, [])
+            try check(12..<20, extent, [])
+        }
+    }
+
     /// Runs in the way of the limits are passed over although nothing changes in them.
     @Test func limitsThatEndBeforeAnythingChanges() throws {
         let limits = ControllerLimits(runsPerGuestRequest: 1)

@@ -233,7 +233,7 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
         "CustodyScenario",
         "SimulationBackend",
     ],
-    "SimulationBackendTests": ["Custody", "CustodyTestSupport", "SimulationBackend"],
+    "SimulationBackendTests": ["Custody", "CustodyProtocols", "CustodyTestSupport", "SimulationBackend"],
     "LibvirtBackendTests": [
         "CHolders", "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyTestSupport", "GuestChannel",
         .target(name: "LibvirtBackend", condition: libvirt), .target(name: "CLibvirt", condition: libvirt), system,

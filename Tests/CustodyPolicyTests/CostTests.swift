@@ -99,14 +99,14 @@ import Testing
     }
 
     /// However many let go before anybody looks, it is a bounded list that is looked at.
-    @Test(arguments: [size, 16 * size])
-    func manyReleasesAreLookedAtTogether(count: Int) throws {
+    @Test(arguments: [size, 16 * size], [false, true])
+    func manyReleasesAreLookedAtTogether(count: Int, isFromTheLastOn: Bool) throws {
         let guest = try Guest(pages: count)
         var leases: [LeaseBox] = []
         for page in 0..<count { leases.append(LeaseBox(try guest.lease(page..<(page + 1)))) }
         for page in 0..<count { try guest.convert(page..<(page + 1), to: .private) }
         let before = guest.executor.submissions
-        for lease in leases { lease.release() }
+        for lease in isFromTheLastOn ? leases.reversed() : leases { lease.release() }
         #expect(guest.executor.submissions == before + 1 && guest.executor.clock.workCount == 1)
         guest.executor.drain()
         #expect(guest.controller.pendingTickets.isEmpty)
@@ -145,7 +145,7 @@ import Testing
         case .expired: clock.pass(.seconds(60))
         case .backEndLost: backend.lose(BackendError(.lost, "gone"))
         case .postponed, .postponedAndExpired:
-            backend.plan { plan in for number in 1...100 * count { plan.commit[number] = .block([]) } }
+            backend.plan { plan in for number in 1...1000 * count { plan.commit[number] = .block([]) } }
             releaseAll()
             #expect(clock.timerCount == 2 * count, "the deadline, and the time at which it is tried again")
             if end == .postponed { for ticket in tickets { ticket.cancel() } } else { clock.pass(.seconds(60)) }
@@ -237,6 +237,50 @@ import Testing
         mapping.release()
         guest.executor.pass(.seconds(1))
         #expect(guest.controller.tally.private == 8 && guest.boxes == 0)
+    }
+
+    /// A pin alone keeps nobody else waiting either: its page is in transit by itself.
+    @Test func neighboursOfAPinAreNotInItsHandOver() throws {
+        let guest = try Guest(pages: 4, initially: .private, policy: boxed(.seconds(1)))
+        for page in 0..<4 { try guest.convert(page..<(page + 1), to: .shared) }
+        let pin = try guest.lease(1..<2)
+        guest.executor.pass(.seconds(1))
+        let letters = guest.controller.runs(in: guest.controller.layout.bounds).map { "\($0.range.count) \($0.state)" }
+        #expect(letters == ["1 private", "1 in-transit", "2 private"])
+        pin.release()
+        guest.executor.drain()
+        #expect(guest.controller.tally.private == 4)
+    }
+
+    /// There is one timer, for whatever is due first, and another one when that is over.
+    @Test func theFirstOfTheBoxesHasTheTimer() throws {
+        let (early, late) = (try PageRange(pages: 4..<8), try PageRange(pages: 0..<4))
+        let rules = [PerRange(late, Terms.timeBox(.seconds(60))), PerRange(early, Terms.timeBox(.seconds(1)))]
+        let guest = try Guest(pages: 8, initially: .private, policy: AllOf(rules))
+        for pages in [0..<4, 4..<8] {
+            try guest.convert(pages, to: .shared)
+            #expect(guest.executor.clock.timerCount == 1)
+        }
+        guest.executor.pass(.seconds(1))
+        #expect(guest.controller.tally.shared == 4 && guest.boxes == 1 && guest.executor.clock.timerCount == 1)
+        guest.executor.pass(.seconds(58))
+        #expect(guest.controller.tally.shared == 4)
+        guest.executor.pass(.seconds(1))
+        #expect(guest.controller.tally.shared == 0 && guest.boxes == 0 && guest.executor.clock.timerCount == 0)
+    }
+
+    /// What somebody maps for long is asked for again and again, and has one entry.
+    @Test(arguments: [size, 16 * size])
+    func whatIsAskedForAgainHasOneEntry(count: Int) throws {
+        let guest = try Guest(pages: 4, initially: .private, policy: boxed(.milliseconds(1)))
+        try guest.convert(0..<1, to: .shared)
+        let mapping = try guest.lease(0..<1, .mapping)
+        guest.executor.pass(.milliseconds(count))
+        #expect(guest.boxes == 1 && guest.executor.clock.timerCount == 1)
+        #expect(guest.controller.state.withLock { $0.timeBoxes.height } == 1, "levels of the tree of pages")
+        mapping.release()
+        guest.executor.pass(.milliseconds(1))
+        #expect(guest.boxes == 0 && guest.controller.tally.private == 4)
     }
 
     /// A time that is over at the end of time is not over again and again.

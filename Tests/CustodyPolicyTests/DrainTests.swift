@@ -89,6 +89,42 @@ import Testing
         #expect(try fixture.convert(0..<8, to: .private).isCompleted)
     }
 
+    /// Who is being asked for pages is not asked for the same ones once more, and for others when that is over.
+    @Test(arguments: [(2..<4, 1), (1..<3, 1), (0..<8, 2)] as [(Range<UInt64>, Int)])
+    func whoIsBeingAskedIsNotAskedForTheSame(pages: Range<UInt64>, calls: Int) throws {
+        let fixture = try ControllerFixture()
+        let controller = fixture.controller
+        let asked = Locked<[PageRange]>([])
+        let range = try PageRange(pages: 0..<8)
+        let lease = try controller.lease(range, .mapping, for: Holder(device: "gpu")) { [weak fixture] request in
+            let isFirst = asked.withLock { asked in
+                asked.append(request.range)
+                return asked.count == 1
+            }
+            if isFirst { _ = try? fixture?.convert(pages, to: .private) }
+        }
+        #expect(try fixture.convert(1..<4, to: .private).blockers?.count == 1)
+        fixture.clock.drain()
+        let first = try PageRange(pages: 1..<4)
+        #expect(try asked.withLock { $0 } == [first] + (calls == 2 ? [PageRange(pages: pages)] : []))
+        lease.release()
+    }
+
+    /// Of several wishes in one the newest hand-over is named.
+    @Test func theNewestHandOverIsNamed() throws {
+        let fixture = try ControllerFixture()
+        let device = Device(letsGo: false)
+        try device.pin(fixture.controller, 0..<8)
+        let first = try #require(try fixture.convert(0..<2, to: .private).ticket)
+        let second = try #require(try fixture.convert(4..<6, to: .private).ticket)
+        fixture.clock.drain()
+        #expect(device.asked.map(\.ticket) == [second.id])
+        #expect(device.asked.map(\.range) == [try PageRange(pages: 0..<6)])
+        device.release()
+        fixture.clock.drain()
+        #expect(first.result?.word == "completed" && second.result?.word == "completed")
+    }
+
     /// A holder that has let go before it is asked is not asked.
     @Test func whoHasLetGoIsNotAsked() throws {
         let fixture = try ControllerFixture()

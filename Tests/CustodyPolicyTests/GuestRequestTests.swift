@@ -131,6 +131,22 @@ import Testing
         #expect(ask(fixture, 60 * 4096, 4 * 4096) == .done)
     }
 
+    /// What is less than a unit of ownership counts as one: each round gets on.
+    @Test(arguments: [1, 100, 512, 1000] as [UInt64]) func oneUnitAtLeast(pages: UInt64) throws {
+        let layout = try GuestMemoryLayout(regions: [PageRange(pages: 0..<2048)], granularity: .large)
+        let controller = MemoryController(
+            backend: FakeBackend(layout, executor: VirtualExecutor()),
+            policy: AllowAll(),
+            limits: ControllerLimits(pagesPerGuestRequest: pages)
+        )
+        let all = GuestRequest(processor: 0, address: 0, byteCount: 2048 * 4096, target: .private)
+        for round in 1...3 as ClosedRange<UInt64> {
+            #expect(controller.handle(all) == .retry(from: GuestPhysicalAddress(round * 512 * 4096)))
+            #expect(controller.tally.private == round * 512)
+        }
+        #expect(controller.handle(all) == .done)
+    }
+
     @Test func aRunThatFailsLaterLeavesThePrefix() throws {
         let fixture = try ControllerFixture(pages: 0..<8)
         try fixture.convert(2..<4, to: .private)

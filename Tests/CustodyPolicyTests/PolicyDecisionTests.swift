@@ -87,6 +87,14 @@ import Testing
         #expect(try ControllerFixture(policy: AllOf([allow, later])).convert(0..<1, to: .private).isDeferred)
     }
 
+    /// Pages of the host's that become shared count as those of the guest's do.
+    @Test(arguments: [Ownership.private, .host]) func sharedBudgetOfAnybodysPages(initially: Ownership) throws {
+        let fixture = try ControllerFixture(initially: initially, policy: SharedBudget(pages: 4, over: .deny))
+        #expect(try fixture.refusal(0..<5, to: .shared) == .denied)
+        #expect(try fixture.refusal(0..<4, to: .shared) == nil)
+        #expect(try fixture.refusal(8..<9, to: .shared) == .denied)
+    }
+
     @Test func protectedRange() throws {
         let policy = ProtectedRange(try PageRange(pages: 10..<20), neverBecoming: [.shared])
         let fixture = try ControllerFixture(initially: .private, policy: policy)

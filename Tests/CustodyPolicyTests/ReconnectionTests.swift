@@ -141,6 +141,21 @@ import Testing
         check(fixture)
     }
 
+    /// A listener that refuses to lose what the host has lost is told all the same, and stays.
+    @Test func nobodyRefusesWhatTheHostHasLost() throws {
+        let fixture = try ControllerFixture()
+        let listener = RecordingListener(bounds: fixture.controller.layout.bounds)
+        try fixture.controller.add(listener)
+        listener.veto(1)
+        fixture.backend.disconnect()
+        fixture.backend.changeBehindTheBack(try PageRange(pages: 0..<4), to: .private)
+        fixture.backend.reconnect()
+        #expect(fixture.events.dismissed.isEmpty && listener.live == fixture.hostMap && listener.violations == [])
+        try fixture.convert(8..<12, to: .private)
+        #expect(listener.live == fixture.hostMap && listener.open == [])
+        check(fixture)
+    }
+
     @Test(arguments: [Ownership.private, .host])
     func pagesOfAWaitingHandOverThatChangedHands(found: Ownership) throws {
         let fixture = try ControllerFixture()

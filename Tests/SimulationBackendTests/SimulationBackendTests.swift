@@ -109,8 +109,12 @@ import Testing
         if contents == .zeroed {
             _ = try backend.perform(.write([8, 8], to: GuestPhysicalAddress(0)), on: 0, answeringTo: NoHandler())
         }
+        if contents == .zeroed {
+            _ = try backend.perform(.write([7], to: GuestPhysicalAddress(4096)), on: 0, answeringTo: NoHandler())
+        }
         try backend.undo(committed)
         #expect(try read(backend, 0) == bytes)
+        #expect(try read(backend, 4096) == [0, 0, 0], "what the guest wrote meanwhile is gone")
     }
 
     @Test func discardingEmptiesAndChangesNoOwnership() throws {

@@ -22,6 +22,9 @@ struct TimeBoxes: Sendable {
     /// The number of runs.
     var count: Int { queue.count }
 
+    /// The number of levels of the tree of pages, for tests.
+    var height: Int { tree.height }
+
     /// Puts pages into a box, out of any other. Where its time never comes they are in none.
     ///
     /// - Complexity: O((*k* + 1) log *n*) for *k* of *n* runs that pages are taken out of.

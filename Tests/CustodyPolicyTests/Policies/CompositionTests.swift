@@ -145,6 +145,24 @@ import Testing
         }
     }
 
+    /// A clamp of the pages in the range lets through what is before them, and of them what it says, if that is their start.
+    @Test(arguments: [(8..<12, 12), (8..<16, 16), (6..<9, 9), (10..<12, 8)] as [(Range<UInt64>, UInt64)])
+    func aClampOfARangeLetsThroughWhatIsBefore(clamp: Range<UInt64>, end: UInt64) throws {
+        struct Clamping: Policy {
+            let range: PageRange
+            func decide(
+                _ request: ConversionRequest,
+                in view: PolicyView,
+                remembering memory: inout PolicyMemory
+            ) -> PolicyDecision { .clamp(to: range, PolicyReason(rule: "test", "no more")) }
+        }
+        let policy = PerRange(try PageRange(pages: 8..<16), Clamping(range: try PageRange(pages: clamp)))
+        let fixture = try ControllerFixture(initially: .private, policy: policy)
+        let outcome = try fixture.convert(4..<16, to: .shared, extent: .prefix(maximumRuns: 8))
+        #expect(outcome.isCompleted == (end == 16) && outcome.changedPages == end - 4)
+        #expect(fixture.map.prefix(20).dropFirst(Int(end)).allSatisfy { $0 == "P" })
+    }
+
     @Test func aLargerBudgetIsNeverStricter() throws {
         var (scene, note) = scene("monotone budgets")
         var isClamped = false

@@ -156,6 +156,43 @@ import Testing
         #expect(try used([], 1024) == 4)
         #expect(try used([SharedBudget(pages: 513, over: .clamp)], 1024) == 1)
         #expect(try used([forGuest(Deny("never"))], 1024) == nil)
+        // All or nothing: what is as asked already costs nothing either.
+        let fixture = try fragmented(64, RateLimit(rate, of: .pages))
+        #expect(try fixture.convert(0..<8, to: .shared, by: guest).isCompleted)
+        #expect(fixture.controller.snapshot().memory["rate"].map { $0.rawValue / rate.interval } == 4)
+    }
+
+    /// The case that decides is the one that is charged.
+    @Test func theCaseThatIsMeantIsCharged() throws {
+        let (first, second, third) = (Notes(), Notes(), Notes())
+        let cases: [FirstOf.Case] = [
+            .init(when: RequestMatcher(targets: [.host]), first), .init(second), .init(third),
+        ]
+        let fixture = try ControllerFixture(policy: FirstOf(cases))
+        try fixture.convert(0..<4, to: .private, by: guest)
+        try fixture.convert(8..<12, to: .host, by: guest)
+        #expect(first.charged.withLock { $0 } == [try PageRange(pages: 8..<12)])
+        #expect(second.charged.withLock { $0 } == [try PageRange(pages: 0..<4)])
+        #expect(third.charged.withLock { $0 }.isEmpty)
+    }
+
+    /// A part that fits ends where a unit of ownership does.
+    @Test func aPrefixIsOfWholeUnits() throws {
+        let layout = try GuestMemoryLayout(regions: [PageRange(pages: 0..<2048)], granularity: .large)
+        let map = PageRunMap(bounds: layout.bounds, state: Ownership.private)
+        let view = PolicyView(
+            ownership: map,
+            layout: layout,
+            capabilities: SimulationBackend(guest: GuestConfiguration(layout: layout)).capabilities,
+            tally: OwnershipTally(map, of: layout),
+            ledger: LeaseLedger(),
+            now: .zero
+        )
+        func prefix(_ most: UInt64) -> UInt64? {
+            view.prefix(of: layout.bounds, atMost: most) { $0 == .private }?.count
+        }
+        #expect(prefix(511) == nil && prefix(512) == 512 && prefix(700) == 512 && prefix(1024) == 1024)
+        #expect(prefix(2047) == 1536 && prefix(2048) == 2048)
     }
 
     /// A policy for the guest alone.

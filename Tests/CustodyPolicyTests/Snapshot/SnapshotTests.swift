@@ -73,6 +73,78 @@ import Testing
         _ = consume held
     }
 
+    /// Pages that are in two changes or in none, leases of what is not there, boxes of what is not shared.
+    @Test func pagesThatDoNotAgreeAreNotRead() throws {
+        let fixture = try ControllerFixture(policy: ForAWhile())
+        try fixture.convert(0..<4, to: .host)
+        try fixture.convert(40..<56, to: .private)
+        try fixture.convert(40..<42, to: .shared)
+        try fixture.convert(50..<52, to: .shared)
+        fixture.backend.plan { $0.commit[5] = .pend }
+        let ticket = try #require(try fixture.convert(0..<4, to: .private).ticket)
+        let lease = try fixture.lease(60..<62)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        let good = String(decoding: try encoder.encode(fixture.controller.snapshot()), as: UTF8.self)
+        func error(_ part: String, _ other: String) -> String? {
+            guard good.contains(part) else { return "‘\(part)’ is not in \(good)" }
+            let text = good.replacingOccurrences(of: part, with: other)
+            do {
+                _ = try JSONDecoder().decode(ControllerSnapshot.self, from: Data(text.utf8))
+                return nil
+            } catch DecodingError.dataCorrupted(let context) {
+                return context.debugDescription
+            } catch {
+                return "\(error)"
+            }
+        }
+        let range = try PageRange(pages: 0..<4)
+        let transit = #"{"before":"host","range":{"count":4,"page":0}}"#
+        #expect(error(transit, transit) == nil)
+        #expect(error(transit, transit + "," + transit) == "\(range) changes hands, and is not in transit, or twice")
+        let part = #"{"before":"host","range":{"count":2,"page":0}}"#
+        #expect(error(transit, part) == "\(range) is in transit, and nothing changes it")
+        let rest = #"{"before":"host","range":{"count":2,"page":2}}"#
+        #expect(error(transit, part + "," + rest) == nil)
+        #expect(error(#"{"count":2,"page":60}"#, #"{"count":2,"page":63}"#)?.hasPrefix("a lease of ") == true)
+        let boxes = #"[{"count":2,"page":40},{"count":2,"page":50}]"#
+        #expect(error(boxes, boxes) == nil)
+        let wrong = "a time box has pages that are not shared"
+        #expect(error(boxes, #"[{"count":2,"page":40},{"count":2,"page":52}]"#) == wrong)
+        #expect(error(boxes, #"[{"count":2,"page":44},{"count":2,"page":50}]"#) == wrong)
+        #expect(ticket.cancel())
+        lease.release()
+    }
+
+    /// What was on its way to be shared counts as shared again, and has its deadline again; of a time box stays what is
+    /// shared still.
+    @Test func aRestartGoesOnWithThePoolAndTheDeadline() throws {
+        let fixture = try ControllerFixture(initially: .private, policy: ForAWhile())
+        try fixture.convert(8..<12, to: .shared)
+        fixture.backend.plan { $0.commit[2] = .pend }
+        let whenHeld = ConversionRequest.WhenHeld.handOver(deadline: .seconds(5))
+        let held = try #require(try fixture.convert(0..<4, to: .shared, whenHeld: whenHeld).ticket)
+        let snapshot = try roundTrip(fixture.controller.snapshot())
+
+        let clock = VirtualExecutor()
+        let back = FakeBackend(try GuestMemoryLayout(pages: 0..<64), initially: .private, executor: clock)
+        let still = try PageRange(pages: 8..<10)
+        back.startFrom { $0.set(still, to: .shared) }
+        back.plan { $0.commit[1] = .pend }
+        let pool = SharedPool(pages: 100)
+        let controller = MemoryController(backend: back, policy: AllowAll(), pool: pool, restoring: snapshot)
+        #expect(controller.restoration?.resumed == [held.id] && controller.restoration?.timeBoxes == [still])
+        #expect(pool.usedPages == 6)
+        let ticket = try #require(controller.pendingTickets.first)
+        clock.drain()
+        #expect(ticket.result == nil && back.waiting.count == 1)
+        clock.pass(.milliseconds(10))
+        #expect(controller.tally.shared == 0 && pool.usedPages == 4, "the time of the box is over")
+        clock.pass(.seconds(5))
+        #expect(ticket.result?.word == "expired" && pool.usedPages == 0)
+        #expect(back.violations.isEmpty && back.openChanges.isEmpty && controller.snapshot().inconsistency == nil)
+    }
+
     /// Numbers that would trap, or mean something else, where a controller goes on from them.
     @Test func numbersHaveRoomForWhatComes() throws {
         let fixture = try ControllerFixture(policy: ForAWhile())

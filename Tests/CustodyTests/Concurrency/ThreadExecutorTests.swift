@@ -41,6 +41,16 @@ import Testing
         #expect(time >= deadline)
     }
 
+    /// Nor does it where the thread sleeps until the later one already.
+    @Test func anEarlierTimerWakesAThreadThatWaitsForALaterOne() throws {
+        let executor = try ThreadExecutor()
+        executor.submit(at: executor.now.advanced(by: .seconds(1000))) {}
+        executor.pass(.milliseconds(20))
+        let fired = Monitor(false)
+        executor.submit(at: executor.now.advanced(by: .milliseconds(1))) { fired.update { $0 = true } }
+        #expect(fired.wait(for: .seconds(60)) { $0 ? true : nil } == true)
+    }
+
     @Test func anEarlierTimerDoesNotWaitForALaterOne() throws {
         let executor = try ThreadExecutor()
         let order = Monitor<[Int]>([])
@@ -177,6 +187,22 @@ import Testing
         gate.update { $0 = true }
         pool.waitUntilAtRest()
         #expect(begun.update { $0 } == 10 && pool.threads <= 3)
+        pool.stop()
+    }
+
+    /// What has been taken out of the queue and is not done is not at rest.
+    @Test func whatRunsIsNotAtRest() throws {
+        let pool = try WorkerPool(limit: 1)
+        let gate = Monitor((isReached: false, isOpen: false))
+        pool.submit {
+            gate.update { $0.isReached = true }
+            gate.wait { $0.isOpen ? () : nil }
+        }
+        gate.wait { $0.isReached ? () : nil }
+        #expect(pool.waiting == 0 && !pool.isAtRest)
+        gate.update { $0.isOpen = true }
+        pool.waitUntilAtRest()
+        #expect(pool.isAtRest)
         pool.stop()
     }
 

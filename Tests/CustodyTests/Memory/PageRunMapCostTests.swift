@@ -29,6 +29,19 @@ import Testing
         }
     }
 
+    /// What has been fragmented and is whole again takes next to nothing, whichever pages come back first.
+    @Test(arguments: [1, 3] as [UInt64]) func bytesGoWithTheFragments(step: UInt64) throws {
+        var map = try map(Self.few, Ownership.shared)
+        for page in stride(from: 1, to: Self.few, by: 2) { map.set(try PageRange(PageNumber(page)), to: .private) }
+        #expect(map.byteCount > Int(Self.few / 8))
+        for first in 0..<step {
+            for page in stride(from: 1 + 2 * first, to: Self.few, by: Int(2 * step)) {
+                map.set(try PageRange(PageNumber(page)), to: .shared)
+            }
+        }
+        #expect(map.runCount == 1 && map.byteCount < 2048, "\(map.byteCount) bytes")
+    }
+
     /// All four states by chance, and two of them.
     @Test(arguments: [(few, 4), (many, 4), (few, 2), (many, 2)] as [(UInt64, UInt64)])
     func bytesOfRandomStates(pages: UInt64, states: UInt64) throws {

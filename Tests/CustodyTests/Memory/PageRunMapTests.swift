@@ -58,7 +58,7 @@ import Testing
             if step % 10 == 0 { try checkAround(map, array, base, start, length, inform) }
             if step % 1500 == 1499 {
                 let expected = (try runs(of: array, base, 0, count), try runs(of: copy.array, base, 0, count))
-                try #require(Array(map.runs) == expected.0, inform)
+                try #require(Array(map.runs) == expected.0 && map.runCount == expected.0.count, inform)
                 try #require(Array(copy.map.runs) == expected.1, inform)
                 try checkCounts(map, array, base, &random, inform)
                 copy = (map, array)

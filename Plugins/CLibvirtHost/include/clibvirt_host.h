@@ -33,6 +33,11 @@ int clibvirt_is_sealable(int file);
 int clibvirt_bell_open(void);
 int clibvirt_bell_ring(int bell);
 
+/* Whether processes whose parent has ended become children of this one: it is an init, or a subreaper (prctl(2)). */
+int clibvirt_gets_orphans(void);
+/* Whether a child has ended that nobody has collected. */
+int clibvirt_has_ended_child(void);
+
 /* Takes an exclusive lock on an open file (flock(2)), which is gone with its last descriptor; EWOULDBLOCK where it is taken. */
 int clibvirt_lock(int file);
 

@@ -20,7 +20,9 @@ extension LibvirtBackend {
             case .deviceRemovalFailed(let alias): if let number = number(of: alias) { refused(number) }
             case .stopped(let stop): ended(stop)
             case .disconnected: reconnect(after: .zero)
-            case .reconcile: catchUp()
+            // A guest that has been restarted is asked again.
+            case .reconcile, .rebooted: catchUp()
+            case .crashed(.panicked), .crashed(.unknown): catchUp()
             default: break
             }
         }

@@ -31,6 +31,7 @@ import Glibc
             let pointer = try unsafe gate.object(.open) { unsafe virConnectOpen(uri) }
             return unsafe Connection(pointer, uri, gate, EventHub())
         }
+        OrphanReaper.start()
         return try embedded.withLock { kept throws(VirError) in
             let hub = kept[uri]?.hub ?? EventHub()
             let pointer = try unsafe gate.object(.open) {

@@ -11,8 +11,10 @@ public struct DomainEvent: Sendable, Hashable {
         /// The virtual processors rest, or run again.
         case suspended
         case resumed
-        /// The guest restarted itself.
+        /// The guest restarted itself, or was restarted: it runs on, and has forgotten what it was asked.
         case rebooted
+        /// The guest crashed. What follows is the domain's affair (`on_crash`): it may end, stay as it is, or start again.
+        case crashed(Crash)
         /// Another change of its life: libvirt's numbers of the event and its detail.
         case lifecycle(Int32, Int32)
         /// The guest has a device more; libvirt's alias of it.
@@ -47,6 +49,16 @@ public struct DomainEvent: Sendable, Hashable {
         case unknown
     }
 
+    /// How a guest crashed: `virDomainEventCrashedDetailType`.
+    public enum Crash: Int32, Sendable, Hashable {
+        /// The guest's kernel panicked, and said so to its panic device.
+        case panicked
+        /// The guest panicked, and its crash kernel has the machine now.
+        case crashLoaded
+        /// A number that this package does not know.
+        case unknown = -1
+    }
+
     /// The domain's UUID; `nil` for what concerns the connection.
     public let domain: String?
     /// What happened.
@@ -67,6 +79,7 @@ extension DomainEvent.Kind {
             case 3: .suspended
             case 4: .resumed
             case 5: .stopped(DomainEvent.Stop(rawValue: detail) ?? .unknown)
+            case 8: .crashed(DomainEvent.Crash(rawValue: detail) ?? .unknown)
             default: .lifecycle(event, detail)
             }
     }

@@ -88,6 +88,8 @@ package struct DomainConfiguration: Sendable, Hashable {
             XMLElement("emulator", text: emulator),
             XMLElement("controller", ["type": "usb", "model": "none"]),
             XMLElement("memballoon", ["model": hasBalloon ? "virtio" : "none"]),
+            // By which a guest says that it has panicked.
+            XMLElement("panic", ["model": "isa"]),
         ]
         machine += pools.enumerated().map { $0.element.element($0.offset) }
         for socket in [serialSocket, channelSocket].compactMap(\.self) {

@@ -34,6 +34,72 @@ import Testing
         live.backend.shutDown()
     }
 
+    /// A guest that does one thing when it starts: machine code for real mode, at the beginning of its firmware.
+    private static func firmware(_ name: String, _ code: [UInt8]) throws -> String {
+        // The processor begins at 0xFFFF0, with a near jump to the beginning of the segment, and rests after the code.
+        var image = [UInt8](repeating: 0xF4, count: 64 << 10)
+        image.replaceSubrange(0..<code.count + 3, with: code + [0xF4, 0xEB, 0xFD])
+        image.replaceSubrange(0xFFF0..<0xFFF3, with: [0xE9, 0x0D, 0x00])
+        let path = TestRoot.root.path + "/\(name)-\(getpid()).bin"
+        try Data(image).write(to: URL(filePath: path), options: .atomic)
+        return path
+    }
+
+    /// What happens to a domain with such a guest, up to an event.
+    private static func events(
+        of name: String,
+        _ code: [UInt8],
+        until end: DomainEvent.Kind,
+        _ adjust: (inout XMLElement) -> Void = { _ in }
+    ) async throws -> [DomainEvent.Kind] {
+        let connection = try TestRoot.connect()
+        let events = try DomainEvents(of: connection, capacity: 1024)
+        var configuration = DomainConfiguration(name: "\(name)-\(getpid())", regionsEnd: 5 << 30, slots: 1)
+        configuration.firmware = try firmware(name, code)
+        var description = configuration.description
+        adjust(&description)
+        let domain = try connection.create(description)
+        let uuid = domain.uuid
+        var kinds: [DomainEvent.Kind] = []
+        for await event in events where event.domain == uuid {
+            kinds.append(event.kind)
+            if event.kind == end { break }
+        }
+        try? domain.end()
+        unsafe unlink(TestRoot.root.path + "/\(name)-\(getpid()).bin")
+        return kinds
+    }
+
+    /// `mov dx, port; mov al, value; out dx, al`.
+    private static func out(_ value: UInt8, to port: UInt16) -> [UInt8] {
+        [0xBA, UInt8(truncatingIfNeeded: port), UInt8(port >> 8), 0xB0, value, 0xEE]
+    }
+
+    /// A guest says that it has panicked by the device that the domains of this package have (QEMU docs/specs/pvpanic).
+    @Test func aPanicIsToldAsOne() async throws {
+        let kinds = try await Self.events(of: "panics", Self.out(1, to: 0x505), until: .stopped(.crashed))
+        #expect(kinds.contains(.crashed(.panicked)), "\(kinds)")
+        #expect(kinds.last == .stopped(.crashed))
+    }
+
+    /// A guest that resets its machine, by the keyboard's controller, runs on.
+    @Test func aRebootIsToldAsOne() async throws {
+        let kinds = try await Self.events(of: "reboots", Self.out(0xFE, to: 0x64), until: .rebooted) { description in
+            description = description.changing(["on_reboot"]) { $0 = XMLElement("on_reboot", text: "restart") }
+        }
+        #expect(kinds.last == .rebooted, "\(kinds)")
+        #expect(!kinds.contains { if case .stopped = $0 { true } else { false } })
+    }
+
+    /// What libvirt's numbers are.
+    @Test func numbersOfLibvirtAreTyped() {
+        #expect(DomainEvent.Kind(lifecycle: 8, 0) == .crashed(.panicked))
+        #expect(DomainEvent.Kind(lifecycle: 8, 1) == .crashed(.crashLoaded))
+        #expect(DomainEvent.Kind(lifecycle: 8, 7) == .crashed(.unknown))
+        #expect(DomainEvent.Kind(lifecycle: 5, 2) == .stopped(.crashed))
+        #expect(DomainEvent.Kind(lifecycle: 6, 0) == .lifecycle(6, 0))
+    }
+
     /// That a domain has ended is seen by whoever looks, before libvirt tells of it, which it does all the same.
     @Test func theEndIsToldAlthoughItHasBeenSeenBefore() async throws {
         let live = try LiveGuest("seen")

@@ -1,6 +1,7 @@
 import Custody
 import CustodyConfiguration
 import CustodyPolicy
+import CustodyTestSupport
 import SimulationBackend
 import Testing
 
@@ -88,38 +89,10 @@ private struct SmallProvider: BackendProvider {
     func makeBackend(
         for guest: GuestConfiguration,
         options: ConfigurationSection
-    ) throws(BackendCreationError) -> any MemoryBackend { SmallBackend(SimulationBackend(guest: guest)) }
-}
-
-private final class SmallBackend: MemoryBackend {
-    private let inner: SimulationBackend
-    init(_ inner: SimulationBackend) { self.inner = inner }
-    var capabilities: Capabilities {
+    ) throws(BackendCreationError) -> any MemoryBackend {
+        let inner = SimulationBackend(guest: guest)
         var capabilities = inner.capabilities
         (capabilities.maximumProcessors, capabilities.maximumGuestBytes) = (2, 65536)
-        return capabilities
-    }
-    var layout: GuestMemoryLayout { inner.layout }
-    var initialOwnership: PageRunMap<Ownership> { inner.initialOwnership }
-    var executor: any CompletionExecutor { inner.executor }
-    var guestAgent: (any GuestAgent)? { nil }
-    func report(to observer: any BackendObserver) { inner.report(to: observer) }
-    func prepare(_ change: OwnershipChange) throws(BackendError) -> PreparedChange { try inner.prepare(change) }
-    func commit(_ prepared: consuming PreparedChange) throws(BackendError) -> CommitOutcome {
-        try inner.commit(prepared)
-    }
-    func finish(_ committed: consuming CommittedChange) -> ContentsEffect { inner.finish(committed) }
-    func undo(_ committed: consuming CommittedChange) throws(BackendError) { try inner.undo(committed) }
-    func releaseReservation(_ reservation: Reservation, of change: OwnershipChange) {
-        inner.releaseReservation(reservation, of: change)
-    }
-    func withdraw(_ handover: BackendHandover) -> Bool { inner.withdraw(handover) }
-    func discardContents(of range: PageRange) throws(BackendError) { try inner.discardContents(of: range) }
-    func shutDown() { inner.shutDown() }
-    func read(_ bytes: inout MutableSpan<UInt8>, from address: GuestPhysicalAddress) throws(BackendError) {
-        try inner.read(&bytes, from: address)
-    }
-    func write(_ bytes: Span<UInt8>, to address: GuestPhysicalAddress) throws(BackendError) {
-        try inner.write(bytes, to: address)
+        return ForwardingBackend(inner, capabilities: capabilities)
     }
 }

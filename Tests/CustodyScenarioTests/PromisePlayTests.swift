@@ -24,20 +24,20 @@ import Testing
     @Test func aHostThatIsLetInIsFound() throws {
         let steps =
             "  - {host: convert, target: private, at: 0, size: 4KiB}\n  - {host: probe, at: 0, expect: reached}\n"
-        let report = try play(try PlantedBackend(.letsTheHostIn), steps)
+        let report = try play(try PlantedFault.letsTheHostIn.backend(), steps)
         #expect(report.steps.map(\.broken?.rule) == [nil, .enforced])
         #expect(!report.isAsExpected)
     }
 
     @Test func workOnTheReleasingThreadIsFound() throws {
-        let report = try play(try PlantedBackend(.runsOnTheCaller), Self.handover)
+        let report = try play(try PlantedFault.runsOnTheCaller.backend(), Self.handover)
         #expect(report.steps.map(\.broken?.rule) == [nil, nil, .releaseReturns, nil])
         #expect(report.steps[2].failure?.hasPrefix("promise 5 is broken (release-returns): ") == true)
     }
 
     @Test func aHandoverThatIsForgottenIsFound() throws {
         let steps = "  - {host: convert, target: private, at: 0, size: 4KiB, expect: pending}\n  - {wait: 1s}\n"
-        let report = try play(try PlantedBackend(.forgets), steps)
+        let report = try play(try PlantedFault.forgets.backend(), steps)
         #expect(report.steps.compactMap(\.failure) == [])
         #expect(report.forgotten == [TicketID(rawValue: 1)] && !report.isAsExpected)
     }
@@ -46,7 +46,7 @@ import Testing
     @Test func aBackEndThatIsQuickKeepsItsPromises() throws {
         let steps =
             "  - {host: convert, target: private, at: 0, size: 4KiB, expect: pending}\n  - {settled: completed}\n"
-        let report = try play(try PlantedBackend(.isQuick), steps)
+        let report = try play(try PlantedFault.isQuick.backend(), steps)
         #expect(report.steps.compactMap(\.failure) == [] && report.isAsExpected)
         #expect(report.broken == nil)
         // It is the case that is meant: told of in another order than it took effect in.

@@ -1,6 +1,7 @@
 import Custody
 import CustodyConfiguration
 import CustodyScenario
+import CustodyTestSupport
 import CustodyTrace
 import SimulationBackend
 import Testing
@@ -99,7 +100,7 @@ import Testing
     /// A back end beside it that cannot follow is no silence: the play goes on, and what was not compared is named.
     @Test func whatIsNotComparedIsNamed() throws {
         let real = try TraceFixture.backend(modules)
-        let pair = try LockstepBackend(real, beside: try Deaf(TraceFixture.backend(modules)))
+        let pair = try LockstepBackend(real, beside: try ForwardingBackend(TraceFixture.backend(modules)))
         let report = try play(
             """
               - {neighbour: backup, does: map, at: 2MiB, size: 4KiB}
@@ -118,35 +119,5 @@ import Testing
                 "how much memory is behind pages", "the kernel's own steps",
             ]
         )
-    }
-}
-
-/// A back end that has memory, and nothing beside it.
-private final class Deaf: MemoryBackend {
-    private let inner: SimulationBackend
-    init(_ inner: SimulationBackend) { self.inner = inner }
-    var capabilities: Capabilities { inner.capabilities }
-    var layout: GuestMemoryLayout { inner.layout }
-    var initialOwnership: PageRunMap<Ownership> { inner.initialOwnership }
-    var executor: any CompletionExecutor { inner.executor }
-    var guestAgent: (any GuestAgent)? { nil }
-    func report(to observer: any BackendObserver) { inner.report(to: observer) }
-    func prepare(_ change: OwnershipChange) throws(BackendError) -> PreparedChange { try inner.prepare(change) }
-    func commit(_ prepared: consuming PreparedChange) throws(BackendError) -> CommitOutcome {
-        try inner.commit(prepared)
-    }
-    func finish(_ committed: consuming CommittedChange) -> ContentsEffect { inner.finish(committed) }
-    func undo(_ committed: consuming CommittedChange) throws(BackendError) { try inner.undo(committed) }
-    func releaseReservation(_ reservation: Reservation, of change: OwnershipChange) {
-        inner.releaseReservation(reservation, of: change)
-    }
-    func withdraw(_ handover: BackendHandover) -> Bool { inner.withdraw(handover) }
-    func discardContents(of range: PageRange) throws(BackendError) { try inner.discardContents(of: range) }
-    func shutDown() { inner.shutDown() }
-    func read(_ bytes: inout MutableSpan<UInt8>, from address: GuestPhysicalAddress) throws(BackendError) {
-        try inner.read(&bytes, from: address)
-    }
-    func write(_ bytes: Span<UInt8>, to address: GuestPhysicalAddress) throws(BackendError) {
-        try inner.write(bytes, to: address)
     }
 }

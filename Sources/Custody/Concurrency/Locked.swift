@@ -15,6 +15,9 @@
     @unsafe private struct Storage: ~Copyable {
         var mutex = unsafe pthread_mutex_t()
         var acquisitions: UInt64 = 0
+        #if DEBUG
+            var mostPieces = 0
+        #endif
         var value: Value
 
         init(_ value: consuming Value) { unsafe self.value = value }
@@ -48,8 +51,23 @@
         unsafe pthread_mutex_lock(&storage.pointee.mutex)
         defer { unsafe pthread_mutex_unlock(&storage.pointee.mutex) }
         unsafe storage.pointee.acquisitions &+= 1
+        #if DEBUG
+            let before = PieceCounter.value
+            defer { unsafe storage.pointee.mostPieces = max(storage.pointee.mostPieces, PieceCounter.value - before) }
+        #endif
         return try unsafe body(&storage.pointee.value)
     }
+
+    #if DEBUG
+        /// The most pieces of page maps that were looked at while the lock was held once, since this was last asked: for tests
+        /// that bound it.
+        package func takeMostPieces() -> Int {
+            unsafe pthread_mutex_lock(&storage.pointee.mutex)
+            defer { unsafe pthread_mutex_unlock(&storage.pointee.mutex) }
+            defer { unsafe storage.pointee.mostPieces = 0 }
+            return unsafe storage.pointee.mostPieces
+        }
+    #endif
 
     /// How often the lock has been taken, this time included: for tests that bound it.
     package var acquisitions: UInt64 {

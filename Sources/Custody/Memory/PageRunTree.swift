@@ -131,6 +131,9 @@ struct PageRunTree<State: Equatable & Sendable>: Sendable {
     /// The pages around `page` that are in one leaf and in one state.
     @inlinable
     func piece(at page: UInt64, _ extent: Extent) -> Piece {
+        #if DEBUG
+            if height == 0 { PieceCounter.add() }
+        #endif
         if let codes {
             let index = Int(page - extent.start)
             let start = extent.start + UInt64(codes.start(ofRunAt: index))

@@ -25,8 +25,8 @@ union parcel {
 };
 
 /*
- * Gives the calling thread a table of descriptors of its own, with two of them. close_range(2) rather than unshare(2): containers
- * commonly forbid the latter. Linux 5.9; guest_memfd is newer.
+ * Gives the calling thread a table of descriptors of its own, with two of them. close_range(2) rather than unshare(2):
+ * containers commonly forbid the latter. Linux 5.9; guest_memfd is newer.
  */
 static long leave_table(int one, int other) {
     const unsigned int low = one < other ? one : other, high = one < other ? other : one;

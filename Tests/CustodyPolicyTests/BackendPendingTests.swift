@@ -27,6 +27,24 @@ import Testing
         #expect(fixture.isQuiet)
     }
 
+    /// From the report on it is carried out, whichever came first: it is not asked to be withdrawn.
+    @Test(arguments: [true, false])
+    func whatIsReportedIsNotWithdrawn(isEarly: Bool) throws {
+        let fixture = try ControllerFixture()
+        fixture.backend.plan { $0.commit[1] = isEarly ? .pendAndComplete : .pend }
+        let answers = Locked<[Bool?]>([])
+        fixture.backend.atEachCall { [weak fixture] call in
+            guard case .finish = call else { return }
+            let isCancelled = fixture?.controller.pendingTickets.first?.cancel()
+            answers.withLock { $0.append(isCancelled) }
+        }
+        try fixture.convert(0..<4, to: .private)
+        if let waiting = fixture.backend.waiting.first { fixture.backend.complete(waiting) }
+        #expect(answers.withLock { $0 } == [false])
+        #expect(!fixture.backend.calls.contains { if case .withdraw = $0 { true } else { false } })
+        #expect(fixture.events.settlements.map(\.result.word) == ["completed"] && fixture.isQuiet)
+    }
+
     @Test(arguments: [true, false])
     func everyRunMayBePending(isEarly: Bool) throws {
         let fixture = try ControllerFixture(pages: 0..<12)
@@ -235,6 +253,22 @@ import Testing
         fixture.clock.pass(.seconds(1))
         #expect(fixture.map.hasPrefix("HHHHS") && fixture.isQuiet)
         #expect(fixture.clock.timerCount == 0)
+    }
+
+    /// Nothing changes hands from within a call of a listener: what is offered there is asked for when that is over.
+    @Test func whatIsOfferedFromWithinACallIsTakenLater() throws {
+        let fixture = try ControllerFixture()
+        let listener = RecordingListener(bounds: fixture.controller.layout.bounds)
+        try fixture.controller.add(listener)
+        let range = try PageRange(pages: 8..<12)
+        listener.atEachCall { [weak fixture] call in
+            guard case .prepare(let change) = call, change.range.start.rawValue == 0 else { return }
+            fixture?.controller.guestOffers(range)
+        }
+        try fixture.convert(0..<4, to: .private)
+        #expect(fixture.map.hasPrefix("PPPPSSSSSSSSS"))
+        fixture.clock.pass(.seconds(1))
+        #expect(fixture.map.hasPrefix("PPPPSSSSHHHHS") && fixture.isQuiet)
     }
 
     @Test func whatIsOfferedWhileSomebodyIsAtItIsTakenLater() throws {

@@ -135,13 +135,25 @@ import Testing
         var pending = try fixture.pending(0..<8, pinned: 0..<1)
         #expect(try fixture.convert(0..<8, to: .shared).isCompleted)
         #expect(pending.ticket.result?.word == "cancelled")
-        #expect(fixture.policy.asked == 2, "once for each request")
         #expect(fixture.map.allSatisfy { $0 == "S" })
         try fixture.lease(4..<5, .access).release()
         pending.release()
         fixture.clock.drain()
         #expect(fixture.backend.calls.isEmpty)
         #expect(fixture.isQuiet)
+    }
+
+    /// What is withdrawn for a request is a part of it: it is decided upon once.
+    @Test func convertingMoreThanThatBackIsOneRequest() throws {
+        let fixture = try ControllerFixture()
+        try fixture.convert(8..<12, to: .private)
+        var pending = try fixture.pending(0..<8, pinned: 0..<1)
+        let asked = fixture.policy.asked
+        #expect(try fixture.convert(0..<12, to: .shared).changedPages == 4)
+        #expect(pending.ticket.result?.word == "cancelled" && fixture.policy.asked == asked + 1)
+        pending.release()
+        fixture.clock.drain()
+        #expect(fixture.isQuiet && fixture.map.allSatisfy { $0 == "S" })
     }
 
     @Test func askingForTheSameAgainJoins() throws {

@@ -22,7 +22,7 @@ public final class MicroGuestConsole: Sendable {
         try turn.update { _ throws(BackendError) in
             // What it said before is not an answer to this.
             while socket.isReadable(within: .zero) { _ = try receive() }
-            guard socket.transmit([letter], patience: patience) else { throw MicroGuestConsole.gone }
+            guard socket.transmit([letter], within: patience) == 1 else { throw MicroGuestConsole.gone }
             while socket.isReadable(within: deadline - ContinuousClock.now) {
                 if try receive().contains(letter & ~0x20) { return }
             }

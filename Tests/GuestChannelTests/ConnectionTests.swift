@@ -72,6 +72,52 @@ import Testing
         #expect(code { try connection.greet(within: .milliseconds(50)) } == .guestFailed)
     }
 
+    /// One that boots slowly, or whose processors rest, reads everything later, however much has been said meanwhile; also where
+    /// its line has taken a part of a frame.
+    @Test(arguments: [false, true])
+    func aGuestThatReadsNothingKeepsItsChannel(isTearing: Bool) throws {
+        let (guest, host) = try isTearing ? GuestEnd.tearingPair() : GuestEnd.pair()
+        let connection = try ChannelConnection(descriptor: host, granularity: .base)
+        let told = Locked<Set<UInt32>>([])
+        let long = ChannelCommand.write([UInt8](repeating: 1, count: 480), address: 0)
+        // What the buffers of a line take is less by far.
+        for _ in 0..<20_000 {
+            #expect(code { _ = try connection.perform(long, within: .zero) } == .guestFailed)
+        }
+        let obey = GuestEnd.obedient()
+        try guest.run { frame in
+            told.withLock { _ = $0.insert(frame.id) }
+            return obey(frame)
+        }
+        #expect(try connection.perform(.removal(.accept), within: .seconds(120)).status == .done)
+        // Not all of it fitted: it was sent whole, or not at all.
+        let count = told.withLock { $0.count }
+        #expect(count > 10 && count < 20_001, "\(count)")
+        #expect(connection.skippedBytes == 0)
+    }
+
+    /// Whoever listens at the path again has the channel; until then commands fail at once.
+    @Test func aChannelThatTheOtherEndClosesIsOpenedAgain() throws {
+        let listener = try GuestListener()
+        let connection = try ChannelConnection(path: listener.path, granularity: .base)
+        let agent = ChannelGuestAgent(connection, patience: .seconds(120))
+        let load = GuestOperation.read(count: 1, from: GuestPhysicalAddress(0))
+        for _ in 0..<3 {
+            let guest = try listener.next()
+            try guest.run(GuestEnd.obedient())
+            // The one before may be cut off while it is asked.
+            let answer = (try? agent.perform(load, on: 0, answeringTo: Refusing())) ?? .bytes([0])
+            #expect(try agent.perform(load, on: 0, answeringTo: Refusing()) == answer)
+            guest.close()
+        }
+        let last = try listener.next()
+        listener.end()
+        last.close()
+        #expect(code { while true { _ = try connection.perform(.greet, within: .seconds(120)) } } == .guestFailed)
+        connection.close()
+        #expect(code { _ = try connection.perform(.greet, within: .seconds(120)) } == .guestFailed)
+    }
+
     @Test func aChannelThatClosesFailsWhatIsUnderWay() throws {
         let (guest, host) = try GuestEnd.pair()
         try guest.run { [weak guest] frame in

@@ -21,7 +21,36 @@ final class GuestEnd: Sendable {
         return (GuestEnd(ends[0]), ends[1])
     }
 
-    private init(_ descriptor: Int32) { self.descriptor = descriptor }
+    /// Both ends of a line that takes part of a frame where it has no room for all of it, as a TCP connection does.
+    static func tearingPair() throws -> (guest: GuestEnd, host: Int32) {
+        func make() throws -> Int32 {
+            let made = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            guard made >= 0 else { throw BackendError(.system, "socket: errno \(errno)") }
+            return made
+        }
+        func withAddress(_ address: inout sockaddr_in, _ call: (UnsafeMutablePointer<sockaddr>) -> Int32) throws {
+            let status = unsafe withUnsafeMutablePointer(to: &address) {
+                unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe call($0) }
+            }
+            guard status >= 0 else { throw BackendError(.system, "TCP: errno \(errno)") }
+        }
+        let (listener, host) = (try make(), try make())
+        defer { Glibc.close(listener) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        try unsafe withAddress(&address) { unsafe bind(listener, $0, size) }
+        try unsafe withAddress(&address) { unsafe getsockname(listener, $0, &size) }
+        guard listen(listener, 1) == 0 else { throw BackendError(.system, "listen: errno \(errno)") }
+        try unsafe withAddress(&address) { unsafe connect(host, $0, size) }
+        let guest = accept(listener, nil, nil)
+        guard guest >= 0 else { throw BackendError(.system, "accept: errno \(errno)") }
+        return (GuestEnd(guest), host)
+    }
+
+    /// Takes over a connected descriptor.
+    init(_ descriptor: Int32) { self.descriptor = descriptor }
 
     deinit { Glibc.close(descriptor) }
 

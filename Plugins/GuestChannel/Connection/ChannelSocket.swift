@@ -62,22 +62,14 @@ final class ChannelSocket: Sendable {
     ///
     /// - Returns: `false` where there are none by then.
     func isReadable(within patience: Duration) -> Bool {
-        let deadline = ContinuousClock.now + patience
-        while true {
-            let left = max(deadline - ContinuousClock.now, .zero)
-            var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            let (seconds, attoseconds) = left.components
-            let milliseconds = seconds * 1000 + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000
-            if unsafe poll(&request, 1, Int32(clamping: milliseconds)) > 0 { return true }
-            guard left > .zero else { return false }
-        }
+        isReady(Int16(POLLIN), before: ContinuousClock.now + patience)
     }
 
-    /// Sends all bytes.
+    /// Sends bytes as long as the other end has room for them, which is waited for, for so long at most.
     ///
-    /// - Returns: `false` where the other end is gone, or takes nothing in for so long.
-    func transmit(_ bytes: [UInt8], patience: Duration) -> Bool {
-        var rest = bytes[...]
+    /// - Returns: how many it has taken; `nil` where it is gone.
+    func transmit(_ bytes: ArraySlice<UInt8>, within patience: Duration) -> Int? {
+        var rest = bytes
         let deadline = ContinuousClock.now + patience
         while !rest.isEmpty {
             let sent = unsafe rest.withUnsafeBytes {
@@ -87,12 +79,27 @@ final class ChannelSocket: Sendable {
                 rest = rest.dropFirst(sent)
                 continue
             }
-            guard errno == EINTR || errno == EAGAIN else { return false }
-            let left = deadline - ContinuousClock.now
-            guard left > .zero else { return false }
-            var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-            _ = unsafe poll(&request, 1, Int32(clamping: left.components.seconds * 1000 + 1))
+            guard errno == EINTR || errno == EAGAIN else { return nil }
+            guard isReady(Int16(POLLOUT), before: deadline) else { break }
         }
-        return true
+        return bytes.count - rest.count
+    }
+
+    /// Sleeps until the other end has room for bytes, or is gone, for so long at most.
+    ///
+    /// - Returns: `false` where it has none by then.
+    func isWritable(within patience: Duration) -> Bool {
+        isReady(Int16(POLLOUT), before: ContinuousClock.now + patience)
+    }
+
+    private func isReady(_ event: Int16, before deadline: ContinuousClock.Instant) -> Bool {
+        while true {
+            let left = max(deadline - ContinuousClock.now, .zero)
+            var request = pollfd(fd: descriptor, events: event, revents: 0)
+            let (seconds, attoseconds) = left.components
+            let milliseconds = seconds * 1000 + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000
+            if unsafe poll(&request, 1, Int32(clamping: milliseconds)) > 0 { return true }
+            guard left > .zero else { return false }
+        }
     }
 }

@@ -46,7 +46,12 @@ int clibvirt_changes_mark(int group, int file, int marked)
     return fanotify_mark(group, marked ? FAN_MARK_ADD : FAN_MARK_REMOVE, FAN_MODIFY, file, NULL);
 }
 
-int clibvirt_changes_next(int group, pid_t exempt, struct clibvirt_name *names, int capacity)
+int clibvirt_changes_mark_opens(int group, int file)
+{
+    return fanotify_mark(group, FAN_MARK_ADD, FAN_OPEN, file, NULL);
+}
+
+int clibvirt_changes_next(int group, pid_t exempt, struct clibvirt_change *changes, int capacity)
 {
     /* No event is smaller than its metadata: more than `capacity` of them are not read at a time. */
     _Alignas(struct fanotify_event_metadata) char bytes[8192];
@@ -57,11 +62,21 @@ int clibvirt_changes_next(int group, pid_t exempt, struct clibvirt_name *names, 
 
     for (; FAN_EVENT_OK(event, size); event = FAN_EVENT_NEXT(event, size)) {
         struct fanotify_event_info_fid *info = (void *)(event + 1);
+        struct clibvirt_change *change = &changes[count];
 
+        *change = (struct clibvirt_change){0};
+        if (event->mask & FAN_Q_OVERFLOW) {
+            change->lost = 1;
+            count++;
+            continue;
+        }
         if (event->event_len < sizeof *event + sizeof *info || info->hdr.info_type != FAN_EVENT_INFO_TYPE_FID)
             continue;
-        if (event->pid != exempt && event->pid != getpid() && name((void *)info->handle, &names[count]) == 0)
-            count++;
+        if (event->pid == exempt || event->pid == getpid() || name((void *)info->handle, &change->name) != 0)
+            continue;
+        change->opened = (event->mask & FAN_OPEN) != 0;
+        change->changed = (event->mask & FAN_MODIFY) != 0;
+        count++;
     }
     return size < 0 ? -1 : count;
 }

@@ -53,10 +53,26 @@ int clibvirt_is_backed_by(const char *device, dev_t file_device, ino_t file_inod
 /* Whether nobody else has the file open: takes a write lease (fcntl(2), F_SETLEASE) and gives it back. EAGAIN if not. */
 int clibvirt_lease(int file);
 
-/* An inotify(7) descriptor; a watch for the last close of a file by somebody, by its descriptor; the next event's watch. */
+/* An inotify(7) descriptor; a watch for each open of a file, and the last close by somebody, by its descriptor. */
 int clibvirt_watch_open(void);
 int clibvirt_watch_add(int watch, int file);
-int clibvirt_watch_next(int watch, int *numbers, int capacity);
+/* What has happened since, at most `capacity` events: to a watch, or to any where events were lost (-1). */
+struct clibvirt_event {
+    int watch;
+    int opened;
+    int closed;
+};
+int clibvirt_watch_next(int watch, struct clibvirt_event *events, int capacity);
+
+/*
+ * The processes that /proc lists. An entry's inode number is the process's as long as it lives, and no later one's of the same
+ * number. Returns how many there are, of which at most `capacity` are put into the list.
+ */
+struct clibvirt_process {
+    int32_t number;
+    uint64_t inode;
+};
+int clibvirt_processes(struct clibvirt_process *list, int capacity);
 
 /* A fanotify(7) group that is asked before a file is opened; EPERM without CAP_SYS_ADMIN. */
 int clibvirt_guard_open(void);
@@ -73,13 +89,21 @@ struct clibvirt_name {
 int clibvirt_name_of(int file, struct clibvirt_name *name);
 
 /*
- * A fanotify(7) group that is told when a file is changed by a call, with who it was. A call that opens nothing is one, too
- * (truncate(2)): that has no descriptor to go with it, so that the file is named. EPERM without CAP_SYS_ADMIN.
+ * A fanotify(7) group that is told when a file is opened, or changed by a call, with who it was. A call that opens nothing is a
+ * change, too (truncate(2)): that has no descriptor to go with it, so that the file is named. EPERM without CAP_SYS_ADMIN.
  */
 int clibvirt_changes_open(void);
 int clibvirt_changes_mark(int group, int file, int marked);
-/* The files that others than `exempt` and this process have changed: how many there are, at most `capacity`. */
-int clibvirt_changes_next(int group, pid_t exempt, struct clibvirt_name *names, int capacity);
+int clibvirt_changes_mark_opens(int group, int file);
+/* What others than `exempt` and this process have done to files, at most `capacity`; where events were lost there is one
+   without a name. */
+struct clibvirt_change {
+    struct clibvirt_name name;
+    int opened;
+    int changed;
+    int lost;
+};
+int clibvirt_changes_next(int group, pid_t exempt, struct clibvirt_change *changes, int capacity);
 
 /*
  * Another process that maps a file, for tests and demonstrations: it is told what to do over a socket, and ends with it.

@@ -19,7 +19,9 @@ public final class ChannelConnection: Sendable {
     ///   - granularity: The unit of every change of ownership, which the guest is told.
     /// - Throws: `BackendError` with code `unavailable` where nobody listens there.
     public convenience init(path: String, granularity: PageSize) throws(BackendError) {
-        try self.init(ChannelSocket(path: path), granularity) { () throws(BackendError) in try ChannelSocket(path: path) }
+        try self.init(ChannelSocket(path: path), granularity) { () throws(BackendError) in
+            try ChannelSocket(path: path)
+        }
     }
 
     /// Takes over a connected stream socket.

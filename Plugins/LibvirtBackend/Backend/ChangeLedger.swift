@@ -13,6 +13,14 @@ struct ChangeLedger: Sendable {
         case released
     }
 
+    /// How far the question has got what the guest has.
+    enum Inquiry: Sendable, Hashable {
+        case none
+        case underWay
+        /// It is asked again when there is an answer.
+        case underWayAndWanted
+    }
+
     /// What is kept of a change from its preparation until it is finished or undone.
     struct Plan: Sendable {
         let change: OwnershipChange
@@ -28,8 +36,12 @@ struct ChangeLedger: Sendable {
         let reservation: Reservation
         /// Whether the guest has the module of a change from the host already, and it cannot be withdrawn.
         var isPlugged = false
+        /// Whether the guest is being given the module this moment: it is too late to withdraw it.
+        var isPlugging = false
         /// Who was named last.
         var holders: [Holder] = []
+        /// The next look at it.
+        var timer: TimerID?
     }
 
     /// The ownership of every page; one in transit has the one before.
@@ -46,6 +58,12 @@ struct ChangeLedger: Sendable {
     var isEnded = false
     /// Whether a new connection to libvirt is being made.
     var isReconnecting = false
+    /// Whether libvirt is being asked what the guest has.
+    var inquiry = Inquiry.none
+    /// Whether the observer is told what came of that, news or not.
+    var isToTell = false
+    /// How often libvirt has told what became of a module.
+    var heard: UInt64 = 0
     /// Who is told.
     weak var observer: (any BackendObserver)?
 
@@ -82,7 +100,7 @@ struct ChangeLedger: Sendable {
     func isMoving(_ module: Int) -> Bool {
         plans.contains { reservation, plan in
             plan.module == module && (plan.change.from == .host || plan.change.to == .host)
-                && !waiting.values.contains { $0.reservation == reservation }
+                && !waiting.values.contains { $0.reservation == reservation && !$0.isPlugging }
         }
     }
 

@@ -25,6 +25,7 @@ extension DomainOpening {
         _ sentry: HostSentry,
         runBy emulator: Int32,
         accepting accepted: Set<UnseenProcesses>,
+        among register: ProcessRegister,
         whenLetGo: @escaping @Sendable (Int) -> Void,
         whenChanged: @escaping @Sendable (Int) -> Void
     ) throws(BackendError) -> [MemoryModule] {
@@ -74,7 +75,8 @@ extension DomainOpening {
                     slot: slot,
                     file: file,
                     sentry: sentry,
-                    accepting: accepted
+                    accepting: accepted,
+                    among: register
                 )
             } catch {
                 if plugged != nil, error.errno == ENOENT {

@@ -218,7 +218,7 @@ extension LibvirtBackend {
     /// Whether QEMU does not have a module's file any more; another process may have it, as before the guest did.
     private func isLetGo(_ module: MemoryModule) -> Bool {
         if (try? module.file.isOurs()) == true { return true }
-        let holders = try? module.holders(of: module.range, but: 0, at: executor.now).map(\.holder.process)
+        let holders = try? module.everybody(at: executor.now).map(\.holder.process)
         return holders.map { !$0.isEmpty && !$0.contains(emulator) } ?? false
     }
 }

@@ -1,5 +1,6 @@
 #if Libvirt
 import Custody
+import GuestChannel
 
 // What libvirt tells, and what it means. All of it runs on the executor.
 extension LibvirtBackend {
@@ -16,8 +17,8 @@ extension LibvirtBackend {
         for event in domain.events.takeAll() where event.domain == nil || event.domain == domain.uuid {
             listeners.append(event)
             switch event.kind {
-            case .deviceRemoved(let alias): if let number = number(of: alias) { released(number) }
-            case .deviceRemovalFailed(let alias): if let number = number(of: alias) { refused(number) }
+            case .deviceRemoved(let alias): if let number = heard(of: alias) { released(number) }
+            case .deviceRemovalFailed(let alias): if let number = heard(of: alias) { refused(number) }
             case .stopped(let stop): ended(stop)
             case .disconnected: reconnect(after: .zero)
             // A guest that has been restarted is asked again.
@@ -28,7 +29,12 @@ extension LibvirtBackend {
         }
     }
 
-    private func number(of alias: String) -> Int? { modules.firstIndex { $0.alias == alias } }
+    /// Notes that something has become of a module.
+    private func heard(of alias: String) -> Int? {
+        guard let number = modules.firstIndex(where: { $0.alias == alias }) else { return nil }
+        ledger.withLock { $0.heard += 1 }
+        return number
+    }
 
     private func ended(_ stop: DomainEvent.Stop) {
         if ledger.withLock({ $0.lost == nil }) { _ = lose(BackendError(.lost, "the domain has ended: \(stop)")) }
@@ -36,51 +42,108 @@ extension LibvirtBackend {
         executor.submit { [listeners] in listeners.end() }
     }
 
-    /// Sees what the guest has, where events may have been missed: the live description is the truth.
+    // MARK: What the guest has
+
+    /// Sees what the guest has, where events may have been missed, and has whoever keeps the ownership follow: the live
+    /// description is the truth.
     ///
-    /// What it does not tell is that a guest has refused. So a guest that still has what it was asked for is asked again:
-    /// one that has not answered yet is none the wiser, and one that has answers once more.
+    /// Libvirt is asked beside all other work: a daemon that does not answer holds nobody up. What it does not tell is that
+    /// a guest has refused. So a guest that still has what it was asked for is asked again: one that has not answered yet is
+    /// none the wiser, and one that has answers once more.
     ///
-    /// - Returns: whether the guest has what it was not known to have; it is shared then.
-    @discardableResult
-    func reconcile() -> Bool {
-        // What is being plugged in or taken back this moment is neither there nor not: it is looked at afterwards.
-        let before: [ChangeLedger.Presence?]? = ledger.withLock { ledger in
-            ledger.lost == nil ? modules.indices.map { ledger.isMoving($0) ? nil : ledger.presence[$0] } : nil
+    /// - Parameter isToTell: Whether the observer is told where there is no news, too.
+    func catchUp(telling isToTell: Bool = false) {
+        let isFirst = ledger.withLock { ledger in
+            ledger.isToTell = ledger.isToTell || isToTell
+            defer { ledger.inquiry = ledger.inquiry == .none ? .underWay : .underWayAndWanted }
+            return ledger.inquiry == .none
         }
-        guard let before else { return false }
+        guard isFirst else { return }
+        executor.submitConcurrently { [weak self] in self?.inquire() }
+    }
+
+    /// What was known when libvirt was asked, and what it has answered.
+    private struct Answer: Sendable {
+        /// Where each module was; `nil` for one that was being plugged in or taken back, which is neither there nor not.
+        let before: [ChangeLedger.Presence?]
+        let heard: UInt64
+        /// Whether the guest has each of them.
+        var plugged: [Bool] = []
+        /// What is wrong with what it has.
+        var flaws: [Int: BackendError] = [:]
+    }
+
+    /// Asks libvirt.
+    private func inquire() {
+        let known: Answer? = ledger.withLock { ledger in
+            guard ledger.lost == nil else { return nil }
+            let before = modules.indices.map { ledger.isMoving($0) ? nil : ledger.presence[$0] }
+            return Answer(before: before, heard: ledger.heard)
+        }
+        guard var answer = known else { return endInquiry() }
         let live: XMLElement
         do throws(BackendError) { live = try domain.describe() } catch {
             if examine(error).code != .lost { catchUpLater() }
-            return false
+            return endInquiry()
         }
-        var isNews = false
-        for (number, module) in modules.enumerated() {
-            let isPlugged = live.memoryModule(module.alias) != nil
-            let presence = ledger.withLock { $0.isMoving(number) ? nil : $0.presence[number] }
-            guard let presence, presence == before[number] else { continue }
-            switch presence {
-            case .plugged where !isPlugged: released(number)
-            case .plugged: if isOurs(module) { askAgain(number) }
-            case .absent where isPlugged:
-                guard isOurs(module) else { break }
-                found(number)
-                isNews = true
-            case .absent, .released: break
-            }
+        answer.plugged = modules.map { live.memoryModule($0.alias) != nil }
+        for (number, module) in modules.enumerated() where answer.plugged[number] {
+            guard let before = answer.before[number], before != .released else { continue }
+            answer.flaws[number] = flaw(of: module)
         }
-        if before.contains(nil) { catchUpLater() }
-        return isNews
+        executor.submit { [weak self, answer] in self?.take(answer) }
     }
 
-    /// Whether the guest's module is made of our file. Where it is not, nothing that is known of it is so: the guest is lost.
-    private func isOurs(_ module: MemoryModule) -> Bool {
-        do throws(BackendError) { try module.check(domain, runBy: emulator, gate: gate) } catch {
-            // What has gone this moment is looked at again, and so is what nobody can tell.
-            if error.code == .lost, module.isPlugged(into: domain) == true { _ = lose(error) } else { catchUpLater() }
-            return false
+    private func endInquiry() {
+        let isWanted = ledger.withLock { ledger in
+            defer { ledger.inquiry = .none }
+            return ledger.inquiry == .underWayAndWanted
         }
-        return true
+        if isWanted { catchUp() }
+    }
+
+    /// Goes by what libvirt has answered, on the executor.
+    private func take(_ answer: Answer) {
+        defer { endInquiry() }
+        // What has come in since is not in it.
+        guard ledger.withLock({ $0.heard == answer.heard }) else { return catchUp() }
+        var isNews = false
+        for (number, before) in answer.before.enumerated() {
+            let presence = ledger.withLock { $0.isMoving(number) ? nil : $0.presence[number] }
+            guard let presence, presence == before else { continue }
+            if let flaw = answer.flaws[number] {
+                // What has gone this moment is looked at again, and so is what nobody can tell.
+                if flaw.code == .lost { _ = lose(flaw) } else { catchUpLater() }
+                continue
+            }
+            switch (presence, answer.plugged[number]) {
+            case (.plugged, false): released(number)
+            case (.plugged, true): askAgain(number)
+            case (.absent, true):
+                found(number)
+                isNews = true
+            case (.absent, false), (.released, _): break
+            }
+        }
+        if answer.before.contains(nil) { catchUpLater() }
+        let (ownership, observer) = ledger.withLock { ledger in
+            let isToTell = (isNews || ledger.isToTell) && ledger.lost == nil
+            ledger.isToTell = false
+            return (ledger.ownership, isToTell ? ledger.observer : nil)
+        }
+        observer?.backendReconnected(finding: ownership)
+    }
+
+    /// What is wrong with a module that the guest has: with code `lost` where it is not made of our file, so that nothing that
+    /// is known of it is so; with another one where nobody can tell. `nil` for nothing.
+    private func flaw(of module: MemoryModule) -> BackendError? {
+        do throws(BackendError) {
+            try module.check(domain, runBy: emulator, gate: gate)
+            return nil
+        } catch {
+            guard error.code == .lost, module.isPlugged(into: domain) != true else { return error }
+            return BackendError(.system, error.message, range: error.range, cause: error.cause)
+        }
     }
 
     /// Another process has changed a module's contents by a call that nobody is asked about, as truncate(2): its private
@@ -109,18 +172,17 @@ extension LibvirtBackend {
         executor.submit(at: executor.now.advanced(by: .milliseconds(250))) { [weak self] in self?.catchUp() }
     }
 
-    /// Reconciles, and has whoever keeps the ownership follow.
-    func catchUp() {
-        guard reconcile() else { return }
-        let (ownership, observer) = ledger.withLock { ($0.ownership, $0.observer) }
-        observer?.backendReconnected(finding: ownership)
-    }
-
-    /// Asks for a module whose hand-over waits for the guest's answer, which may have been missed.
+    /// Asks for a module whose hand-over waits for the guest's answer, which may have been missed. Where that fails it is as
+    /// before.
     private func askAgain(_ number: Int) {
         guard ledger.withLock({ $0.removal(of: number) != nil }) else { return }
-        // Where that fails it is as before.
-        try? ask(for: modules[number])
+        askBeside(number)
+    }
+
+    private func askBeside(_ number: Int) {
+        executor.submitConcurrently { [weak self] in
+            if let self { try? ask(for: modules[number]) }
+        }
     }
 
     /// The guest has a module that it was not known to have: a call that seemed to have failed, or somebody else's. Nobody
@@ -131,12 +193,12 @@ extension LibvirtBackend {
             ledger.presence[number] = .plugged
             ledger.ownership.set(module.range, to: .shared)
         }
-        try? ask(for: module)
+        askBeside(number)
     }
 
     // MARK: The connection
 
-    /// Connects again, as often as it takes.
+    /// Connects again, as often as it takes; beside all other work, because a daemon that hangs lets whoever calls wait.
     func reconnect(after delay: Duration) {
         let isFirst = ledger.withLock { ledger in
             guard ledger.lost == nil, !ledger.isReconnecting || delay > .zero else { return false }
@@ -144,17 +206,21 @@ extension LibvirtBackend {
             return true
         }
         guard isFirst else { return }
-        do throws(VirError) {
-            guard try domain.reconnect() else {
-                _ = lose(BackendError(.lost, "the domain is gone"))
-                return
-            }
+        executor.submitConcurrently { [domain, weak self] in
+            let result = Result { () throws(VirError) in try domain.reconnect() }
+            guard let self else { return }
+            executor.submit { [weak self] in self?.reconnected(result, after: delay) }
+        }
+    }
+
+    private func reconnected(_ result: Result<Bool, VirError>, after delay: Duration) {
+        switch result {
+        case .success(true):
             ledger.withLock { $0.isReconnecting = false }
             listeners.append(DomainEvent(domain: nil, .reconcile))
-            reconcile()
-            let (ownership, observer, isLost) = ledger.withLock { ($0.ownership, $0.observer, $0.lost != nil) }
-            if !isLost { observer?.backendReconnected(finding: ownership) }
-        } catch {
+            catchUp(telling: true)
+        case .success(false): _ = lose(BackendError(.lost, "the domain is gone"))
+        case .failure:
             let next = min(max(delay * 2, .milliseconds(20)), .seconds(1))
             executor.submit(at: executor.now.advanced(by: next)) { [weak self] in self?.reconnect(after: next) }
         }
@@ -190,9 +256,10 @@ extension LibvirtBackend {
         let observer: (any BackendObserver)? = ledger.withLock { ledger in
             guard ledger.lost == nil else { return nil }
             ledger.lost = error
-            ledger.waiting = [:]
             return ledger.observer
         }
+        forgetWaiting()
+        channel?.close()
         // That a domain has ended may be seen before libvirt tells of it, and that is what a sequence of events ends with.
         executor.submit(at: executor.now.advanced(by: patience)) { [listeners] in listeners.end() }
         if let observer { executor.submit { observer.backendLost(error) } }

@@ -70,9 +70,12 @@ extension LibvirtBackend {
 
     /// Who has a module that nobody of the host is to have; `other` where there is somebody whom no process shows.
     private func everybody(at module: MemoryModule, else other: Blocker) throws(HostError) -> [Blocker] {
-        let isOurs = try module.file.isOurs()
-        let others = try module.holders(of: module.range, but: 0, at: executor.now)
-        return others.isEmpty && !isOurs ? [other] : others
+        // Where nobody has a descriptor of its own, only copies of this process's own are left.
+        guard try !module.file.isOurs() else {
+            return try module.holders(of: module.range, but: nil, at: executor.now)
+        }
+        let others = try module.everybody(at: executor.now)
+        return others.isEmpty ? [other] : others
     }
 
     /// Somebody who is taken to be there.
@@ -104,19 +107,17 @@ extension LibvirtBackend {
         if presence == .plugged {
             do throws(BackendError) { try ask(for: module) } catch {
                 // It may have reached the guest all the same: where that has let go by now, the change goes on.
-                let isVain = ledger.withLock { ledger in
-                    ledger.presence[plan.module] == .plugged && ledger.waiting.removeValue(forKey: handover) != nil
-                }
-                if isVain { throw error }
+                let isVain = ledger.withLock { $0.presence[plan.module] == .plugged }
+                if isVain, takeOut(handover) != nil { throw error }
             }
             return .pending(handover, blockers: [guestHolder(of: module)])
         }
         var blockers: [Blocker] = []
         do throws(HostError) { blockers = try hostHalf(of: module) } catch {
-            _ = ledger.withLock { $0.waiting.removeValue(forKey: handover) }
+            takeOut(handover)
             throw BackendError(.system, "who has the module cannot be found out", range: module.range, cause: error)
         }
-        if blockers.isEmpty, ledger.withLock({ $0.waiting.removeValue(forKey: handover) }) != nil {
+        if blockers.isEmpty, takeOut(handover) != nil {
             try show(module.range, in: module)
             return .completed(settle(plan, reservation))
         }
@@ -193,11 +194,8 @@ extension LibvirtBackend {
     /// The guest keeps a module.
     func refused(_ number: Int) {
         modules[number].isAsked = false
-        let (handover, waiting, observer) = ledger.withLock { ledger in
-            let handover = ledger.removal(of: number)
-            return (handover, handover.flatMap { ledger.waiting.removeValue(forKey: $0) }, ledger.observer)
-        }
-        guard let handover, let waiting else { return }
+        let (handover, observer) = ledger.withLock { ($0.removal(of: number), $0.observer) }
+        guard let handover, let waiting = takeOut(handover) else { return }
         drop(waiting.reservation)
         let error = BackendError(.refusedByGuest, "the guest keeps the module", range: modules[number].range)
         observer?.handoverFailed(handover, error)
@@ -211,11 +209,34 @@ extension LibvirtBackend {
     private static let lastLook = Duration.milliseconds(250)
 
     private func look(after handover: BackendHandover, _ delay: Duration) {
-        executor.submit(at: executor.now.advanced(by: delay)) { [weak self] in
+        let timer = executor.submit(at: executor.now.advanced(by: delay)) { [weak self] in
             guard let self, ledger.withLock({ $0.waiting[handover] != nil && $0.lost == nil }) else { return }
             recheck(handover)
             look(after: handover, min(delay * 2, LibvirtBackend.lastLook))
         }
+        let stale: TimerID? = ledger.withLock { ledger in
+            guard ledger.waiting[handover] != nil else { return timer }
+            defer { ledger.waiting[handover]?.timer = timer }
+            return ledger.waiting[handover]?.timer
+        }
+        if let stale { executor.withdraw(stale) }
+    }
+
+    /// Takes out what does not wait any more; nobody looks at it again.
+    @discardableResult
+    private func takeOut(_ handover: BackendHandover) -> ChangeLedger.Waiting? {
+        let waiting = ledger.withLock { $0.waiting.removeValue(forKey: handover) }
+        if let timer = waiting?.timer { executor.withdraw(timer) }
+        return waiting
+    }
+
+    /// Takes everything out that waits.
+    func forgetWaiting() {
+        let all = ledger.withLock { ledger in
+            defer { ledger.waiting = [:] }
+            return ledger.waiting.values.compactMap(\.timer)
+        }
+        for timer in all { executor.withdraw(timer) }
     }
 
     /// Looks at everything that waits for processes that have a module's file.
@@ -229,7 +250,8 @@ extension LibvirtBackend {
     /// What a look at a hand-over came to.
     private enum Look {
         case over(ChangeLedger.Waiting)
-        case failed(ChangeLedger.Waiting, BackendError)
+        /// Nobody has the pages: the guest can have the module.
+        case free(ChangeLedger.Plan)
         case held([Blocker], isNews: Bool)
         case unknown
     }
@@ -241,10 +263,13 @@ extension LibvirtBackend {
         switch look {
         case .over(let waiting):
             observer?.handoverCompleted(handover, settle(waiting.plan, waiting.reservation))
-        case .failed(let waiting, let error):
-            reopen(waiting.plan.change.range, in: modules[waiting.plan.module])
-            drop(waiting.reservation)
-            observer?.handoverFailed(handover, error)
+        case .free(let plan):
+            // Libvirt is asked beside all other work: it may take its time.
+            executor.submitConcurrently { [weak self] in
+                guard let self else { return }
+                let result = Result { () throws(BackendError) in try plug(plan) }
+                executor.submit { [weak self] in self?.plugged(handover, result) }
+            }
         case .held(let blockers, isNews: true): observer?.handoverAdvanced(handover, stillHeldBy: blockers)
         case .held, .unknown: break
         }
@@ -257,7 +282,7 @@ extension LibvirtBackend {
             let found = ledger.lost == nil ? ledger.waiting[handover] : nil
             return (found, found.map { ledger.presence[$0.plan.module] })
         }
-        guard let waiting = found else { return .unknown }
+        guard let waiting = found, !waiting.isPlugging else { return .unknown }
         let plan = waiting.plan
         let module = modules[plan.module]
         let blockers: [Blocker]
@@ -277,18 +302,32 @@ extension LibvirtBackend {
         }
         guard blockers.isEmpty else { return held(handover, by: blockers) }
         if plan.change.from == .host, !waiting.isPlugged {
-            do throws(BackendError) { try plug(plan) } catch {
-                _ = ledger.withLock { $0.waiting.removeValue(forKey: handover) }
-                return .failed(waiting, error)
-            }
-            // Where QEMU could not be told from others, somebody may have come in with it: that is for the next look.
-            if sentry.means == .mode {
-                ledger.withLock { $0.waiting[handover]?.isPlugged = true }
-                return .unknown
-            }
+            ledger.withLock { $0.waiting[handover]?.isPlugging = true }
+            return .free(plan)
         }
-        ledger.withLock { _ = $0.waiting.removeValue(forKey: handover) }
+        takeOut(handover)
         return .over(waiting)
+    }
+
+    /// The guest has the module of a hand-over, or cannot have it.
+    private func plugged(_ handover: BackendHandover, _ result: Result<Void, BackendError>) {
+        if case .success = result, sentry.means == .mode {
+            // QEMU could not be told from others: somebody may have come in with it.
+            ledger.withLock { ledger in
+                ledger.waiting[handover]?.isPlugging = false
+                ledger.waiting[handover]?.isPlugged = true
+            }
+            return recheck(handover)
+        }
+        guard let waiting = takeOut(handover) else { return }
+        let observer = ledger.withLock { $0.observer }
+        switch result {
+        case .success: observer?.handoverCompleted(handover, settle(waiting.plan, waiting.reservation))
+        case .failure(let error):
+            reopen(waiting.plan.change.range, in: modules[waiting.plan.module])
+            drop(waiting.reservation)
+            observer?.handoverFailed(handover, error)
+        }
     }
 
     /// Notes who holds a hand-over up.
@@ -306,12 +345,13 @@ extension LibvirtBackend {
     public func withdraw(_ handover: BackendHandover) -> Bool {
         let taken: ChangeLedger.Waiting? = withTurn(at: handover) {
             ledger.withLock { ledger in
-                guard let waiting = ledger.waiting[handover], !waiting.isPlugged else { return nil }
+                guard let waiting = ledger.waiting[handover], !waiting.isPlugged, !waiting.isPlugging else { return nil }
                 if waiting.plan.change.to == .host, ledger.presence[waiting.plan.module] != .plugged { return nil }
                 return ledger.waiting.removeValue(forKey: handover)
             }
         }
         guard let taken else { return false }
+        if let timer = taken.timer { executor.withdraw(timer) }
         let module = modules[taken.plan.module]
         if taken.plan.change.to == .private { reopen(taken.plan.change.range, in: module) }
         drop(taken.reservation)

@@ -47,9 +47,13 @@ public final class LibvirtBackend: MemoryBackend {
     let ledger: Locked<ChangeLedger>
     /// Processes that this one cannot look into, and that may have the guest's memory all the same.
     public let unseenProcesses: Set<UnseenProcesses>
+    /// What it has cost so far to find out who else has the guest's memory.
+    public var holderSearches: HolderSearches { register.searches }
+
     /// Those of them that the configuration does not accept.
     let unacceptedProcesses: Set<UnseenProcesses>
     private let lock: FolderLock
+    private let register = ProcessRegister()
     let processes = NeighbourProcesses()
     let listeners = EventListeners()
     /// Hand-overs that a thread is at: one at a time ends one, or looks whether it is over.
@@ -75,17 +79,21 @@ public final class LibvirtBackend: MemoryBackend {
 
     /// Makes a domain, or finds one; every call passes through `gate`.
     ///
-    /// - Parameter patience: how long a guest is waited for that is to give back at once what it was given a moment ago, and
-    ///   how long others who have pages open that were private when the process before ended, and libvirt's word of the end of
-    ///   a domain that has been seen to have ended.
+    /// - Parameters:
+    ///   - patience: how long a guest is waited for that is to give back at once what it was given a moment ago, and how long
+    ///     others who have pages open that were private when the process before ended, and libvirt's word of the end of a
+    ///     domain that has been seen to have ended.
+    ///   - executor: whom it hands work to that is not done at once; `nil` for threads of its own.
     package init(
         _ guest: GuestConfiguration,
         options: LibvirtOptions,
         gate: any CallGate,
-        patience: Duration = .seconds(2)
+        patience: Duration = .seconds(2),
+        executor given: (any CompletionExecutor)? = nil
     ) throws(BackendError) {
         try LibvirtBackend.check(guest, options)
-        let executor = try ThreadExecutor()
+        let executor: any CompletionExecutor
+        if let given { executor = given } else { executor = try ThreadExecutor() }
         let wake = Wake()
         let events = EventBuffer(capacity: 256) { executor.submit { wake.call() } }
         let unseen = try LibvirtBackend.unseenProcesses(gate)
@@ -106,6 +114,7 @@ public final class LibvirtBackend: MemoryBackend {
                 sentry,
                 runBy: emulator,
                 accepting: options.acceptedUnseenProcesses,
+                among: register,
                 whenLetGo: { number in executor.submit { wake.target?.recheck(module: number) } },
                 whenChanged: { number in executor.submit { wake.target?.contentsChanged(of: number) } }
             )

@@ -30,6 +30,7 @@ final class MemoryModule: Sendable {
     private let sentry: HostSentry
     /// Which processes are taken not to have the file although they cannot be looked into.
     private let accepted: Set<UnseenProcesses>
+    private let register: ProcessRegister
 
     init(
         _ range: PageRange,
@@ -37,10 +38,12 @@ final class MemoryModule: Sendable {
         slot: Int,
         file: ModuleFile,
         sentry: HostSentry,
-        accepting accepted: Set<UnseenProcesses>
+        accepting accepted: Set<UnseenProcesses>,
+        among register: ProcessRegister
     ) {
         self.range = range
         self.accepted = accepted
+        self.register = register
         self.slot = slot
         self.file = file
         self.sentry = sentry
@@ -187,22 +190,28 @@ final class MemoryModule: Sendable {
 
     /// Who of the host, but the process that runs the guest, has the file, or may have: each reaches all of it.
     ///
-    /// - Parameter pages: what they stand in the way of.
-    func holders(
-        of pages: PageRange,
-        but guest: Int32,
-        at now: Timestamp
-    ) throws(HostError) -> [Blocker] {
-        try file.holders(accepting: accepted).filter { $0.process != guest || $0.process == nil }.map { holder in
-            var purpose: String?
-            if case .unseen(let why) = holder.hold { purpose = "unseen: \(why)" }
-            return Blocker(
-                holder: Holder(device: holder.command, process: holder.process, purpose: purpose),
-                range: pages,
-                kind: holder.isMapped ? .mapping : .pin,
-                since: now
-            )
-        }
+    /// - Parameters:
+    ///   - pages: what they stand in the way of.
+    ///   - guest: the process that runs the guest; `nil` where the kernel says that it has not the file.
+    func holders(of pages: PageRange, but guest: Int32?, at now: Timestamp) throws(HostError) -> [Blocker] {
+        try file.strangers(beside: guest, accepting: accepted, among: register) { sentry.hear() }
+            .map { blocker($0, pages, now) }
+    }
+
+    /// Everybody who has the file, or may have, the process that runs the guest among them.
+    func everybody(at now: Timestamp) throws(HostError) -> [Blocker] {
+        try file.holders(accepting: accepted, among: register).map { blocker($0, range, now) }
+    }
+
+    private func blocker(_ holder: FileHolder, _ pages: PageRange, _ now: Timestamp) -> Blocker {
+        var purpose: String?
+        if case .unseen(let why) = holder.hold { purpose = "unseen: \(why)" }
+        return Blocker(
+            holder: Holder(device: holder.command, process: holder.process, purpose: purpose),
+            range: pages,
+            kind: holder.isMapped ? .mapping : .pin,
+            since: now
+        )
     }
 }
 

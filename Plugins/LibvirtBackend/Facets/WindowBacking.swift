@@ -169,11 +169,11 @@ struct WindowBacking: ~Copyable, Sendable {
                 of: descriptor,
                 self.identity(),
                 path: path,
-                exceptsOwn: false,
+                passingOver: [],
                 accepting: Set(UnseenProcesses.allCases),
                 gate: gate
             )
-            return try search.holders().map { holder in
+            return try search.holders().holders.map { holder in
                 let purpose =
                     switch holder.hold {
                     case .mapped: "has the window mapped"

@@ -8,13 +8,17 @@ import Glibc
 /// have ended before the others. Loop devices are looked at, too. What cannot be looked into is a holder, unless
 /// that is accepted.
 ///
+/// A search among those that have come since an earlier one passes the others over: ``ClearedProcesses`` says when that will do.
+///
 /// Not found is what the kernel does not show: a descriptor on its way through a socket (`SCM_RIGHTS`) or registered with an
 /// io_uring(7), a page in a pipe (splice(2)), or pinned for a device.
 struct HolderSearch {
     private let device: dev_t
     private let inode: ino_t
     private let identity: ProcessMaps.Identity
-    private let exceptsOwn: Bool
+    private let isPassedOver: Set<Int32>
+    private let list: UInt64
+    private let register: ProcessRegister
     private let accepted: Set<UnseenProcesses>
     private let gate: any CallGate
     private let own = getpid()
@@ -24,13 +28,17 @@ struct HolderSearch {
     /// - Parameters:
     ///   - descriptor: The file, open in this process.
     ///   - identity: What the kernel calls it where it is mapped.
-    ///   - exceptsOwn: Whether this process is left out. It has the file open, and is found only where it has it mapped.
+    ///   - isPassedOver: Processes that are left out. Where this one is not, it is found only where it has the file mapped.
+    ///   - list: The number of the list whose processes are left out; 0 for nobody.
+    ///   - register: The processes of the machine.
     ///   - accepted: Which processes are taken not to have the file although they cannot be looked into.
     init(
         of descriptor: Int32,
         _ identity: ProcessMaps.Identity,
         path: String,
-        exceptsOwn: Bool,
+        passingOver isPassedOver: Set<Int32>,
+        since list: UInt64 = 0,
+        among register: ProcessRegister = ProcessRegister(),
         accepting accepted: Set<UnseenProcesses>,
         gate: any CallGate
     ) throws(HostError) {
@@ -39,7 +47,9 @@ struct HolderSearch {
         device = status.st_dev
         inode = status.st_ino
         self.identity = identity
-        self.exceptsOwn = exceptsOwn
+        self.isPassedOver = isPassedOver
+        self.list = list
+        self.register = register
         self.accepted = accepted
         self.gate = gate
     }
@@ -49,16 +59,22 @@ struct HolderSearch {
     /// Processes that come while others are looked at are looked at, too, until there are no new ones: what was forked off
     /// by one that has ended since is seen.
     ///
+    /// - Returns: the holders, and the number of a list of which everybody has been looked at.
     /// - Throws: `HostError` where the processes cannot be listed, with `EAGAIN` where they come faster than they can be looked
     ///   at.
-    /// - Complexity: O(*n*) in the tasks of the machine, and their mappings and descriptors.
-    func holders() throws(HostError) -> [FileHolder] {
+    /// - Complexity: O(*n*) in the processes of the machine, and in the tasks, mappings and descriptors of those that are not
+    ///   passed over.
+    func holders() throws(HostError) -> (holders: [FileHolder], list: UInt64) {
         var holders: [FileHolder] = []
-        var seen: Set<Int32> = exceptsOwn ? [own] : []
+        var seen: Set<UInt64> = []
+        defer { register.note(HolderSearches(count: 1, complete: list == 0 ? 1 : 0, processes: UInt64(seen.count))) }
         for _ in 0..<HolderSearch.longestChase {
-            let new = try ProcessMaps.numbers(in: "/proc", .scan, gate).filter { seen.insert($0).inserted }
-            if new.isEmpty { return holders + (try loopDevices()) }
-            holders += new.compactMap(holder)
+            let all = try register.list(gate)
+            let new = all.entries.filter { entry in
+                entry.since > list && !isPassedOver.contains(entry.process) && seen.insert(entry.inode).inserted
+            }
+            if new.isEmpty { return (holders + (list == 0 ? try loopDevices() : []), all.number) }
+            holders += new.compactMap { holder($0.process) }
         }
         throw HostError(call: HostCall.scan.rawValue, subject: "/proc", errno: EAGAIN)
     }

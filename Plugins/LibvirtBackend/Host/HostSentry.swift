@@ -23,8 +23,20 @@ final class HostSentry: Sendable {
     /// `nil` when it is over. The thread has them, too, and they are closed when both are done with them.
     private let ears: Locked<Ears?>
     private let exempt = Atomic<Int32>(0)
-    private let watched = Locked<[Int32: @Sendable () -> Void]>([:])
-    private let changed = Locked<[File: @Sendable () -> Void]>([:])
+    private let listeners = Locked(Listeners())
+
+    /// Who wants to know of a file.
+    private struct Listener: Sendable {
+        let cleared: ClearedProcesses
+        let whenLetGo: @Sendable () -> Void
+        let whenChanged: @Sendable () -> Void
+    }
+
+    /// By the kernel's names in its events.
+    private struct Listeners {
+        var byWatch: [Int32: Listener] = [:]
+        var byFile: [File: Listener] = [:]
+    }
 
     /// A file by the kernel's name in its events.
     private struct File: Hashable {
@@ -50,6 +62,7 @@ final class HostSentry: Sendable {
             return ears
         }
         guard let ears else { return }
+        for listener in listeners.withLock({ $0.byWatch.values }) { listener.cleared.endWatching() }
         // From now on nobody asks. The descriptor may outlive this: a child of this process has it until it is a program.
         if ears.guardian >= 0 { clibvirt_guard_flush(ears.guardian) }
         _ = clibvirt_bell_ring(ears.stop.rawValue)
@@ -67,15 +80,20 @@ final class HostSentry: Sendable {
         whenChanged: @escaping @Sendable () -> Void = {}
     ) throws(HostError) {
         guard let ears = ears.withLock({ $0 }) else { return }
+        let descriptor = file.descriptor.rawValue
+        let listener = Listener(cleared: file.cleared, whenLetGo: whenLetGo, whenChanged: whenChanged)
         let number = Int32(
-            try gate.host(.watch, file.path) { Int(clibvirt_watch_add(ears.watch.rawValue, file.descriptor.rawValue)) }
+            try gate.host(.watch, file.path) { Int(clibvirt_watch_add(ears.watch.rawValue, descriptor)) }
         )
-        watched.withLock { $0[number] = whenLetGo }
-        guard means == .permission else { return }
-        var name = clibvirt_name()
-        try gate.host(.name, file.path) { unsafe Int(clibvirt_name_of(file.descriptor.rawValue, &name)) }
-        let key = File(name)
-        changed.withLock { $0[key] = whenChanged }
+        listeners.withLock { $0.byWatch[number] = listener }
+        if means == .permission {
+            var name = clibvirt_name()
+            try gate.host(.name, file.path) { unsafe Int(clibvirt_name_of(descriptor, &name)) }
+            let key = File(name)
+            listeners.withLock { $0.byFile[key] = listener }
+            try gate.host(.listen, file.path) { Int(clibvirt_changes_mark_opens(ears.changes, descriptor)) }
+        }
+        file.cleared.beginWatching()
     }
 
     /// Lets nobody open a file from now on.
@@ -104,9 +122,61 @@ final class HostSentry: Sendable {
         }
     }
 
+    /// Takes what the kernel has told until now: who has opened files is noted, and whoever wants to know is called.
+    ///
+    /// - Returns: `false` where it tells nothing, because it is over or cannot be asked.
+    func hear() -> Bool {
+        // Held over both: whoever comes second finds everything noted that the first one has taken.
+        ears.withLock { ears in
+            guard let ears else { return false }
+            return hearOfChanges(ears.changes) && hearOfOpens(ears.watch.rawValue)
+        }
+    }
+
+    private func hearOfChanges(_ group: Int32) -> Bool {
+        guard group >= 0 else { return true }
+        var changes = [clibvirt_change](repeating: clibvirt_change(), count: 256)
+        while true {
+            let exempt = exempt.load(ordering: .relaxed)
+            let count = unsafe clibvirt_changes_next(group, exempt, &changes, Int32(changes.count))
+            guard count >= 0 || errno == EINTR else { return HostSentry.isOver(errno) }
+            for change in changes.prefix(max(0, Int(count))) {
+                let all = listeners.withLock { listeners in
+                    change.lost != 0
+                        ? Array(listeners.byFile.values) : [listeners.byFile[File(change.name)]].compactMap(\.self)
+                }
+                for listener in all {
+                    if change.opened != 0 || change.lost != 0 { listener.cleared.noteOpening() }
+                    if change.changed != 0 || change.lost != 0 { listener.whenChanged() }
+                }
+            }
+        }
+    }
+
+    private func hearOfOpens(_ watch: Int32) -> Bool {
+        var events = [clibvirt_event](repeating: clibvirt_event(), count: 64)
+        while true {
+            let count = unsafe clibvirt_watch_next(watch, &events, Int32(events.count))
+            guard count >= 0 || errno == EINTR else { return HostSentry.isOver(errno) }
+            for event in events.prefix(max(0, Int(count))) {
+                let all = listeners.withLock { listeners in
+                    event.watch < 0
+                        ? Array(listeners.byWatch.values) : [listeners.byWatch[event.watch]].compactMap(\.self)
+                }
+                for listener in all {
+                    // Who it was is said by the other group, where there is one.
+                    if means == .mode, event.opened != 0 || event.watch < 0 { listener.cleared.noteOpening() }
+                    if event.closed != 0 || event.watch < 0 { listener.whenLetGo() }
+                }
+            }
+        }
+    }
+
+    /// Whether there is nothing more to read, rather than something wrong.
+    private static func isOver(_ error: Int32) -> Bool { error == EAGAIN }
+
     /// The thread. It opens no file: it would have to answer itself.
     private static func listen(_ ears: Ears, _ sentry: () -> HostSentry?) {
-        var numbers = [Int32](repeating: 0, count: 64)
         while true {
             // poll(2) passes a negative descriptor over.
             var waiting = [ears.stop.rawValue, ears.watch.rawValue, ears.guardian, ears.changes]
@@ -116,17 +186,7 @@ final class HostSentry: Sendable {
             if waiting[2].revents != 0 {
                 _ = clibvirt_guard_answer(waiting[2].fd, sentry.exempt.load(ordering: .relaxed))
             }
-            if waiting[3].revents != 0 {
-                var names = [clibvirt_name](repeating: clibvirt_name(), count: 256)
-                let exempt = sentry.exempt.load(ordering: .relaxed)
-                let count = unsafe clibvirt_changes_next(waiting[3].fd, exempt, &names, Int32(names.count))
-                let files = Set(names.prefix(max(0, Int(count))).map(File.init))
-                for body in sentry.changed.withLock({ changed in files.compactMap { changed[$0] } }) { body() }
-            }
-            guard waiting[1].revents != 0 else { continue }
-            let count = unsafe clibvirt_watch_next(waiting[1].fd, &numbers, Int32(numbers.count))
-            let called = Set(numbers.prefix(max(0, Int(count))))
-            for body in sentry.watched.withLock({ watched in called.compactMap { watched[$0] } }) { body() }
+            if waiting[1].revents != 0 || waiting[3].revents != 0 { _ = sentry.hear() }
         }
     }
 

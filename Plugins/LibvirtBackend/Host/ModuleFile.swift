@@ -21,6 +21,8 @@ import Glibc
     private nonisolated(unsafe) let record: UnsafeMutableRawPointer
     /// What the kernel calls the file where it is mapped.
     let identity: ProcessMaps.Identity
+    /// Who is known not to have it.
+    let cleared = ClearedProcesses()
 
     /// Makes the file of this name, or takes an empty one that is there, in a directory of this user's; it belongs to `owner`,
     /// who runs QEMU.
@@ -236,12 +238,59 @@ import Glibc
     }
 
     /// Who has the file open or mapped beside this process, or may have.
-    func holders(accepting accepted: Set<UnseenProcesses>) throws(HostError) -> [FileHolder] {
+    func holders(
+        accepting accepted: Set<UnseenProcesses>,
+        among register: ProcessRegister = ProcessRegister()
+    ) throws(HostError) -> [FileHolder] {
+        try search(passingOver: [], since: 0, accepting: accepted, among: register).holders
+    }
+
+    /// Looks for who has it, beside this process and the guest's, until the kernel has told of nobody who opened it meanwhile.
+    /// Who is known not to have it is passed over.
+    ///
+    /// - Parameter hear: takes what the kernel has told, and returns `false` where it tells nothing: then nobody is passed over.
+    func strangers(
+        beside guest: Int32?,
+        accepting accepted: Set<UnseenProcesses>,
+        among register: ProcessRegister,
+        hearing hear: () -> Bool
+    ) throws(HostError) -> [FileHolder] {
+        for _ in 0..<ModuleFile.longestChase {
+            let isHeard = hear()
+            if !isHeard { cleared.forget() }
+            let standing = cleared.standing
+            let (holders, list) = try search(
+                passingOver: Set([guest].compactMap(\.self)),
+                since: standing.list,
+                accepting: accepted,
+                among: register
+            )
+            guard holders.isEmpty else {
+                // Who has it may hand it on to who has been passed over.
+                cleared.forget()
+                return holders
+            }
+            guard isHeard else { return [] }
+            if hear(), cleared.clear(upTo: list, since: standing) { return [] }
+        }
+        throw HostError(call: HostCall.scan.rawValue, subject: path, errno: EAGAIN)
+    }
+
+    private static let longestChase = 64
+
+    private func search(
+        passingOver isPassedOver: Set<Int32>,
+        since list: UInt64,
+        accepting accepted: Set<UnseenProcesses>,
+        among register: ProcessRegister
+    ) throws(HostError) -> (holders: [FileHolder], list: UInt64) {
         try HolderSearch(
             of: descriptor.rawValue,
             identity,
             path: path,
-            exceptsOwn: true,
+            passingOver: isPassedOver.union([getpid()]),
+            since: list,
+            among: register,
             accepting: accepted,
             gate: gate
         ).holders()

@@ -343,7 +343,8 @@ import Testing
         #expect(try !managed.reconnect())
         let again = #expect(throws: BackendError.self) { _ = try managed.describe() }
         #expect(again?.message == "the process that ran the domain has ended")
-        live.backend.reconcile()
+        live.backend.catchUp()
+        live.backend.executor.drain()
         let refusal = #expect(throws: ConversionError.self) { try live.convert(live.module(), to: .shared) }
         #expect(refusal?.cause?.code == .lost)
         let folder = live.backend.folders.ours

@@ -13,16 +13,17 @@ import Testing
 private final class SessionDaemon {
     static let user: uid_t = geteuid() == 0 ? 65534 : geteuid()
 
-    let folder = "/tmp/cd-\(getpid())"
+    let folder: String
     private var process: Process?
     private var surroundings: [String: String] {
         ["HOME": folder, "XDG_RUNTIME_DIR": folder + "/run", "PATH": "/usr/bin"]
     }
-    private var socket: String { folder + "/run/libvirt/libvirt-sock" }
+    fileprivate var socket: String { folder + "/run/libvirt/libvirt-sock" }
 
     var uri: String { "qemu+unix:///session?socket=" + socket }
 
-    init() throws {
+    init(_ name: String = "cd") throws {
+        folder = "/tmp/\(name)-\(getpid())"
         for name in [folder, folder + "/run"] {
             #expect(unsafe mkdir(name, 0o755) == 0)
             #expect(unsafe chown(name, SessionDaemon.user, .max) == 0)
@@ -64,19 +65,104 @@ private final class SessionDaemon {
     }
 }
 
+/// What listens where a daemon did, and does not answer.
+private final class HungDaemon {
+    private let listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    private let path: String
+    private var caller: Int32 = -1
+
+    init(at path: String) throws {
+        self.path = path
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path.utf8) }
+        let status = unsafe withUnsafePointer(to: &address) {
+            unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        guard status == 0, listen(listener, 16) == 0 else { throw HostError(call: "bind", subject: path, errno: errno) }
+    }
+
+    /// Sleeps until somebody has connected, who waits for an answer from then on.
+    func takeCaller() { caller = accept(listener, nil, nil) }
+
+    /// Whoever has connected is turned away.
+    func end() {
+        unsafe unlink(path)
+        for descriptor in [listener, caller] { close(descriptor) }
+    }
+}
+
 /// Domains of a daemon.
 @Suite(.timeLimit(.minutes(15))) struct DaemonTests {
-    private static let name = "daemon-\(getpid())"
-
     /// Makes the domain that root adopts: what is root's alone is not for the daemon's user.
-    private func makeForeignDomain(_ daemon: borrowing SessionDaemon) throws {
+    private func makeForeignDomain(_ name: String, _ daemon: borrowing SessionDaemon) throws {
         let firmware = daemon.folder + "/micro-guest.bin"
         try Data(MicroGuestImage.bytes()).write(to: URL(filePath: firmware))
-        var configuration = DomainConfiguration(name: DaemonTests.name, regionsEnd: 5 << 30, slots: 4)
+        var configuration = DomainConfiguration(name: name, regionsEnd: 5 << 30, slots: 4)
         configuration.firmware = firmware
         configuration.serialSocket = daemon.folder + "/console"
         configuration.channelSocket = daemon.folder + "/channel"
         _ = try Connection.open(daemon.uri).create(configuration.description)
+    }
+
+    /// A guest of a daemon; as root an adopted one.
+    private func makeGuest(
+        _ name: String,
+        of daemon: borrowing SessionDaemon,
+        gate: any CallGate = OpenGate()
+    ) throws -> LiveGuest {
+        let isForeign = geteuid() == 0
+        let domain = "\(name)-\(getpid())"
+        if isForeign { try makeForeignDomain(domain, daemon) }
+        let (uri, base) = (daemon.uri, daemon.folder)
+        return try LiveGuest(name, modules: [1, 1, 1], gate: gate) { options in
+            options.uri = uri
+            options.root = base + "/lv"
+            guard isForeign else { return }
+            options.adopt = domain
+            options.channel = base + "/channel"
+        }
+    }
+
+    /// A daemon lets whoever connects again wait for ever. Hand-overs complete and expire all the same, and another guest goes on.
+    @Test func aDaemonThatHangsHoldsUpNobody() throws {
+        let daemon = try SessionDaemon("ch")
+        let gate = FailingGate()
+        let (uri, live) = (daemon.uri, try makeGuest("hung", of: daemon, gate: gate))
+        let other = try LiveGuest("beside-hung", modules: [1])
+        defer {
+            if geteuid() == 0 { try? Connection.open(uri).domain(named: live.name)?.end() }
+            live.backend.shutDown()
+        }
+        for number in 0..<2 {
+            try live.convert(live.module(number), to: .shared)
+            try live.backend.map(live.module(number), as: "holder-\(number)")
+        }
+        gate.fail(0)
+        daemon.kill()
+        let hung = try HungDaemon(at: daemon.socket)
+        hung.takeCaller()
+        #expect(!gate.made.contains(.libvirt(.open)))
+
+        let (completes, _) = try live.begin(live.module(0), to: .private, heldBy: ["holder-0"])
+        try live.backend.release(as: "holder-0")
+        #expect(completes.end == "completed, contents preserved")
+        let (expires, _) = try live.begin(
+            live.module(1),
+            to: .private,
+            heldBy: ["holder-1"],
+            deadline: .milliseconds(200)
+        )
+        #expect(expires.end == "expired")
+        try other.convert(other.module(), to: .shared)
+        #expect(!gate.made.contains(.libvirt(.open)))
+
+        hung.end()
+        try daemon.start()
+        #expect(LiveGuest.waits { (try? live.convert(live.module(2), to: .shared)) != nil })
+        #expect(live.ownership == [.private, .shared, .shared])
     }
 
     /// With the daemon's own directory of memory files, and a user of its own for QEMU; while the daemon is down, calls fail
@@ -84,24 +170,16 @@ private final class SessionDaemon {
     @Test func aDaemonComesAsItIsAndMayGo() throws {
         let daemon = try SessionDaemon()
         let isForeign = geteuid() == 0
-        if isForeign { try makeForeignDomain(daemon) }
-        let (uri, base) = (daemon.uri, daemon.folder)
-        let live = try LiveGuest("daemon", modules: [1, 1, 1]) { options in
-            options.uri = uri
-            options.root = base + "/lv"
-            guard isForeign else { return }
-            options.adopt = DaemonTests.name
-            options.channel = base + "/channel"
-        }
+        let (uri, live) = (daemon.uri, try makeGuest("daemon", of: daemon))
         let folders = live.backend.folders
         let emulator = live.backend.emulator
         defer {
-            if isForeign { try? Connection.open(uri).domain(named: DaemonTests.name)?.end() }
+            if isForeign { try? Connection.open(uri).domain(named: live.name)?.end() }
             live.backend.shutDown()
             #expect(!FileManager.default.fileExists(atPath: folders.ours))
             #expect(LiveGuest.waits { !LiveGuest.isAlive(emulator) })
         }
-        #expect(folders.libvirt.hasPrefix(base + "/.config/libvirt/qemu/ram/"))
+        #expect(folders.libvirt.hasPrefix(daemon.folder + "/.config/libvirt/qemu/ram/"))
         #expect(folders.owner.user == SessionDaemon.user)
         try live.convert(live.module(), to: .shared)
         try live.convert(live.module(1), to: .shared)

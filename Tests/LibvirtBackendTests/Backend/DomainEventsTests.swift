@@ -137,7 +137,7 @@ import Testing
             }
             done.wait()
         }
-        live.backend.executor.submit { [backend = live.backend] in backend.reconcile() }
+        live.backend.executor.submit { [backend = live.backend] in backend.catchUp() }
         live.backend.executor.drain()
         #expect(gate.isDone)
         #expect(live.ownership == [.shared])

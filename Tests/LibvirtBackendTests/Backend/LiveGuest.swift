@@ -33,6 +33,7 @@ final class LiveGuest {
         restoring snapshot: ControllerSnapshot? = nil,
         limits: ControllerLimits = ControllerLimits(),
         patience: Duration = LiveGuest.patience,
+        executor: (any CompletionExecutor)? = nil,
         isOwner: Bool = true,
         _ adjust: (inout LibvirtOptions) throws -> Void = { _ in }
     ) throws {
@@ -50,7 +51,7 @@ final class LiveGuest {
         try adjust(&options)
         let regions = try modules.enumerated().map { try LiveGuest.module($0.offset, mebibytes: $0.element) }
         let guest = GuestConfiguration(layout: try GuestMemoryLayout(regions: regions), processors: processors)
-        backend = try LibvirtBackend(guest, options: options, gate: gate, patience: patience)
+        backend = try LibvirtBackend(guest, options: options, gate: gate, patience: patience, executor: executor)
         let (backend, log) = (backend, EventLog())
         self.log = log
         controller =

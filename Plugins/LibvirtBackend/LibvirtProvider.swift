@@ -80,7 +80,11 @@ public struct LibvirtProvider: BackendProvider {
             backend: name,
             mode: mode,
             unavailable: unavailable,
-            capabilities: .libvirt(granularity: .base, processors: processors),
+            capabilities: .libvirt(
+                granularity: .base,
+                processors: processors,
+                unseen: (try? UnseenProcesses.here(OpenGate())) ?? Set(UnseenProcesses.allCases)
+            ),
             remarks: remarks
         )
     }

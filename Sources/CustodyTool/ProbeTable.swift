@@ -44,6 +44,7 @@ struct ProbeTable {
             ("dirty log", { $0.capabilities.dirtyLog.rawValue }),
             ("populate", { $0.capabilities.populate ? "yes" : "no" }),
             ("hot-plug", { $0.capabilities.hotplug ? "yes" : "no" }),
+            ("holders that cannot be seen", { $0.capabilities.unseenHolders?.joined(separator: ", ") ?? "–" }),
             ("largest guest", { "\(ByteCount($0.capabilities.maximumGuestBytes))" }),
         ]
     }

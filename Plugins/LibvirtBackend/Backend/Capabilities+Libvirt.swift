@@ -7,7 +7,11 @@ extension Capabilities {
     /// Between shared and private the unit is the layout's, because that is this process's own mapping of the file; to the
     /// host and from it, it is the module.
     /// How many virtual processors there can be is libvirt's to say (``DomainSupport``).
-    static func libvirt(granularity: PageSize, processors: Int) -> Capabilities {
+    static func libvirt(
+        granularity: PageSize,
+        processors: Int,
+        unseen: Set<UnseenProcesses>
+    ) -> Capabilities {
         Capabilities(
             granularity: granularity,
             enforcement: .process,
@@ -20,7 +24,8 @@ extension Capabilities {
             maximumProcessors: processors,
             populate: true,
             hotplug: true,
-            maximumGuestBytes: LibvirtBackend.regionsEnd - DomainConfiguration.regionsBase
+            maximumGuestBytes: LibvirtBackend.regionsEnd - DomainConfiguration.regionsBase,
+            unseenHolders: unseen.isEmpty ? nil : unseen.map(\.rawValue).sorted()
         )
     }
 }

@@ -50,15 +50,15 @@ extension DomainOpening {
     ) throws(VirError) -> ManagedDomain? {
         guard try !domain.hasEnded() else { return nil }
         let managed = try ManagedDomain(connection.share(), domain.share(), events: events)
-        func isThere() -> Bool { ProcessMaps.processes.contains(where: managed.isNamed) }
-        guard isThere() else { return nil }
+        guard try managed.isNamedByAny() else { return nil }
         // One that the process before had only begun to make is ended by libvirt, a moment after it has been found: libvirt
         // asks QEMU for others when it is through with that.
         do throws(BackendError) {
             _ = try managed.ask("query-status", for: Status.self)
             return managed
         } catch {
-            if (try? domain.hasEnded()) == true || !isThere() { return nil }
+            if (try? domain.hasEnded()) == true { return nil }
+            guard try managed.isNamedByAny() else { return nil }
             throw (error.cause as? VirError) ?? VirError(code: .internalError, message: "\(error)", call: .monitor)
         }
     }

@@ -78,6 +78,8 @@ extension DomainOpening {
                     accepting: accepted,
                     among: register
                 )
+                // Who opens it is known from now on, and who has it.
+                if plugged == nil { _ = try module.isOurs() }
             } catch {
                 if plugged != nil, error.errno == ENOENT {
                     throw BackendError(
@@ -90,10 +92,19 @@ extension DomainOpening {
                 let code: BackendError.Code = error.errno == ENOSPC ? .resourcesExhausted : .system
                 throw BackendError(code, "the file of the module cannot be made", range: range, cause: error)
             }
-            if plugged != nil { try module.check(domain, runBy: emulator, gate: gate) }
+            if plugged != nil { try check(module, runBy: emulator) }
             modules.append(module)
         }
         return modules
+    }
+
+    /// Sees that a module that the guest has is made of our file: it is not where somebody has restored the domain, for example.
+    private func check(_ module: MemoryModule, runBy emulator: Int32) throws(BackendError) {
+        do throws(BackendError) { try module.check(domain, runBy: emulator, gate: gate) } catch {
+            guard isOwn, error.code == .lost else { throw error }
+            let text = error.message + ". ‘fresh: true’ ends the domain, and makes another one"
+            throw BackendError(error.code, text, range: error.range, cause: error.cause)
+        }
     }
 
     /// Gives the guest a module at the very beginning.

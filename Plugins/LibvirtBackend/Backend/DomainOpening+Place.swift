@@ -73,7 +73,7 @@ extension DomainOpening {
         let end = ContinuousClock.now + .seconds(5)
         while ContinuousClock.now < end {
             let found = ProcessMaps.processes.first { process in
-                domain.isNamed(by: process)
+                (try? domain.isNamed(by: process)) == true
                     && ProcessMaps.text("/proc/\(process)/maps").contains(folders.libvirt + "/ram-node0")
             }
             if let found {

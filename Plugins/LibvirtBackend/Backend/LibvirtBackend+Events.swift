@@ -19,6 +19,7 @@ extension LibvirtBackend {
             switch event.kind {
             case .deviceRemoved(let alias): if let number = heard(of: alias) { released(number) }
             case .deviceRemovalFailed(let alias): if let number = heard(of: alias) { refused(number) }
+            case .deviceAdded(let alias): if let number = heard(of: alias) { added(number) }
             case .stopped(let stop): ended(stop)
             case .disconnected: reconnect(after: .zero)
             // A guest that has been restarted is asked again.
@@ -34,6 +35,12 @@ extension LibvirtBackend {
         guard let number = modules.firstIndex(where: { $0.alias == alias }) else { return nil }
         ledger.withLock { $0.heard += 1 }
         return number
+    }
+
+    /// The guest has a module more. Where it is none that it is given here, somebody else has given it.
+    private func added(_ number: Int) {
+        let isKnown = ledger.withLock { $0.isMoving(number) || $0.presence[number] == .plugged }
+        if !isKnown { catchUp() }
     }
 
     private func ended(_ stop: DomainEvent.Stop) {

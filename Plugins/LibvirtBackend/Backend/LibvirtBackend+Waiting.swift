@@ -71,7 +71,7 @@ extension LibvirtBackend {
     /// Who has a module that nobody of the host is to have; `other` where there is somebody whom no process shows.
     private func everybody(at module: MemoryModule, else other: Blocker) throws(HostError) -> [Blocker] {
         // Where nobody has a descriptor of its own, only copies of this process's own are left.
-        guard try !module.file.isOurs() else {
+        guard try !module.isOurs() else {
             return try module.holders(of: module.range, but: nil, at: executor.now)
         }
         let others = try module.everybody(at: executor.now)
@@ -345,7 +345,8 @@ extension LibvirtBackend {
     public func withdraw(_ handover: BackendHandover) -> Bool {
         let taken: ChangeLedger.Waiting? = withTurn(at: handover) {
             ledger.withLock { ledger in
-                guard let waiting = ledger.waiting[handover], !waiting.isPlugged, !waiting.isPlugging else { return nil }
+                guard let waiting = ledger.waiting[handover], !waiting.isPlugged, !waiting.isPlugging
+                else { return nil }
                 if waiting.plan.change.to == .host, ledger.presence[waiting.plan.module] != .plugged { return nil }
                 return ledger.waiting.removeValue(forKey: handover)
             }

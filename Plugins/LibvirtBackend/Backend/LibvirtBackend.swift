@@ -142,7 +142,8 @@ public final class LibvirtBackend: MemoryBackend {
         support = opening.support
         capabilities = .libvirt(
             granularity: guest.layout.granularity,
-            processors: opening.support.maximumProcessors
+            processors: opening.support.maximumProcessors,
+            unseen: unseen
         )
         self.executor = executor
         self.gate = gate

@@ -90,15 +90,31 @@ package final class ManagedDomain: Sendable {
     /// Notes the process that runs it. Another one would be another guest, with nothing of this one's memory.
     func isRun(by process: Int32) { emulator.withLock { $0 = process } }
 
-    /// Whether a process has the domain's UUID on its command line.
-    func isNamed(by process: Int32) -> Bool {
-        ProcessMaps.hasArgument(uuid, process)
+    /// Whether a process has the domain's UUID on its command line; `false` where it is gone.
+    ///
+    /// - Throws: `HostError` where that cannot be seen.
+    func isNamed(by process: Int32) throws(HostError) -> Bool { try ProcessMaps.hasArgument(uuid, process) }
+
+    /// Whether any process has, of those that this user may look at.
+    ///
+    /// - Throws: `VirError` where the processes cannot be seen.
+    func isNamedByAny() throws(VirError) -> Bool {
+        do throws(HostError) {
+            for process in try ProcessMaps.numbers(in: "/proc", .scan, OpenGate()) {
+                do throws(HostError) { if try isNamed(by: process) { return true } } catch {
+                    guard error.errno == EACCES || error.errno == EPERM else { throw error }
+                }
+            }
+            return false
+        } catch {
+            throw VirError(unseen: error)
+        }
     }
 
     /// Whether the process that runs it has ended; `false` where none is known.
-    private var hasLostItsEmulator: Bool {
+    private func hasLostItsEmulator() throws(HostError) -> Bool {
         guard let process = emulator.withLock({ $0 }) else { return false }
-        return !isNamed(by: process)
+        return try !isNamed(by: process)
     }
 
     // MARK: The connection
@@ -108,9 +124,8 @@ package final class ManagedDomain: Sendable {
     /// - Returns: `false` where the connection is there and the domain is not: it does not run, or was started anew.
     func reconnect() throws(VirError) -> Bool {
         let connection = try Connection.open(uri, gate: gate)
-        guard let domain = try connection.domain(uuid: uuid), try !domain.hasEnded(), !hasLostItsEmulator else {
-            return false
-        }
+        guard let domain = try connection.domain(uuid: uuid), try !domain.hasEnded() else { return false }
+        do throws(HostError) { if try hasLostItsEmulator() { return false } } catch { throw VirError(unseen: error) }
         let new = try Link(connection, domain, events)
         link.withLock { $0 = new }
         return true
@@ -152,7 +167,11 @@ package final class ManagedDomain: Sendable {
         }
         // A domain that stays defined has a description when it has ended, too.
         guard live["id"] != nil else { throw BackendError(.lost, "the domain has ended") }
-        guard !hasLostItsEmulator else { throw BackendError(.lost, "the process that ran the domain has ended") }
+        let isLost: Bool
+        do throws(HostError) { isLost = try hasLostItsEmulator() } catch {
+            throw BackendError(.system, "whether the process that ran the domain is there cannot be seen", cause: error)
+        }
+        guard !isLost else { throw BackendError(.lost, "the process that ran the domain has ended") }
         return live
     }
 }

@@ -68,7 +68,10 @@ struct MemoryFolders: Sendable, Hashable {
         for file in files {
             guard let number = Int(file.prefix { $0 != "." }), !kept(number) else { continue }
             // One that cannot be taken away is no reason to leave the others.
-            for name in [ours + "/" + file, libvirtPath(of: number)] { try? gate.remove(name) }
+            for name in [ours + "/" + file, libvirtPath(of: number)] {
+                // Nor is one that cannot be taken away once.
+                do throws(HostError) { try gate.remove(name) } catch { try? gate.remove(name) }
+            }
         }
     }
 

@@ -198,6 +198,15 @@ final class MemoryModule: Sendable {
             .map { blocker($0, pages, now) }
     }
 
+    /// Whether nobody but this process has a descriptor of the file that was got by an open, or a mapping: the kernel's word.
+    func isOurs() throws(HostError) -> Bool {
+        let isHeard = sentry.hear()
+        let standing = file.cleared.standing
+        guard try file.isOurs() else { return false }
+        if isHeard { file.cleared.noteThatNobodyHasIt(since: standing) }
+        return true
+    }
+
     /// Everybody who has the file, or may have, the process that runs the guest among them.
     func everybody(at now: Timestamp) throws(HostError) -> [Blocker] {
         try file.holders(accepting: accepted, among: register).map { blocker($0, range, now) }

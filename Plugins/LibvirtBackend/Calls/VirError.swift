@@ -80,6 +80,11 @@ public struct VirError: Error, Sendable, Hashable {
         virResetLastError()
     }
 
+    /// What libvirt says cannot be held against what there is: a system call failed.
+    init(unseen error: HostError) {
+        self.init(code: .systemError, message: "\(error)", int1: error.errno, call: .state)
+    }
+
     /// An error that a test wanted.
     init(injected code: Int32, _ call: LibvirtCall) {
         self.init(code: Code(rawValue: code), message: "injected", int1: code == 38 ? 5 : 0, call: call)

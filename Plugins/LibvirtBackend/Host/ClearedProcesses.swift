@@ -5,7 +5,8 @@ import Custody
 /// as nobody opens it.
 ///
 /// Who has not a file gets it by opening it, which the kernel tells; from who has it; or by birth from who has it. Where nobody
-/// but this process and QEMU has it, only processes that have come since are left.
+/// but this process and QEMU has had it, only processes that have come since are left. After another process has opened it nobody
+/// is cleared: a descriptor may be on its way to one that was looked at. That ends when the kernel says that nobody has one.
 final class ClearedProcesses: Sendable {
     /// What was known at one time.
     struct Standing: Sendable, Hashable {
@@ -17,6 +18,8 @@ final class ClearedProcesses: Sendable {
 
     private struct State {
         var isWatched = false
+        /// Whether another process may have a descriptor that was got by an open.
+        var hasStrangers = true
         var list: UInt64 = 0
         var opens: UInt64 = 0
     }
@@ -41,8 +44,15 @@ final class ClearedProcesses: Sendable {
     func noteOpening() {
         state.withLock { state in
             state.opens += 1
+            state.hasStrangers = true
             state.list = 0
         }
+    }
+
+    /// The kernel says that nobody but this process has a descriptor that was got by an open, unless it has been opened since
+    /// `standing`.
+    func noteThatNobodyHasIt(since standing: Standing) {
+        state.withLock { if $0.opens == standing.opens { $0.hasStrangers = false } }
     }
 
     /// Somebody has it, and may hand it on.
@@ -54,7 +64,7 @@ final class ClearedProcesses: Sendable {
     func clear(upTo list: UInt64, since standing: Standing) -> Bool {
         state.withLock { state in
             guard state.opens == standing.opens else { return false }
-            if state.isWatched { state.list = list }
+            if state.isWatched, !state.hasStrangers { state.list = list }
             return true
         }
     }

@@ -44,9 +44,15 @@ enum ProcessMaps {
         return found.identity
     }
 
-    /// Whether a process has an argument on its command line.
-    static func hasArgument(_ argument: String, _ process: Int32) -> Bool {
-        text("/proc/\(process)/cmdline").split(separator: "\0").contains { $0 == argument }
+    /// Whether a process has an argument on its command line; one that is gone has not.
+    static func hasArgument(_ argument: String, _ process: Int32) throws(HostError) -> Bool {
+        do throws(HostError) {
+            let line = try read("/proc/\(process)/cmdline", .maps, OpenGate())
+            return String(decoding: line, as: UTF8.self).split(separator: "\0").contains { $0 == argument }
+        } catch {
+            guard error.errno == ENOENT || error.errno == ESRCH else { throw error }
+            return false
+        }
     }
 
     /// Whether a list of mappings has one of a file.

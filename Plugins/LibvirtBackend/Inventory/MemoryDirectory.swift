@@ -115,7 +115,7 @@ struct MemoryDirectory: Sendable {
     /// The process that runs the domain: it has the UUID on its command line, or a file of the directory mapped.
     private func guest(_ uuid: String?) -> Int32? {
         ProcessMaps.processes.first { process in
-            if let uuid { return ProcessMaps.hasArgument(uuid, process) }
+            if let uuid { return (try? ProcessMaps.hasArgument(uuid, process)) == true }
             return owner == .libvirt && ProcessMaps.text("/proc/\(process)/maps").contains(path + "/")
         }
     }
@@ -153,10 +153,10 @@ struct MemoryDirectory: Sendable {
             of: file.rawValue,
             ProcessMaps.identity(of: file, gate),
             path: file.path,
-            exceptsOwn: true,
+            passingOver: [getpid()],
             accepting: Set(UnseenProcesses.allCases),
             gate: gate
-        ).holders().compactMap { holder in
+        ).holders().holders.compactMap { holder in
             holder.process.map { DomainFiles.Process(process: $0, command: holder.command) }
         }
     }

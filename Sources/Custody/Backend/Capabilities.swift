@@ -90,6 +90,10 @@ public struct Capabilities: Sendable, Equatable, Codable {
     public var hotplug: Bool
     /// The largest guest, in bytes of RAM.
     public var maximumGuestBytes: UInt64
+    /// The kinds of holders that the back end waits for where it sees them, and cannot see here: such a one may have a page
+    /// that has become private. Unless its configuration accepts the kind by this name, no page becomes private. `nil` where
+    /// it sees all that it waits for.
+    public var unseenHolders: [String]?
 
     /// Declares capabilities. The optional abilities default to what is not there.
     public init(
@@ -105,7 +109,8 @@ public struct Capabilities: Sendable, Equatable, Codable {
         dirtyLog: DirtyLog = .none,
         populate: Bool = false,
         hotplug: Bool = false,
-        maximumGuestBytes: UInt64
+        maximumGuestBytes: UInt64,
+        unseenHolders: [String]? = nil
     ) {
         self.granularity = granularity
         self.enforcement = enforcement
@@ -120,6 +125,7 @@ public struct Capabilities: Sendable, Equatable, Codable {
         self.populate = populate
         self.hotplug = hotplug
         self.maximumGuestBytes = maximumGuestBytes
+        self.unseenHolders = unseenHolders
     }
 
     /// What a change to `ownership` does to the bytes.

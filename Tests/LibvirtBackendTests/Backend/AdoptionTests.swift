@@ -110,6 +110,45 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: name))
     }
 
+    private static let documentation =
+        URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../../docs/libvirt.md").path
+
+    /// The domain of the documentation, but for its name and its socket, as it stands there.
+    @Test(
+        .enabled(
+            if: FileManager.default.isReadableFile(atPath: AdoptionTests.documentation),
+            "this user may not read the documentation"
+        )
+    )
+    func theDomainOfTheDocumentationIsAdopted() throws {
+        let text = try String(contentsOfFile: AdoptionTests.documentation, encoding: .utf8)
+        let start = try #require(text.range(of: "```xml\n"))
+        let end = try #require(text.range(of: "```", range: start.upperBound..<text.endIndex))
+        let name = "documented-\(getpid())"
+        let socket = TestRoot.root.path + "/\(name).channel"
+        let description = String(text[start.upperBound..<end.lowerBound])
+            .replacing("<name>mine</name>", with: "<name>\(name)</name>").replacing("/run/mine.channel", with: socket)
+        #expect(description.contains(name) && description.contains(socket))
+        let domain = try TestRoot.connect().define(XMLElement(parsing: description))
+        defer {
+            try? domain.end()
+            try? domain.undefine()
+            unsafe unlink(socket)
+        }
+        try domain.create()
+        let live = try LiveGuest("adopts-documented", modules: [4]) { options in
+            options.adopt = name
+            options.channel = socket
+        }
+        try live.convert(live.module(), to: .shared)
+        try live.controller.write([7].span, to: live.module().address, for: Holder(device: "test"))
+        try live.convert(live.module(), to: .private)
+        #expect(try live.plugged() == [0])
+        #expect(live.ownership == [.private])
+        live.backend.shutDown()
+        #expect(try domain.isActive())
+    }
+
     @Test func nothingIsLeftOfModulesThatCameBack() throws {
         let foreign = try ForeignDomain("back")
         let live = try foreign.adopt()

@@ -110,6 +110,7 @@ import Testing
         try live.convert(live.module(2), to: .shared)
         var count = 0
         for operation in CallSweepTests.operations {
+            live.lookAtEverybody()
             gate.fail(0)
             try operation.perform(live)
             try live.settle()
@@ -124,6 +125,7 @@ import Testing
                 if kind == .madeAndDenied, !made.contains(call) || FailingGate.returnsSomething(call) { continue }
                 let point = "\(operation.name): \(call), \(kind), \(occurrence)"
                 wanted.insert(Failure(call: call, kind: kind))
+                live.lookAtEverybody()
                 gate.fail(occurrence, of: call, kind, code: call.isOfHost ? EIO : 38)
                 try? operation.perform(live)
                 try live.settle()
@@ -147,6 +149,13 @@ import Testing
             print("call sweep, \(operation.name): \(failed.count) kinds of failure")
         }
         print("call sweep, operations: \(count) injection points")
+    }
+}
+
+extension LiveGuest {
+    /// Has the next search for holders pass over nobody.
+    fileprivate func lookAtEverybody() {
+        for module in backend.modules { module.file.cleared.forget() }
     }
 }
 

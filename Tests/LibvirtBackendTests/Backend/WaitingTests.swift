@@ -62,6 +62,8 @@ import Testing
     @Test func theNextLookIsWithdrawnWithWhatItWasFor() throws {
         let executor = try TimelessExecutor()
         let live = try LiveGuest("looks", modules: [1, 1], executor: executor)
+        // The look at what happened while it was made is over.
+        live.backend.executor.drain()
         try live.convert(live.module(1), to: .shared)
         #expect(executor.timers == [])
 

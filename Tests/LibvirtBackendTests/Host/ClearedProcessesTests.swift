@@ -14,7 +14,13 @@ import Testing
         private let input = Pipe()
 
         init(_ count: Int) throws {
-            let program = "i=0; while [ $i -lt \(count) ]; do sleep 3600 & i=$((i+1)); done; echo; read l; kill -9 $(jobs -p)"
+            let program = """
+                i=0
+                while [ $i -lt \(count) ]; do sleep 3600 & i=$((i+1)); done
+                echo
+                read line
+                kill -9 $(jobs -p)
+                """
             let output = Pipe()
             process.executableURL = URL(filePath: "/bin/bash")
             process.arguments = ["-c", program]
@@ -28,6 +34,45 @@ import Testing
             try? input.fileHandleForWriting.close()
             process.waitUntilExit()
         }
+    }
+
+    /// A process that sends itself a descriptor of a file, has no other one, and takes it when it is told to.
+    private final class Sender {
+        private let process = Process()
+        private let (input, output) = (Pipe(), Pipe())
+
+        init(_ path: String) throws {
+            let program = """
+                import os, socket, sys
+                ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+                file = os.open(sys.argv[1], os.O_RDWR)
+                socket.send_fds(ends[0], [b"x"], [file])
+                os.close(file)
+                print(flush=True)
+                sys.stdin.read(1)
+                message = socket.recv_fds(ends[1], 1, 1)
+                print(flush=True)
+                sys.stdin.read()
+                """
+            process.executableURL = URL(filePath: "/usr/bin/python3")
+            process.arguments = ["-c", program, path]
+            process.standardInput = input
+            process.standardOutput = output
+            try process.run()
+            #expect(output.fileHandleForReading.readData(ofLength: 1).count == 1)
+        }
+
+        func take() throws {
+            try input.fileHandleForWriting.write(contentsOf: Data([10]))
+            #expect(output.fileHandleForReading.readData(ofLength: 1).count == 1)
+        }
+
+        func end() throws {
+            try input.fileHandleForWriting.close()
+            process.waitUntilExit()
+        }
+
+        deinit { try? end() }
     }
 
     /// A process that opens a file when it is told to, and has it, or its child has by then.
@@ -80,7 +125,8 @@ import Testing
         try PageRange(PageNumber(live.module().start.rawValue + number))
     }
 
-    /// A conversion of one page reads nothing of processes that were there at the one before, however many they are.
+    /// A conversion of one page reads nothing of processes that were there at the one before, however many they are, where the
+    /// kernel tells who opens the file. Where it does not, QEMU may have been somebody else.
     @Test(arguments: [0, 1000])
     func aConversionReadsWhoHasComeSince(others: Int) throws {
         let idlers = try Idlers(others)
@@ -90,12 +136,18 @@ import Testing
             gate.fail(0)
             let before = live.backend.holderSearches.processes
             try live.convert(try page(number, of: live), to: .private)
-            let reads = gate.calls.count { [.host(.maps), .host(.tasks), .host(.descriptors), .host(.status)].contains($0) }
+            let looks: [Call] = [.host(.maps), .host(.tasks), .host(.descriptors), .host(.status)]
+            let reads = gate.calls.count { looks.contains($0) }
             return (Int(live.backend.holderSearches.processes - before), reads)
         }
         let first = try cost(of: 0)
         #expect(first.processes > others && first.reads > 3 * others)
         #expect(live.backend.holderSearches.complete > 0)
+        guard live.backend.sentry.means == .permission else {
+            let second = try cost(of: 1)
+            #expect(second.processes > others)
+            return
+        }
         // Processes of other tests come meanwhile; now and then there are none.
         var number: UInt64 = 0
         var least = first
@@ -136,11 +188,27 @@ import Testing
         #expect(ticket.end == "completed, contents preserved")
     }
 
+    /// While QEMU has the file nothing tells of a descriptor on its way. The next look after it has come finds it, although the
+    /// process was there before and had nothing.
+    @Test func aDescriptorOnItsWayIsFoundWhenItHasCome() throws {
+        let live = try LiveGuest("comes-late", initial: .shared)
+        let sender = try Sender(live.backend.modules[0].file.path)
+        try live.convert(try page(0, of: live), to: .private)
+        try sender.take()
+        let (ticket, _) = try live.begin(try page(1, of: live), to: .private, heldBy: ["python3"])
+        #expect(ticket.result == nil)
+        try sender.end()
+        #expect(ticket.end == "completed, contents preserved")
+    }
+
     @Test func whatIsNotWatchedIsNotKnown() {
         let cleared = ClearedProcesses()
         #expect(cleared.clear(upTo: 3, since: cleared.standing))
         #expect(cleared.standing.list == 0)
         cleared.beginWatching()
+        #expect(cleared.clear(upTo: 3, since: cleared.standing))
+        #expect(cleared.standing.list == 0, "another process may have it")
+        cleared.noteThatNobodyHasIt(since: cleared.standing)
         #expect(cleared.clear(upTo: 3, since: cleared.standing))
         #expect(cleared.standing.list == 3)
         let standing = cleared.standing
@@ -149,7 +217,12 @@ import Testing
         // What was looked at before the file was opened says nothing.
         #expect(!cleared.clear(upTo: 4, since: standing))
         #expect(cleared.standing.list == 0)
+        cleared.noteThatNobodyHasIt(since: standing)
         #expect(cleared.clear(upTo: 4, since: cleared.standing))
+        #expect(cleared.standing.list == 0)
+        cleared.noteThatNobodyHasIt(since: cleared.standing)
+        #expect(cleared.clear(upTo: 4, since: cleared.standing))
+        #expect(cleared.standing.list == 4)
         cleared.forget()
         #expect(cleared.standing.list == 0)
         #expect(cleared.clear(upTo: 5, since: cleared.standing))

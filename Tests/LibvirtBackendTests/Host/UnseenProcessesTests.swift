@@ -45,6 +45,10 @@ import Testing
         let here = try UnseenProcesses.here(OpenGate())
         let live = try LiveGuest("unseen", initial: .shared) { $0.acceptedUnseenProcesses = [.protected] }
         #expect(live.backend.unseenProcesses == here)
+        // The capability says so, and the probe.
+        let names = here.isEmpty ? nil : here.map(\.rawValue).sorted()
+        #expect(live.backend.capabilities.unseenHolders == names)
+        #expect(LibvirtProvider().probe().allSatisfy { $0.capabilities.unseenHolders == names })
         guard !here.isEmpty else {
             try live.convert(live.module(), to: .private)
             return

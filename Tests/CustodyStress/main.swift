@@ -1,5 +1,11 @@
 import CustodyTestSupport
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// Many threads on one controller: short histories that are held against the specification, and many operations; or a
 /// hostile guest beside honest threads.
 ///
@@ -13,7 +19,8 @@ if arguments.first == "adversary" {
     print("CUSTODY_SEED=\(seed)")
     let report = try AdversaryReport(length, seed: seed)
     print(report)
-    guard report.wrong.isEmpty else { throw StressFailure() }
+    // An error that is thrown from here is a trap, and what was printed before it may be lost.
+    guard report.wrong.isEmpty else { exit(EXIT_FAILURE) }
 } else {
     let numbers = arguments.map { UInt64($0) }
     let operations = numbers.first.flatMap { $0 } ?? 10_000_000
@@ -25,7 +32,7 @@ if arguments.first == "adversary" {
     print("\(report.histories) histories of \(report.calls) calls by 8 threads, \(report.wrong) not linearizable")
     let stress = try StressReport(operations: operations, seed: seed)
     print(stress)
-    guard report.wrong == 0, stress.wrong.isEmpty else { throw StressFailure() }
+    guard report.wrong == 0, stress.wrong.isEmpty else { exit(EXIT_FAILURE) }
 }
 
 extension AdversaryReport.Length {
@@ -40,8 +47,6 @@ extension AdversaryReport.Length {
         }
     }
 }
-
-struct StressFailure: Error {}
 
 struct UsageError: Error, CustomStringConvertible {
     let description = "usage: CustodyStress adversary REQUESTS|SECONDSs [SEED]"

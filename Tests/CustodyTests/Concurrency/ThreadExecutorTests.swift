@@ -29,6 +29,22 @@ import Testing
         executor.drain()
     }
 
+    /// Work of one kind hands over work of the other, to a thread that has been found at rest before.
+    @Test func drainWaitsForWhatGoesFromThreadToThread() throws {
+        let executor = try ThreadExecutor()
+        for _ in 0..<20 {
+            let isDone = Monitor(false)
+            executor.submitConcurrently { [weak executor] in
+                executor?.submit { [weak executor] in
+                    executor?.pass(.milliseconds(2))
+                    isDone.update { $0 = true }
+                }
+            }
+            executor.drain()
+            #expect(isDone.update { $0 })
+        }
+    }
+
     /// Handed over while the thread sleeps, with nothing else that would wake it.
     @Test func aTimerWakesAnIdleThread() throws {
         let executor = try ThreadExecutor()
@@ -151,6 +167,22 @@ import Testing
         #expect(done.wait(for: .seconds(60)) { $0 == 3 ? $0 : nil } == 3)
         gate.update { $0 = true }
         executor.drain()
+    }
+
+    /// A timer that has come due and whose work runs is not at rest, although nothing else is due.
+    @Test(arguments: [true, false]) func theThreadThatKeepsTimesIsNotAtRestWhileItRuns(isUrgent: Bool) throws {
+        let thread = try TimerThread(now: { Timestamp(rawValue: 5) }, handOver: { $0() })
+        let gate = Monitor((isReached: false, isOpen: false))
+        _ = thread.submit(at: .zero, isUrgent: isUrgent) {
+            gate.update { $0.isReached = true }
+            gate.wait { $0.isOpen ? () : nil }
+        }
+        gate.wait { $0.isReached ? () : nil }
+        #expect(thread.count == 0 && !thread.isAtRest)
+        gate.update { $0.isOpen = true }
+        thread.waitUntilAtRest()
+        #expect(thread.isAtRest)
+        thread.stop()
     }
 
     @Test func aTimerThatIsWithdrawnIsGone() throws {

@@ -158,6 +158,14 @@ import Testing
         #expect(try guest.commit(4..<6, .shared, .private).isCompleted)
     }
 
+    /// A folio that stays because only a part of it is discarded is empty there.
+    @Test func aPartOfAFolioIsDiscarded() throws {
+        let guest = try guest(SimulationOptions(contents: .preserved, pagesPerFolio: 4))
+        for page in 4..<6 as Range<UInt64> { try guest.write([1, 2, 3], page) }
+        try guest.backend.discardContents(of: PageRange(pages: 4..<5))
+        #expect(try guest.read(4) == [0, 0, 0] && guest.read(5) == [1, 2, 3])
+    }
+
     // MARK: Other processes
 
     @Test func anotherProcessIsWaitedFor() throws {

@@ -50,6 +50,17 @@ import Testing
         #expect(log.all == ["work@20", "timer@20", "later@20"])
     }
 
+    /// A timer that is due now has the place of its submission among work without a time.
+    @Test func whatIsDueAtOnceKeepsItsPlace() {
+        let clock = VirtualExecutor()
+        let order = Locked<[Int]>([])
+        clock.submit { order.withLock { $0.append(1) } }
+        clock.submit(at: clock.now) { order.withLock { $0.append(2) } }
+        clock.submit { order.withLock { $0.append(3) } }
+        clock.drain()
+        #expect(order.withLock { $0 } == [1, 2, 3])
+    }
+
     @Test func workMayHandOverMoreWork() {
         clock.submit { [self] in
             submit("now")

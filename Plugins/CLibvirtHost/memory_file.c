@@ -2,7 +2,9 @@
 #include "clibvirt_host.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 
 int clibvirt_memory_file(const char *name)
 {
@@ -23,4 +25,11 @@ int clibvirt_is_sealable(int file)
 {
     int seals = fcntl(file, F_GET_SEALS);
     return seals >= 0 && (seals & F_SEAL_SEAL) == 0;
+}
+
+int clibvirt_is_of_huge_pages(const char *path)
+{
+    struct statfs status;
+
+    return statfs(path, &status) == 0 && status.f_type == HUGETLBFS_MAGIC;
 }

@@ -54,6 +54,36 @@ import Testing
         #expect(!isThere)
     }
 
+    /// Libvirt asks whoever connects for a name and a secret, and takes the right ones alone.
+    @Test func whoConnectsIsAskedForNameAndSecret() throws {
+        let file = FileManager.default.temporaryDirectory.appending(component: "custody-\(UUID()).xml")
+        defer { try? FileManager.default.removeItem(at: file) }
+        let user = XMLElement("user", ["password": "secret"], text: "somebody")
+        let node = XMLElement("node", [:], [XMLElement("auth", [:], [user])])
+        try node.text.write(to: file, atomically: true, encoding: .utf8)
+        let uri = "test://" + file.path(percentEncoded: false)
+        let asked = Locked<[ConnectionCredential]>([])
+        func open(_ secret: String?) throws(VirError) -> Connection {
+            let authentication = ConnectionAuthentication { credential in
+                asked.withLock { $0.append(credential) }
+                return credential.kind == .authenticationName ? "somebody" : secret
+            }
+            return try Connection.open(uri, gate: OpenGate(), authentication)
+        }
+        let connection = try open("secret")
+        #expect(asked.withLock { $0.map(\.kind) } == [.authenticationName, .passphrase])
+        #expect(asked.withLock { $0.allSatisfy { !$0.prompt.isEmpty } })
+        #expect(try connection.domainNames() == [])
+        let isKept = connection.share().authentication != nil
+        #expect(isKept, "a connection that is made again is authenticated again")
+        for secret in ["other", nil] {
+            let error = #expect(throws: VirError.self) { _ = try open(secret) }
+            #expect(error?.message.contains("authentication") == true, "\(error as Any)")
+        }
+        let nobody = #expect(throws: VirError.self) { _ = try Connection.open(uri) }
+        #expect(nobody?.call == "virConnectOpen")
+    }
+
     @Test func anErrorIsReadWhole() throws {
         let error = #expect(throws: VirError.self) { _ = try Connection.open("nothing://here") }
         #expect(error?.code == .systemError)

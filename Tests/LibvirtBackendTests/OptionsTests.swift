@@ -59,6 +59,23 @@ import Testing
     @Test(arguments: ["qemu:///system", "qemu:///session", "qemu+unix:///session?socket=/run/x", "test:///default"])
     func libvirtOnThisMachineIsTaken(uri: String) throws { #expect(try options("uri", uri).uri == uri) }
 
+    /// Base memory and processors are spread over cells, all of them, and each once.
+    @Test(arguments: [(1, 1, 16), (2, 1, 16), (3, 8, 17), (16, 4, 16)])
+    func cellsHaveAllMemoryAndProcessors(cells: Int, processors: Int, mebibytes: UInt64) throws {
+        var configuration = DomainConfiguration(name: "cells", regionsEnd: 5 << 30, slots: 1)
+        (configuration.cells, configuration.processors) = (cells, processors)
+        configuration.baseMemory = mebibytes << 20
+        let all = configuration.description.first("cpu", "numa")?.elements("cell") ?? []
+        #expect(all.compactMap { $0["id"] } == (0..<cells).map { "\($0)" })
+        #expect(all.compactMap { $0["memory"].flatMap { UInt64($0) } }.reduce(0, +) == mebibytes)
+        #expect(all.allSatisfy { $0["memory"] != "0" })
+        let found = all.compactMap { $0["cpus"] }.flatMap { text in
+            let ends = text.split(separator: "-").compactMap { Int($0) }
+            return Array(ends[0]...ends[ends.count - 1])
+        }
+        #expect(found == Array(0..<processors))
+    }
+
     /// The configuration of libvirt's driver is written again at each start, unless somebody else wrote it.
     @Test func aConfigurationOfTheUsersStays() throws {
         let folder = "/tmp/custody-conf-\(getpid())"

@@ -29,6 +29,9 @@ int clibvirt_seal_contents(int file);
 /* Whether seals can still be added: 1 or 0. */
 int clibvirt_is_sealable(int file);
 
+/* Whether a path is on a hugetlbfs (statfs(2)); not, where that cannot be found out. */
+int clibvirt_is_of_huge_pages(const char *path);
+
 /* What one thread wakes another one with that sleeps in poll(2) (eventfd(2)). */
 int clibvirt_bell_open(void);
 int clibvirt_bell_ring(int bell);

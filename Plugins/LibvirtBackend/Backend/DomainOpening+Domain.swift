@@ -134,7 +134,11 @@ extension DomainOpening {
             "guest.processors": "\(guest.processors)",
             "guest": options.guest.rawValue, "kernel": options.kernel, "initrd": options.initrd,
             "command-line": options.commandLine, "accelerator": options.usesKVM ? "kvm" : "emulated",
-            "base-memory": "\(options.baseMemory)", "overcommit": "\(options.overcommits)",
+            "base-memory": "\(options.baseMemory)", "numa-cells": "\(options.numaCells)",
+            "module-cells": guest.layout.regions.indices.map { "\(options.cell(ofModule: $0))" }.joined(
+                separator: ", "
+            ),
+            "overcommit": "\(options.overcommits)",
             "elastic-pools": pools.isEmpty
                 ? nil
                 : zip(places(pools.map(\.range)), pools).map { "\($0) in blocks of \($1.block)" }.joined(
@@ -164,6 +168,7 @@ extension DomainOpening {
         configuration.accelerator = options.usesKVM ? .kvm : .emulated
         configuration.baseMemory = options.baseMemory.rawValue
         configuration.processors = guest.processors
+        configuration.cells = options.numaCells
         configuration.pools = options.elasticPools
         configuration.takesMemory = !options.overcommits
         configuration.hasBalloon = options.hasBalloon

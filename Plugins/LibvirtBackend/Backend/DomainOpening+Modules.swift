@@ -7,9 +7,10 @@ extension DomainOpening {
     /// Sees that all modules can be plugged in, before anything is done.
     ///
     /// - Throws: `BackendError` with what the domain lacks, or has in the way.
-    func checkRoom(for layout: GuestMemoryLayout) throws(BackendError) {
+    func checkRoom(for layout: GuestMemoryLayout, in cells: [Int]) throws(BackendError) {
         let room = ModuleRoom(of: LiveDescription(live), for: layout.regions)
         try room.checkDescription()
+        try room.checkCells(cells)
         let devices = try domain.ask("query-memory-devices", for: [MemoryDevice].self)
         let tree = try domain.ask("human-monitor-command", ["command-line": "info mtree"], for: String.self)
         try room.checkAddresses(beside: devices, within: ModuleRoom.place(in: tree))
@@ -24,6 +25,7 @@ extension DomainOpening {
         _ folders: MemoryFolders,
         _ sentry: HostSentry,
         runBy emulator: Int32,
+        in cells: [Int],
         accepting accepted: Set<UnseenProcesses>,
         among register: ProcessRegister,
         whenLetGo: @escaping @Sendable (Int) -> Void,
@@ -48,7 +50,9 @@ extension DomainOpening {
             let plugged = live.memoryModule(MemoryModule.alias(number))
             if let plugged {
                 let base = plugged.first("address")?["base"].flatMap { UInt64($0.dropFirst(2), radix: 16) }
-                guard base == range.address.rawValue, plugged.first("target", "size")?.byteCount == range.byteCount
+                let cell = plugged.first("target", "node").flatMap { Int($0.content) } ?? 0
+                guard base == range.address.rawValue, plugged.first("target", "size")?.byteCount == range.byteCount,
+                    cell == cells[number]
                 else {
                     let text = "the guest has another module there than is configured"
                     throw BackendError(.invalidArgument, text, range: range)
@@ -73,6 +77,7 @@ extension DomainOpening {
                     range,
                     number: number,
                     slot: slot,
+                    cell: cells[number],
                     file: file,
                     sentry: sentry,
                     accepting: accepted,

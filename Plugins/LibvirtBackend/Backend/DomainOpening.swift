@@ -33,9 +33,16 @@ struct DomainOpening: Sendable {
         self.gate = gate
         memory = options.uri == nil ? options.memory : nil
         let root = EmbeddedRoot(options.root, memory: options.memory)
-        if options.uri == nil { try root.prepare(gate: gate) }
+        if options.uri == nil {
+            try root.prepare(gate: gate)
+            try MemoryFolders.checkFileSystem(of: root.memoryInUse)
+        }
         let connection = try DomainOpening.asking("libvirt cannot be reached") { () throws(VirError) in
-            try Connection.open(options.uri ?? root.uri, gate: gate)
+            try Connection.open(
+                options.uri ?? root.uri,
+                gate: gate,
+                options.authenticate.map(ConnectionAuthentication.init)
+            )
         }
         let ownSocket = "\(options.root)/\(options.domain).channel"
         isOwn = options.adopt == nil
@@ -76,6 +83,12 @@ struct DomainOpening: Sendable {
             }
             if isOwn { try DomainOpening.check(live, isMadeFor: guest, options) }
             let kind = LiveDescription(live)
+            if !isOwn, let wanted = options.launchSecurity?.kind, LaunchSecurity.kind(in: kind) != wanted {
+                throw BackendError(
+                    .unavailable,
+                    "the domain ‘\(self.domain.name)’ runs without the launch security ‘\(wanted)’"
+                )
+            }
             support = try self.domain.useConnection { connection throws(BackendError) in
                 try DomainSupport(of: connection, kind: kind)
             }

@@ -100,7 +100,8 @@ public final class LibvirtBackend: MemoryBackend {
         let opening = try DomainOpening(guest, options, events: events, gate: gate, patience: patience)
         var held: FolderLock?
         do throws(BackendError) {
-            try opening.checkRoom(for: guest.layout)
+            let cells = guest.layout.regions.indices.map(options.cell)
+            try opening.checkRoom(for: guest.layout, in: cells)
             folders = try opening.findFolders()
             lock = try opening.lock(folders, patience: patience)
             held = lock
@@ -113,6 +114,7 @@ public final class LibvirtBackend: MemoryBackend {
                 folders,
                 sentry,
                 runBy: emulator,
+                in: cells,
                 accepting: options.acceptedUnseenProcesses,
                 among: register,
                 whenLetGo: { number in executor.submit { wake.target?.recheck(module: number) } },

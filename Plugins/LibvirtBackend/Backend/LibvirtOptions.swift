@@ -14,6 +14,9 @@ public struct LibvirtOptions: Sendable {
 
     /// The key `uri`: where libvirt is; `nil` for the driver in this process, with its root in ``root``.
     public var uri: String?
+    /// Who answers what a daemon wants to know when it is connected to, as names and secrets do not stand in files: a program
+    /// sets it. `nil` as an answer gives up. Where nobody is set, a daemon that asks is refused by libvirt.
+    public var authenticate: (@Sendable (ConnectionCredential) -> String?)?
     /// The key `root`: the directory of that driver, and of the sockets and the firmware of guests.
     public var root: String
     /// The key `memory`: the directory of the memory files, by default one of a file system in memory. A daemon has one
@@ -38,6 +41,11 @@ public struct LibvirtOptions: Sendable {
     public var usesKVM: Bool
     /// The key `base-memory`: the memory below 4 GiB that the guest always has.
     public var baseMemory: ByteCount
+    /// The key `numa-cells`: how many NUMA cells a domain that is made has. Its base memory and its processors are spread over
+    /// them.
+    public var numaCells: Int
+    /// The key `module-cells`: the NUMA cell of each region of the guest's memory, in their order; 0 for those that are not named.
+    public var moduleCells: [Int]
     /// The key `initial`: whether the modules begin with the host, or in the guest and shared.
     public var initial: Ownership
     /// The key `overcommit`: whether a guest may be given memory that there may not be when it is touched. Where not, all
@@ -65,6 +73,8 @@ public struct LibvirtOptions: Sendable {
         guest = .micro
         usesKVM = false
         baseMemory = ByteCount(16 << 20)
+        numaCells = 1
+        moduleCells = []
         initial = .host
         overcommits = false
         elasticPools = []
@@ -110,6 +120,18 @@ public struct LibvirtOptions: Sendable {
                 \.baseMemory,
                 baseMemory,
                 "What the guest has below 4 GiB: a multiple of 1 MiB; 16MiB unless named."
+            ),
+            .setting(
+                "numa-cells",
+                \.numaCells,
+                .integer(in: 1...LibvirtOptions.mostCells),
+                "The NUMA cells of a domain that is made, which base memory and processors are spread over; 1 unless named."
+            ),
+            .setting(
+                "module-cells",
+                \.moduleCells,
+                .list(of: .integer(in: 0...LibvirtOptions.mostCells - 1)),
+                "The NUMA cell of each region of the guest's memory, in their order; 0 for those that are not named."
             ),
             .setting(
                 "initial",
@@ -174,6 +196,12 @@ public struct LibvirtOptions: Sendable {
         }
         return options
     }
+
+    /// QEMU has at most 128 (include/sysemu/numa.h), and base memory from 16 MiB on has one for each.
+    private static let mostCells = 16
+
+    /// The NUMA cell of the region of a number.
+    func cell(ofModule number: Int) -> Int { moduleCells.indices.contains(number) ? moduleCells[number] : 0 }
 
     private static let baseMemory = Format<ByteCount>.size.map { (size, location) throws(ConfigurationError) in
         let mebibyte: UInt64 = 1 << 20

@@ -28,6 +28,7 @@ package final class ManagedDomain: Sendable {
     let events: EventBuffer
     private let uri: String
     private let gate: any CallGate
+    private let authentication: ConnectionAuthentication?
     private let link: Locked<Link>
     private let emulator = Locked<Int32?>(nil)
 
@@ -37,6 +38,7 @@ package final class ManagedDomain: Sendable {
         uuid = domain.uuid
         uri = connection.uri
         gate = connection.gate
+        authentication = connection.authentication
         self.events = events
         link = Locked(try Link(connection, domain, events))
     }
@@ -123,7 +125,7 @@ package final class ManagedDomain: Sendable {
     ///
     /// - Returns: `false` where the connection is there and the domain is not: it does not run, or was started anew.
     func reconnect() throws(VirError) -> Bool {
-        let connection = try Connection.open(uri, gate: gate)
+        let connection = try Connection.open(uri, gate: gate, authentication)
         guard let domain = try connection.domain(uuid: uuid), try !domain.hasEnded() else { return false }
         do throws(HostError) { if try hasLostItsEmulator() { return false } } catch { throw VirError(unseen: error) }
         let new = try Link(connection, domain, events)

@@ -32,6 +32,18 @@ struct MemoryFolders: Sendable, Hashable {
         self.owner = owner
     }
 
+    /// Sees that files of memory can be here as they have to be.
+    ///
+    /// - Throws: `BackendError` with code `unsupported` for a hugetlbfs.
+    static func checkFileSystem(of folder: String) throws(BackendError) {
+        guard unsafe clibvirt_is_of_huge_pages(folder) == 1 else { return }
+        throw BackendError(
+            .unsupported,
+            "‘\(folder)’ is on a hugetlbfs, whose files are cut and protected by the huge page alone: no page of 4 KiB could be "
+                + "private there. Memory in huge pages is had on a tmpfs that is mounted with huge=always"
+        )
+    }
+
     private static func path(_ parts: [Substring]) -> String { parts.reduce(into: "") { $0 += "/" + $1 } }
 
     /// Libvirt's name of a module's file.

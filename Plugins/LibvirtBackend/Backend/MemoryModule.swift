@@ -9,6 +9,8 @@ final class MemoryModule: Sendable {
     let alias: String
     /// The module's socket on the board.
     let slot: Int
+    /// Its NUMA cell.
+    let cell: Int
     /// What it is made of.
     let file: ModuleFile
 
@@ -36,6 +38,7 @@ final class MemoryModule: Sendable {
         _ range: PageRange,
         number: Int,
         slot: Int,
+        cell: Int,
         file: ModuleFile,
         sentry: HostSentry,
         accepting accepted: Set<UnseenProcesses>,
@@ -45,6 +48,7 @@ final class MemoryModule: Sendable {
         self.accepted = accepted
         self.register = register
         self.slot = slot
+        self.cell = cell
         self.file = file
         self.sentry = sentry
         alias = MemoryModule.alias(number)
@@ -60,9 +64,9 @@ final class MemoryModule: Sendable {
     }
 
     /// The device as libvirt describes one. It says itself that it is shared: what else an adopted domain has may not be.
-    var device: XMLElement { MemoryModule.device(range, slot: slot, alias: alias) }
+    var device: XMLElement { MemoryModule.device(range, slot: slot, cell: cell, alias: alias) }
 
-    static func device(_ range: PageRange, slot: Int, alias: String) -> XMLElement {
+    static func device(_ range: PageRange, slot: Int, cell: Int, alias: String) -> XMLElement {
         XMLElement(
             "memory",
             ["model": "dimm", "access": "shared"],
@@ -72,7 +76,7 @@ final class MemoryModule: Sendable {
                     [:],
                     [
                         XMLElement("size", ["unit": "KiB"], text: "\(range.byteCount / 1024)"),
-                        XMLElement("node", text: "0"),
+                        XMLElement("node", text: "\(cell)"),
                     ]
                 ),
                 XMLElement("alias", ["name": alias]),

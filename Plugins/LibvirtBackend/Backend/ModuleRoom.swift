@@ -36,7 +36,7 @@ struct ModuleRoom {
             "the domain ‘\(live.root.first("name")?.content ?? "")’ has no room for the modules: it needs "
                 + missing.map(\.line).joined(separator: " and ")
                 + (live.root.first("maxMemory").map { ", and has \($0.line)" } ?? "")
-                + (isInFiles ? "" : "; \(memory.remark)")
+                + (obstacle.map { "; \($0)" } ?? "") + (isInFiles ? "" : "; \(memory.remark)")
         )
     }
 
@@ -72,7 +72,24 @@ struct ModuleRoom {
     }
 
     /// Whether the memory that the guest begins with is in files with names, and that of modules will be.
-    private var isInFiles: Bool { AdoptedMemory(of: live).pieces.first?.source == .file }
+    ///
+    /// Of huge pages libvirt gives QEMU a directory, in which that makes a file without a name, whatever the source is said to be
+    /// (qemuBuildMemoryBackendProps).
+    private var isInFiles: Bool {
+        AdoptedMemory(of: live).pieces.first?.source == .file && live.root.first("memoryBacking", "hugepages") == nil
+    }
+
+    /// Why no module can be made of a file of ours with what the memory is behind; `nil` where one can.
+    private var obstacle: String? {
+        if isInFiles { return nil }
+        if live.root.first("memoryBacking", "hugepages") != nil {
+            return
+                "with <hugepages> QEMU makes files without names, for modules, too, and none of ours can be in their place"
+        }
+        let source = AdoptedMemory(of: live).pieces.first?.source
+        return source == .memfd
+            ? "with memfd QEMU makes the memory of modules itself, and no file of ours can be in its place" : nil
+    }
 
     private var slots: Int { live.root.first("maxMemory")?["slots"].flatMap { Int($0) } ?? 0 }
 
@@ -86,6 +103,23 @@ struct ModuleRoom {
         let end = regions.map { $0.end * PageSize.base.bytes }.max() ?? 0
         let first = DomainConfiguration.regionsBase
         return live.baseMemory &+ max(sizes.reduce(0, &+), end > first ? end - first : 0)
+    }
+
+    // MARK: The cells
+
+    /// Sees that the NUMA cells that modules are to be in are there.
+    ///
+    /// - Throws: `BackendError` with code `invalidArgument`, the region, and the cells that there are.
+    func checkCells(_ cells: [Int]) throws(BackendError) {
+        let there = (live.root.first("cpu", "numa")?.elements("cell") ?? []).compactMap { $0["id"].flatMap { Int($0) } }
+        for (region, cell) in zip(regions, cells) where !there.contains(cell) {
+            let names = there.map(String.init).joined(separator: ", ")
+            throw BackendError(
+                .invalidArgument,
+                "the module is to be in the NUMA cell \(cell) (module-cells), and the domain has \(names)",
+                range: region
+            )
+        }
     }
 
     // MARK: The addresses

@@ -17,7 +17,17 @@ import Glibc
     /// Who listens to what happens.
     let hub: EventHub
 
-    private init(_ pointer: OpaquePointer, _ uri: String, _ gate: any CallGate, _ hub: EventHub) {
+    /// Who answers what libvirt asks when it is made.
+    let authentication: ConnectionAuthentication?
+
+    private init(
+        _ pointer: OpaquePointer,
+        _ uri: String,
+        _ gate: any CallGate,
+        _ hub: EventHub,
+        _ authentication: ConnectionAuthentication? = nil
+    ) {
+        self.authentication = authentication
         unsafe self.pointer = unsafe pointer
         self.hub = hub
         self.uri = uri
@@ -26,10 +36,21 @@ import Glibc
 
     /// Connects, with the event loop running.
     package static func open(_ uri: String, gate: any CallGate = OpenGate()) throws(VirError) -> Connection {
+        try open(uri, gate: gate, nil)
+    }
+
+    /// Connects; whoever is named answers libvirt's questions.
+    static func open(
+        _ uri: String,
+        gate: any CallGate,
+        _ authentication: ConnectionAuthentication?
+    ) throws(VirError) -> Connection {
         try EventLoop.start(gate)
         guard uri.contains(":///embed") else {
-            let pointer = try unsafe gate.object(.open) { unsafe virConnectOpen(uri) }
-            return unsafe Connection(pointer, uri, gate, EventHub())
+            let pointer = try unsafe gate.object(.open) {
+                unsafe authentication.map { unsafe $0.open(uri) } ?? virConnectOpen(uri)
+            }
+            return unsafe Connection(pointer, uri, gate, EventHub(), authentication)
         }
         OrphanReaper.start()
         return try embedded.withLock { kept throws(VirError) in
@@ -62,7 +83,7 @@ import Glibc
     /// One more reference to the same connection.
     package func share() -> Connection {
         unsafe virConnectRef(pointer)
-        return unsafe Connection(pointer, uri, gate, hub)
+        return unsafe Connection(pointer, uri, gate, hub, authentication)
     }
 
     deinit { unsafe virConnectClose(pointer) }

@@ -33,6 +33,8 @@ package struct DomainConfiguration: Sendable, Hashable {
     package var hasBalloon = false
     /// The number of virtual processors.
     package var processors = 1
+    /// The number of NUMA cells, at most one a MiB of base memory: memory and processors are spread over them.
+    package var cells = 1
     /// The firmware image; `nil` for the machine's own.
     package var firmware: String?
     /// A Linux kernel to boot, with its initial file system and command line.
@@ -69,6 +71,25 @@ package struct DomainConfiguration: Sendable, Hashable {
     /// Where the i440fx machine has its hot-pluggable memory: from 4 GiB on, as long as the rest ends below.
     package static let regionsBase: UInt64 = 4 << 30
 
+    /// One cell: an equal part of the base memory and of the processors, the first one with what is left over. It may have no
+    /// processors.
+    private func cell(_ number: Int) -> XMLElement {
+        func share(of count: Int) -> Range<Int> {
+            let first = number == 0 ? 0 : count / cells * number + count % cells
+            return first..<count / cells * (number + 1) + count % cells
+        }
+        var cell = XMLElement("cell", ["id": "\(number)"])
+        let processors = share(of: processors)
+        if !processors.isEmpty {
+            cell["cpus"] =
+                processors.count == 1
+                ? "\(processors.lowerBound)" : "\(processors.lowerBound)-\(processors.upperBound - 1)"
+        }
+        cell["memory"] = "\(share(of: Int(baseMemory >> 20)).count)"
+        cell["unit"] = "MiB"
+        return cell
+    }
+
     /// The description that libvirt is given.
     package var description: XMLElement {
         let mebibyte: UInt64 = 1 << 20
@@ -98,10 +119,6 @@ package struct DomainConfiguration: Sendable, Hashable {
             )
         }
         machine += devices
-        let cell = XMLElement(
-            "cell",
-            ["id": "0", "cpus": processors == 1 ? "0" : "0-\(processors - 1)", "memory": "\(base)", "unit": "MiB"]
-        )
         let identity = [XMLElement("name", text: name)] + (uuid.map { [XMLElement("uuid", text: $0)] } ?? [])
         var domain = XMLElement(
             "domain",
@@ -119,7 +136,7 @@ package struct DomainConfiguration: Sendable, Hashable {
                 ),
                 XMLElement("os", [:], boot),
                 XMLElement("features", [:], [XMLElement("acpi")]),
-                XMLElement("cpu", [:], [XMLElement("numa", [:], [cell])]),
+                XMLElement("cpu", [:], [XMLElement("numa", [:], (0..<cells).map(cell))]),
                 XMLElement("on_poweroff", text: "destroy"),
                 XMLElement("on_reboot", text: "destroy"),
                 XMLElement("on_crash", text: "destroy"),

@@ -219,7 +219,7 @@ import Testing
 
     /// Memory without a name cannot be exchanged for a file of ours.
     @Test(arguments: [
-        ("memfd", "shared", "whoever may look into QEMU's process shares the memory in place"),
+        ("memfd", "shared", "with memfd QEMU makes the memory of modules itself"),
         ("memfd", "private", "the memory is QEMU's own"), ("", "", "the memory is QEMU's own"),
     ])
     func memoryWithoutNamesIsRefused(source: String, access: String, remark: String) throws {

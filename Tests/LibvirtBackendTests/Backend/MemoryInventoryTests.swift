@@ -10,10 +10,11 @@ import Testing
 @Suite(.timeLimit(.minutes(15))) struct MemoryInventoryTests {
     /// A directory of memory files with one of ours and one of libvirt's, of a domain that has ended.
     private final class Leftover {
-        static let uuid = "7d1e8f0a-0000-4000-8000-00000000abcd"
+        /// Its own: a process with another test's on its command line would be its guest.
+        let uuid = UUID().uuidString.lowercased()
         let memory = FileManager.default.temporaryDirectory.path() + "custody-test-\(UUID().uuidString)"
         var inventory: MemoryInventory { MemoryInventory(of: memory) }
-        var ours: String { "\(memory)/custody/a-guest-\(Leftover.uuid)" }
+        var ours: String { "\(memory)/custody/a-guest-\(uuid)" }
         var libvirts: String { "\(memory)/libvirt/qemu/qemu-embed-0123abcd-3-a-guest" }
 
         init() throws {
@@ -35,7 +36,7 @@ import Testing
         let found = try leftover.inventory.domains()
         #expect(found.map(\.path) == [leftover.ours, leftover.libvirts])
         #expect(found.map(\.domain) == ["a-guest", "a-guest"])
-        #expect(found.map(\.uuid) == [Leftover.uuid, nil])
+        #expect(found.map(\.uuid) == [leftover.uuid, nil])
         #expect(found.map(\.owner) == [.custody, .libvirt])
         #expect(found[0].files.map(\.name) == ["0", "0.record"])
         #expect(found[0].files.map(\.byteCount) == [8192, 8192])
@@ -70,7 +71,7 @@ import Testing
         let leftover = try Leftover()
         let guest = Process()
         guest.executableURL = URL(filePath: "/bin/sh")
-        guest.arguments = ["-c", "read line", Leftover.uuid]
+        guest.arguments = ["-c", "read line", leftover.uuid]
         let pipe = Pipe()
         guest.standardInput = pipe
         try guest.run()

@@ -10,6 +10,43 @@ import Testing
 
 /// Modules of a real guest, from the host and back.
 @Suite(.timeLimit(.minutes(15))) struct ModuleTests {
+    /// A module is in the NUMA cell that is configured, by QEMU's word and libvirt's, and one that there is not is refused.
+    @Test func aModuleIsInItsCell() throws {
+        struct Device: Decodable {
+            struct Content: Decodable {
+                let addr: UInt64
+                let node: Int
+            }
+            let data: Content
+        }
+        func make(_ cells: [Int], fresh: Bool = false, isOwner: Bool = false) throws -> LiveGuest {
+            try LiveGuest("cells", modules: [1, 1], initial: .shared, isOwner: isOwner) { options in
+                options.numaCells = 2
+                options.moduleCells = cells
+                options.startsFresh = fresh
+            }
+        }
+        let live = try make([1])
+        let devices = try live.backend.domain.ask("query-memory-devices", for: [Device].self)
+        let nodes = devices.sorted { $0.data.addr < $1.data.addr }.map(\.data.node)
+        #expect(nodes == [1, 0])
+        let description = try live.backend.domain.describe()
+        #expect(description.memoryModule("ua-custody-0")?.first("target", "node")?.content == "1")
+        let address = live.module().address
+        try live.controller.write([7].span, to: address, for: Holder(device: "test"))
+        #expect(try live.perform(.read(count: 1, from: address)) == .bytes([7]))
+        try live.answerRemovals(.accept)
+        #expect(try live.convert(live.module(), to: .host) == .zeroed)
+        live.backend.abandon()
+        // Another cell is another configuration, and a third one there is not.
+        let other = #expect(throws: BackendError.self) { _ = try make([0]) }
+        #expect(other?.message.contains("‘module-cells’ is 0, 0, and was 1, 0") == true, "\(other as Any)")
+        let none = #expect(throws: BackendError.self) { _ = try make([2], fresh: true) }
+        #expect(none?.code == .invalidArgument)
+        #expect(none?.message.contains("in the NUMA cell 2 (module-cells), and the domain has 0, 1") == true)
+        #expect(none?.range == live.module())
+    }
+
     @Test func theHostsBytesComeWithAModuleAndItsMemoryGoesBack() throws {
         let live = try LiveGuest("bytes", modules: [4, 1])
         let address = live.module().address

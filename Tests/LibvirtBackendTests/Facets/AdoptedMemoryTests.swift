@@ -53,6 +53,19 @@ import Testing
         #expect(!memory.remark.isEmpty)
     }
 
+    /// Of huge pages QEMU makes files without names, whatever the source is said to be: opening says so.
+    @Test(arguments: ["", "<source type='file'/>", "<source type='memfd'/>"])
+    func hugePagesHaveNoRoomForModules(source: String) throws {
+        let live = try Self.description("<hugepages><page size='2' unit='M'/></hugepages>\(source)" + Self.shared)
+        let region = try PageRange(address: GuestPhysicalAddress(4 << 30), byteCount: 2 << 20)
+        let error = #expect(throws: BackendError.self) { try ModuleRoom(of: live, for: [region]).checkDescription() }
+        #expect(error?.code == .unsupported)
+        #expect(error?.message.contains("with <hugepages> QEMU makes files without names") == true)
+        let plain = try Self.description("<source type='file'/>" + Self.shared)
+        let other = #expect(throws: BackendError.self) { try ModuleRoom(of: plain, for: [region]).checkDescription() }
+        #expect(other?.message.contains("hugepages") == false, "\(other as Any)")
+    }
+
     @Test func aDeviceAndACellHaveTheirOwnWord() throws {
         let dimm =
             "<memory model='dimm' access='private'><target><size unit='KiB'>131072</size></target>"

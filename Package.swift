@@ -22,6 +22,7 @@ let package = Package(
     products: [
         .executable(name: "custody", targets: ["CustodyMain"]),
         .library(name: "Custody", targets: ["Custody"]),
+        .library(name: "CustodyOptions", targets: ["CustodyOptions"]),
         .library(name: "CustodyPolicy", targets: ["CustodyPolicy"]),
         .library(name: "CustodyConfiguration", targets: ["CustodyConfiguration"]),
         .library(name: "CustodyScenario", targets: ["CustodyScenario"]),
@@ -50,6 +51,9 @@ let package = Package(
         // The core: no dependency.
         .target(name: "Custody", swiftSettings: strict),
 
+        // What a file may say, said once; how a back end is named, looked at and made. No file is read here.
+        .target(name: "CustodyOptions", dependencies: ["Custody"], swiftSettings: strict),
+
         // The policy layer and what stands on it: no back end is named.
         .target(name: "CustodyPolicy", dependencies: ["Custody"], swiftSettings: strict),
         // Files that come from anybody, and files that are to be whole.
@@ -58,14 +62,17 @@ let package = Package(
             name: "CustodyConfiguration",
             // Of Yams only its copy of libyaml: what it makes of the events has not the place of each.
             dependencies: [
-                "Custody", "CustodyFiles", "CustodyPolicy", system, .product(name: "Yams", package: "Yams"),
+                "Custody", "CustodyFiles", "CustodyOptions", "CustodyPolicy", system,
+                .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict
         ),
         .target(
             name: "CustodyScenario",
             dependencies: [
-                "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", "CustodyTrace", uniqueArray,
+                "Custody", "CustodyConfiguration", "CustodyOptions", "CustodyPolicy", "CustodyProtocols",
+                "CustodyTrace",
+                uniqueArray,
             ],
             resources: [.embedInCode("Resources/hand-over.yaml"), .embedInCode("Resources/default.yaml")],
             swiftSettings: strict
@@ -92,17 +99,17 @@ let package = Package(
         .target(name: "CustodyProtocols", swiftSettings: strict),
         .target(name: "CustodyChecker", dependencies: ["CustodyProtocols"], swiftSettings: strict),
 
-        // Back ends: each knows the core alone.
+        // Back ends: each knows the core, and how options are described.
         .target(
             name: "SimulationBackend",
-            dependencies: ["Custody", "CustodyProtocols"],
+            dependencies: ["Custody", "CustodyOptions", "CustodyProtocols"],
             path: "Plugins/SimulationBackend",
             swiftSettings: strict
         ),
         .target(name: "CKVM", path: "Plugins/CKVM"),
         .target(
             name: "KVMBackend",
-            dependencies: ["CKVM", "Custody", system],
+            dependencies: ["CKVM", "Custody", "CustodyOptions", system],
             path: "Plugins/KVMBackend",
             swiftSettings: strict
         ),
@@ -130,8 +137,8 @@ let package = Package(
         .target(
             name: "LibvirtBackend",
             dependencies: [
-                "CLibvirtHost",
-                "Custody", "GuestChannel", .target(name: "CLibvirt", condition: libvirt),
+                "CLibvirtHost", "Custody", "CustodyOptions", "GuestChannel",
+                .target(name: "CLibvirt", condition: libvirt),
                 .target(name: "CLibXML2", condition: libvirt),
             ],
             path: "Plugins/LibvirtBackend",
@@ -142,7 +149,7 @@ let package = Package(
         .target(
             name: "CustodyTool",
             dependencies: [
-                "Custody", "CustodyChecker", "CustodyConfiguration", "CustodyFiles", "CustodyPolicy",
+                "Custody", "CustodyChecker", "CustodyConfiguration", "CustodyFiles", "CustodyOptions", "CustodyPolicy",
                 "CustodyProtocols", "CustodyScenario", "CustodyTrace",
                 "KVMBackend", "SimulationBackend", .target(name: "LibvirtBackend", condition: libvirt),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -162,7 +169,8 @@ let package = Package(
         .target(
             name: "FuzzTargets",
             dependencies: [
-                "CGuestChannel", "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyScenario", "CustodyTool",
+                "CGuestChannel", "Custody", "CustodyConfiguration", "CustodyOptions", "CustodyPolicy",
+                "CustodyScenario", "CustodyTool",
                 "CustodyTrace", "GuestChannel", "SimulationBackend",
             ],
             path: "Tests/Fuzz/Targets",
@@ -204,11 +212,14 @@ let package = Package(
 let tests: KeyValuePairs<String, [Target.Dependency]> = [
     "CustodyTests": ["Custody", "CustodyTestSupport", "SimulationBackend"],
     "CustodyPolicyTests": ["Custody", "CustodyPolicy", "CustodyTestSupport", "CustodyTrace", "SimulationBackend"],
+    "CustodyOptionsTests": ["Custody", "CustodyOptions", "CustodyTestSupport", "SimulationBackend"],
     "CustodyConfigurationTests": [
-        "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyTestSupport", "SimulationBackend", system,
+        "Custody", "CustodyConfiguration", "CustodyOptions", "CustodyPolicy", "CustodyTestSupport", "SimulationBackend",
+        system,
     ],
     "CustodyScenarioTests": [
-        "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols", "CustodyScenario", "CustodyTestSupport",
+        "Custody", "CustodyConfiguration", "CustodyOptions", "CustodyPolicy", "CustodyProtocols", "CustodyScenario",
+        "CustodyTestSupport",
         "CustodyTrace", "SimulationBackend",
     ],
     "CustodyFilesTests": ["CustodyFiles"],
@@ -229,16 +240,20 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
     ],
     "CustodyProtocolsTests": ["CustodyProtocols"],
     "CustodyCheckerTests": [
-        "CheckerDifferential", "Custody", "CustodyChecker", "CustodyConfiguration", "CustodyPolicy", "CustodyProtocols",
+        "CheckerDifferential", "Custody", "CustodyChecker", "CustodyConfiguration", "CustodyOptions", "CustodyPolicy",
+        "CustodyProtocols",
         "CustodyScenario",
         "SimulationBackend",
     ],
     "SimulationBackendTests": ["Custody", "CustodyProtocols", "CustodyTestSupport", "SimulationBackend"],
     "LibvirtBackendTests": [
-        "CHolders", "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyTestSupport", "GuestChannel",
+        "CHolders", "Custody", "CustodyConfiguration", "CustodyOptions", "CustodyPolicy", "CustodyTestSupport",
+        "GuestChannel",
         .target(name: "LibvirtBackend", condition: libvirt), .target(name: "CLibvirt", condition: libvirt), system,
     ],
-    "KVMBackendTests": ["CKVM", "Custody", "CustodyPolicy", "CustodyTestSupport", "KVMBackend", system],
+    "KVMBackendTests": [
+        "CKVM", "Custody", "CustodyOptions", "CustodyPolicy", "CustodyTestSupport", "KVMBackend", system,
+    ],
     "GuestChannelTests": [
         "CGuestChannel", "Custody", "CustodyPolicy", "CustodyTestSupport", "GuestChannel", "SimulationBackend",
     ],

@@ -1,6 +1,7 @@
 #if Libvirt
 import CLibvirt
 public import Custody
+public import CustodyOptions
 import Glibc
 
 /// The back end ‘libvirt’, for a registry: domains that libvirt manages, whose memory comes and goes by modules.
@@ -37,7 +38,7 @@ public struct LibvirtProvider: BackendProvider {
     public static func silenceLibrary() { EventLoop.silence() }
 
     /// What its section of a configuration may be.
-    public var options: BackendOptions { BackendOptions(LibvirtOptions.format) }
+    public var options: Format<LibvirtOptions> { LibvirtOptions.format }
 
     /// A daemon that listens is asked what a domain could have there.
     private func probeSystem() -> BackendProbe {
@@ -56,15 +57,13 @@ public struct LibvirtProvider: BackendProvider {
     /// Makes a domain, or finds one.
     public func makeBackend(
         for guest: GuestConfiguration,
-        options: ConfigurationSection
+        options: LibvirtOptions
     ) throws(BackendCreationError) -> any MemoryBackend {
-        let settings: LibvirtOptions
-        do throws(ConfigurationError) { settings = try LibvirtOptions(options) } catch { throw .configuration(error) }
-        if let (pool, flaw) = ElasticPoolConfiguration.overlap(of: settings.elasticPools, beside: guest.layout.regions)
-        {
-            throw .configuration(ConfigurationError(flaw, at: pool.location ?? options.location))
+        if let (pool, flaw) = ElasticPoolConfiguration.overlap(of: options.elasticPools, beside: guest.layout.regions) {
+            guard let place = pool.location else { throw .backend(BackendError(.invalidArgument, flaw)) }
+            throw .configuration(ConfigurationError(flaw, at: place))
         }
-        do throws(BackendError) { return try LibvirtBackend(guest, options: settings) } catch { throw .backend(error) }
+        do throws(BackendError) { return try LibvirtBackend(guest, options: options) } catch { throw .backend(error) }
     }
 
     /// What the machine `pc` of QEMU can have (hw/i386/pc.c), where libvirt has not been asked.

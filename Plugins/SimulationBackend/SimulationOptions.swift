@@ -1,4 +1,5 @@
 public import Custody
+public import CustodyOptions
 public import CustodyProtocols
 
 /// How a simulation behaves.

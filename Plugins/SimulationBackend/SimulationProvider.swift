@@ -1,4 +1,5 @@
 public import Custody
+public import CustodyOptions
 
 /// Makes simulated guests. Always available, and never chosen unless it is named.
 public struct SimulationProvider: BackendProvider {
@@ -21,23 +22,19 @@ public struct SimulationProvider: BackendProvider {
     }
 
     /// What its section of a configuration may be.
-    public var options: BackendOptions { BackendOptions(SimulationOptions.format) }
+    public var options: Format<SimulationOptions> { SimulationOptions.format }
 
     /// Makes a simulated guest.
     ///
-    /// - Throws: `BackendCreationError` for options that are not accepted, or a guest larger than the capabilities say.
+    /// - Throws: `BackendCreationError` for a guest larger than the capabilities say.
     public func makeBackend(
         for guest: GuestConfiguration,
-        options: ConfigurationSection
+        options: SimulationOptions
     ) throws(BackendCreationError) -> any MemoryBackend {
         guard guest.layout.pageCount <= SimulationBackend.maximumGuestBytes / PageSize.base.bytes else {
             let largest = ByteCount(SimulationBackend.maximumGuestBytes)
             throw .backend(BackendError(.unsupported, "the largest guest of the simulation has \(largest)"))
         }
-        do {
-            return SimulationBackend(guest: guest, options: try SimulationOptions(options))
-        } catch {
-            throw .configuration(error)
-        }
+        return SimulationBackend(guest: guest, options: options)
     }
 }

@@ -1,4 +1,5 @@
 public import Custody
+public import CustodyOptions
 public import CustodyPolicy
 
 /// What a virtual machine monitor is told in a file: which back end, which guest, which rules.
@@ -18,7 +19,8 @@ public struct Configuration: Sendable {
     /// What was understood, section by section, in words: a line a key, or a rule, with what the file left out.
     public private(set) var account: [(section: String, lines: [String])]
 
-    private var options: [String: ConfigurationSection]
+    /// The back ends of which the file says something, by their names.
+    private let choices: [String: BackendChoice]
     private var source: ConfigurationNode
     private let registry: BackendRegistry
 
@@ -54,7 +56,7 @@ public struct Configuration: Sendable {
         pool = file.pool?.value
         scenario = file.scenario
         account = file.account
-        options = Dictionary(file.backends?.value ?? []) { $1 }
+        choices = Dictionary(file.backends?.value.map { ($0.name, $0) } ?? []) { $1 }
     }
 
     /// The same, with other sections `policy`, `limits` and `pool` in place of its own, by their keys.
@@ -82,23 +84,23 @@ public struct Configuration: Sendable {
     ///
     /// - Throws: `BackendCreationError`.
     public func makeBackend(
-        from registry: BackendRegistry,
         overrides: ConfigurationSection? = nil
     ) throws(BackendCreationError) -> any MemoryBackend {
-        let provider: any BackendProvider
-        do {
-            provider = try registry.provider(named: backend.name, at: backend.location)
-        } catch {
-            throw .configuration(error)
-        }
-        var section = backendOptions
-        if let overrides { section = section.overridden(by: overrides) }
-        let made = try provider.makeBackend(for: guest, options: section)
+        let choice: BackendChoice
+        do throws(ConfigurationError) { choice = try self.choice(overrides) } catch { throw .configuration(error) }
+        let made = try choice.makeBackend(for: guest)
         do { try checkLimits(made.capabilities) } catch {
             made.shutDown()
             throw .configuration(error)
         }
         return made
+    }
+
+    /// The back end that is named, with what was read for it. A section is read once; what overrides it makes another one.
+    private func choice(_ overrides: ConfigurationSection?) throws(ConfigurationError) -> BackendChoice {
+        if let known = choices[backend.name], overrides == nil { return known }
+        let section = overrides.map { backendOptions.overridden(by: $0) } ?? backendOptions
+        return try registry.provider(named: backend.name, at: backend.location).read(section)
     }
 
     /// Holds the guest against what the back end that has been made for it says that it can do.
@@ -150,7 +152,7 @@ public struct Configuration: Sendable {
 
     /// What the file says of the back end that it names; empty where it says nothing.
     package var backendOptions: ConfigurationSection {
-        options[backend.name] ?? ConfigurationSection(at: backend.location)
+        choices[backend.name]?.section ?? ConfigurationSection(at: backend.location)
     }
 
     /// What decides about requests, as text: the sections guest, policy, limits and pool, with what they include. With the

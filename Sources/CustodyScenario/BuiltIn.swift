@@ -1,4 +1,5 @@
-public import Custody
+import Custody
+public import CustodyOptions
 public import CustodyConfiguration
 
 /// What is used where a user names no file: compiled in, so that a program needs nothing beside it.

@@ -1,4 +1,5 @@
 public import Custody
+public import CustodyOptions
 public import CustodyConfiguration
 public import CustodyPolicy
 import CustodyProtocols

@@ -1,4 +1,5 @@
-public import Custody
+import Custody
+public import CustodyOptions
 
 /// One step of a scenario, and what is expected of it.
 public struct ScenarioStep: Sendable {

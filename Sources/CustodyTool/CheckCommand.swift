@@ -1,5 +1,6 @@
 import ArgumentParser
 import Custody
+import CustodyOptions
 import CustodyChecker
 import CustodyFiles
 import CustodyProtocols

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Custody
+import CustodyOptions
 import CustodyConfiguration
 import CustodyScenario
 import Foundation

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Custody
+import CustodyOptions
 import CustodyTrace
 
 /// The exit codes of sysexits.h that the tool uses beside 0 for success and 1 for a scenario that is not as expected.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Custody
+import CustodyOptions
 import Foundation
 
 /// `custody probe`: what can be used on this machine, and what each back end can do.

@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 
 /// A probe as `custody probe --json` prints it.
 struct ProbeRecord: Encodable {

@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 
 /// The back ends as `custody probe` shows them: one column each, one row for each capability.
 struct ProbeTable {

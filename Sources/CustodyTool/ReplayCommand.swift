@@ -1,5 +1,6 @@
 import ArgumentParser
 import Custody
+import CustodyOptions
 import CustodyConfiguration
 import CustodyPolicy
 import CustodyTrace
@@ -86,7 +87,7 @@ struct ReplayCommand: ParsableCommand {
         let provider = try registry.provider(named: backend, at: place)
         let guest = GuestConfiguration(layout: trace.header.layout)
         guard backend == SimulationProvider().name else {
-            return try provider.makeBackend(for: guest, options: ConfigurationSection(at: place))
+            return try provider.read(ConfigurationSection(at: place)).makeBackend(for: guest)
         }
         return SimulationBackend(
             guest: guest,

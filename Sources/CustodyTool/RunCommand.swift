@@ -1,5 +1,6 @@
 import ArgumentParser
 import Custody
+import CustodyOptions
 import CustodyConfiguration
 import CustodyPolicy
 import CustodyScenario
@@ -103,7 +104,7 @@ struct RunCommand: ParsableCommand {
             if let seed { options = options.setting("seed", to: "\(seed)", origin: "--seed") }
             if interleave { options = options.setting("interleave", to: "true", origin: "--interleave") }
             let made = try interruption.watching {
-                try configuration.makeBackend(from: registry, overrides: options)
+                try configuration.makeBackend(overrides: options)
             }
             defer { made.shutDown() }
             let pair = lockstep ? try LockstepBackend(made, beside: twin(of: made, configuration.guest)) : nil
@@ -170,7 +171,7 @@ struct RunCommand: ParsableCommand {
         var options = options
         if let seed = try options.unsigned("seed") { return seed }
         let one = ConfigurationSection(at: options.location).setting("seed", to: "1", origin: "--repeat")
-        do { try provider?.options.check(one) } catch { return nil }
+        do { _ = try provider?.read(one) } catch { return nil }
         return 1
     }
 

@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 import CustodyChecker
 import CustodyConfiguration
 import CustodyPolicy
@@ -65,7 +66,7 @@ import Testing
         let registry = BackendRegistry([SimulationProvider()])
         let configuration = try BuiltIn.configuration(registry)
         let options = try #require(scenario.options(for: "simulation"))
-        let backend = try configuration.makeBackend(from: registry, overrides: options)
+        let backend = try configuration.makeBackend(overrides: options)
         defer { backend.shutDown() }
         var runner = ScenarioRunner(backend: backend, policy: configuration.policy, limits: configuration.limits)
         return runner.run(scenario)

@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 import CustodyConfiguration
 import CustodyPolicy
 import FoundationEssentials
@@ -49,7 +50,7 @@ import Testing
             try withFile(Array(text.utf8)) { path in
                 let registry = BackendRegistry([SimulationProvider()])
                 let configuration = try Configuration(ConfigurationFile.read(path), registry: registry)
-                let backend = try configuration.makeBackend(from: registry)
+                let backend = try configuration.makeBackend()
                 let controller = MemoryController(backend: backend, policy: configuration.policy)
                 let request = GuestRequest(processor: 0, address: 0, byteCount: 4096, target: .private)
                 #expect(controller.handle(request) == .refused)

@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 import CustodyConfiguration
 import CustodyPolicy
 import SimulationBackend
@@ -46,7 +47,7 @@ import Testing
             configuration.limits
                 == ControllerLimits(pendingHandovers: 3, runsPerGuestRequest: 7, guestDeadline: .milliseconds(5))
         )
-        let backend = try configuration.makeBackend(from: registry)
+        let backend = try configuration.makeBackend()
         #expect(backend.capabilities.contents.toPrivate == .preserved)
         #expect(backend.layout == configuration.guest.layout)
     }
@@ -54,7 +55,7 @@ import Testing
     @Test(arguments: [("4096TiB", true), ("8192TiB", false)])
     func aGuestIsAtMostAsLargeAsTheBackEndSays(size: String, isMade: Bool) throws {
         let configuration = try read(Self.head + "guest: {memory: [{at: 0, size: \(size)}]}\n")
-        let backend = try? configuration.makeBackend(from: registry)
+        let backend = try? configuration.makeBackend()
         #expect((backend != nil) == isMade)
     }
 
@@ -63,7 +64,7 @@ import Testing
         #expect(configuration.limits == ControllerLimits())
         #expect(configuration.guest.processors == 1)
         #expect(configuration.scenario == nil)
-        #expect(try configuration.makeBackend(from: registry) is SimulationBackend)
+        #expect(try configuration.makeBackend() is SimulationBackend)
     }
 
     /// Each kind of mistake, with the place of the word that is wrong.
@@ -144,7 +145,7 @@ import Testing
                 + "policy:\n  shared-budget: 0\n  protect:\n    - {at: 0, size: 4KiB, never: private}\n"
         )
         let controller = MemoryController(
-            backend: try configuration.makeBackend(from: registry),
+            backend: try configuration.makeBackend(),
             policy: configuration.policy
         )
         let reply = controller.handle(GuestRequest(processor: 0, address: 0, byteCount: 4096, target: .private))

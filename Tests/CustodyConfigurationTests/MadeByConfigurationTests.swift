@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 import CustodyConfiguration
 import CustodyPolicy
 import CustodyTestSupport
@@ -23,13 +24,13 @@ import Testing
             """
         let one = try configuration(text)
         let other = try configuration(text)
-        let first = try one.makeController(on: one.makeBackend(from: Self.registry))
-        let second = try other.makeController(on: other.makeBackend(from: Self.registry))
+        let first = try one.makeController(on: one.makeBackend())
+        let second = try other.makeController(on: other.makeBackend())
         let request = GuestRequest(processor: 0, address: 0, byteCount: 8192, target: .shared)
         #expect(first.handle(request) == .done)
         #expect(second.handle(request) == .retry(from: GuestPhysicalAddress(0)))
         // Pools of their own are no business of each other's.
-        let third = try other.makeController(on: other.makeBackend(from: Self.registry), pools: SharedPools())
+        let third = try other.makeController(on: other.makeBackend(), pools: SharedPools())
         #expect(third.handle(request) == .done)
         _ = first
     }
@@ -45,9 +46,9 @@ import Testing
         let pools = SharedPools()
         let one = try configuration(text("8KiB"))
         let other = try configuration(text("12KiB"))
-        _ = try one.makeController(on: one.makeBackend(from: Self.registry), pools: pools)
+        _ = try one.makeController(on: one.makeBackend(), pools: pools)
         let error = #expect(throws: ConfigurationError.self) {
-            _ = try other.makeController(on: other.makeBackend(from: Self.registry), pools: pools)
+            _ = try other.makeController(on: other.makeBackend(), pools: pools)
         }
         #expect(error?.location.line == 3)
     }
@@ -66,7 +67,7 @@ import Testing
     func aGuestThatIsTooLargeIsRefusedWithItsPlace(guest: String, message: String) throws {
         let configuration = try configuration("backend: small\nguest: \(guest)\n")
         do throws(BackendCreationError) {
-            _ = try configuration.makeBackend(from: Self.registry)
+            _ = try configuration.makeBackend()
             Issue.record("\(guest) is accepted")
         } catch {
             #expect("\(error)" == "c.yaml:\(message)")
@@ -75,7 +76,7 @@ import Testing
 
     @Test func aGuestThatFitsIsMade() throws {
         let text = "backend: small\nguest: {processors: 2, memory: [{at: 0, size: 64KiB}]}\n"
-        #expect(try configuration(text).makeBackend(from: Self.registry).layout.pageCount == 16)
+        #expect(try configuration(text).makeBackend().layout.pageCount == 16)
     }
 }
 
@@ -83,12 +84,12 @@ import Testing
 private struct SmallProvider: BackendProvider {
     let name = "small"
     let summary = "a back end for small guests"
-    var options: BackendOptions { SimulationProvider().options }
+    var options: Format<SimulationOptions> { SimulationProvider().options }
     func probe() -> [BackendProbe] { [] }
 
     func makeBackend(
         for guest: GuestConfiguration,
-        options: ConfigurationSection
+        options: SimulationOptions
     ) throws(BackendCreationError) -> any MemoryBackend {
         let inner = SimulationBackend(guest: guest)
         var capabilities = inner.capabilities

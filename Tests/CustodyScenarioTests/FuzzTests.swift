@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 import CustodyConfiguration
 import CustodyScenario
 import CustodyTestSupport

@@ -1,4 +1,5 @@
 public import Custody
+public import CustodyOptions
 
 /// The back end ‘kvm’, for a registry.
 ///
@@ -43,25 +44,23 @@ public struct KVMBackendProvider: BackendProvider {
     }
 
     /// What its section of a configuration may be.
-    public var options: BackendOptions { BackendOptions(KVMOptions.format) }
+    public var options: Format<KVMOptions> { KVMOptions.format }
 
     /// Makes the virtual machine.
     public func makeBackend(
         for guest: GuestConfiguration,
-        options: ConfigurationSection
+        options: KVMOptions
     ) throws(BackendCreationError) -> any MemoryBackend {
-        let settings: KVMOptions
-        do throws(ConfigurationError) { settings = try KVMOptions(options) } catch { throw .configuration(error) }
         var guest = guest
-        guest.processors = settings.processors ?? guest.processors
+        guest.processors = options.processors ?? guest.processors
         do throws(BackendError) {
-            let mode = if let named = settings.mode { named } else { try firstMode() }
+            let mode = if let named = options.mode { named } else { try firstMode() }
             return try KVMBackend(
                 guest,
                 mode: mode,
-                dirtyLog: settings.dirtyLog,
-                sharedMemory: settings.sharedMemory,
-                kickSignal: settings.kickSignal.map { Int32(clamping: $0) },
+                dirtyLog: options.dirtyLog,
+                sharedMemory: options.sharedMemory,
+                kickSignal: options.kickSignal.map { Int32(clamping: $0) },
                 kernel: kernel,
                 slotLimit: nil
             )

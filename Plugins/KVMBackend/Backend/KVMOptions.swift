@@ -1,26 +1,28 @@
-import Custody
+public import CustodyOptions
 
 /// What a configuration says of this back end.
-struct KVMOptions: Sendable, Hashable {
+public struct KVMOptions: Sendable, Hashable {
     /// The key `mode`: how ownership is made true; `nil` for `auto`, the first mode that this machine has.
-    var mode: KVMMode? = .dual
+    public var mode: KVMMode? = .dual
     /// The key `processors`: the number of virtual processors, or that of the guest's own section.
-    var processors: Int?
+    public var processors: Int?
     /// The key `dirty-log`; `nil` for what the mode can do.
-    var dirtyLog: DirtyLogChoice?
-    /// The key `dirty-ring-entries`, for a ring.
-    var ringEntries: Int?
+    public var dirtyLog: DirtyLogChoice?
+    /// The key `dirty-ring-entries`, for a ring, while a section is read.
+    private var ringEntries: Int?
     /// The key `shared-memory`: what memory shared pages have; `nil` for what the mode takes by itself.
-    var sharedMemory: SharedMemoryKind?
+    public var sharedMemory: SharedMemoryKind?
 
     /// The key `kick-signal`: what takes processors out of the guest; `nil` for a signal that nobody handles.
-    var kickSignal: Int?
+    public var kickSignal: Int?
 
     /// What is the case where nothing is said.
-    init() {}
+    public init() {}
 
     /// Reads a section to its end.
-    init(_ section: ConfigurationSection) throws(ConfigurationError) {
+    ///
+    /// - Throws: `ConfigurationError`.
+    public init(_ section: ConfigurationSection) throws(ConfigurationError) {
         self = try KVMOptions.format.read(section.node, Site(key: "kvm")).value
     }
 

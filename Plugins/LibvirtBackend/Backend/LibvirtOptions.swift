@@ -1,5 +1,6 @@
 #if Libvirt
 public import Custody
+public import CustodyOptions
 import Glibc
 
 /// What a configuration says of this back end.

@@ -1,5 +1,6 @@
 #if Libvirt
 public import Custody
+import CustodyOptions
 
 /// An elastic pool of a domain that is made: a virtio-mem device, with libvirt's names for what it has.
 public struct ElasticPoolConfiguration: Sendable, Hashable {

@@ -1,5 +1,6 @@
 #if Libvirt
 import Custody
+import CustodyOptions
 
 extension Format<String> {
     /// Bytes in base64 (RFC 4648), padded and with nothing in between: so many, or any number from 1 on.

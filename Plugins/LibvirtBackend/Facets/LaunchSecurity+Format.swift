@@ -1,5 +1,6 @@
 #if Libvirt
 import Custody
+import CustodyOptions
 
 extension LaunchSecurity {
     /// What a key `launch-security` may be: one kind, with libvirt's own options, hyphens for capital letters.

@@ -1,4 +1,5 @@
 public import Custody
+import CustodyOptions
 
 /// Something that is to go wrong, once, at a certain call.
 public struct Fault: Sendable, Hashable {

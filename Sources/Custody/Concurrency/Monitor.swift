@@ -1,3 +1,6 @@
+// `timespec` is in two modules of C headers; which of them the compiler finds it in depends on what it has loaded before.
+import SwiftOverlayShims
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)

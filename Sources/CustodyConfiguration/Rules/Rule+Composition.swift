@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 import CustodyPolicy
 
 /// Rules that are made of policies.

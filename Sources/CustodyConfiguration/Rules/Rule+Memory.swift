@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 import CustodyPolicy
 
 /// Rules about which pages, and how many.

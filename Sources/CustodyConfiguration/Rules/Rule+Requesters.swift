@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 import CustodyPolicy
 
 /// Rules about who asks for what.

@@ -1,4 +1,5 @@
-package import Custody
+import Custody
+package import CustodyOptions
 package import CustodyPolicy
 
 /// A rule as a file writes it: its key, what its value may be, and what policy that is.

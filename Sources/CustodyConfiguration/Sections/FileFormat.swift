@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 import CustodyPolicy
 
 /// What a configuration file may be.
@@ -9,7 +10,7 @@ struct FileFormat: Sendable {
     let limits: Reading<ControllerLimits>
     let pool: Reading<PoolConfiguration>?
     let scenario: ConfigurationNode?
-    let backends: Reading<[(name: String, options: ConfigurationSection)]>?
+    let backends: Reading<[BackendChoice]>?
 
     /// What was understood, section by section.
     var account: [(section: String, lines: [String])] {
@@ -85,17 +86,19 @@ struct FileFormat: Sendable {
     /// The options of the back ends, each as its provider says.
     private static func backendsKey(
         _ registry: BackendRegistry
-    ) -> Key<Reading<[(name: String, options: ConfigurationSection)]>?> {
+    ) -> Key<Reading<[BackendChoice]>?> {
         .optional(
             "backends",
-            Format<[(name: String, options: ConfigurationSection)]>
+            Format<[BackendChoice]>
                 .table(
                     registry.providers.map { provider in
-                        let format = provider.options.format
-                        return (
-                            KeyEntry(provider.name, format.schema, "Options of a back end: \(provider.summary)."),
-                            format.map { (section, _) in (name: provider.name, options: section) }
+                        let choice = provider.choice
+                        let entry = KeyEntry(
+                            provider.name,
+                            choice.schema,
+                            "Options of a back end: \(provider.summary)."
                         )
+                        return (entry, choice)
                     }
                 )
                 .reading,

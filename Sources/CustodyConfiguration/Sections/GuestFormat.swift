@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 
 /// What a section `guest` may be.
 enum GuestFormat {

@@ -1,4 +1,5 @@
-package import Custody
+import Custody
+package import CustodyOptions
 package import CustodyPolicy
 
 /// What a section `limits` may be. What is left out is as in `ControllerLimits`.

@@ -1,4 +1,5 @@
-public import Custody
+import Custody
+public import CustodyOptions
 
 /// The pool of shared memory that a guest is in, with others of its process.
 public struct PoolConfiguration: Sendable, Hashable {

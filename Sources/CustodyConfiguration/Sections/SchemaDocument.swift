@@ -1,4 +1,5 @@
-package import Custody
+import Custody
+package import CustodyOptions
 
 /// A JSON Schema (draft 2020-12) of a kind of file, for editors and for programs that write such files.
 package struct SchemaDocument: Sendable {

@@ -1,4 +1,5 @@
-public import Custody
+import Custody
+public import CustodyOptions
 public import CustodyPolicy
 
 /// The pools of a process: each guest's configuration names the one that it is in.

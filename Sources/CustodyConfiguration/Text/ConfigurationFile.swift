@@ -1,4 +1,5 @@
-public import Custody
+import Custody
+public import CustodyOptions
 import CustodyFiles
 import SystemPackage
 

@@ -1,4 +1,5 @@
-public import Custody
+import Custody
+public import CustodyOptions
 
 extension ConfigurationNode {
     /// The value as YAML in one line, which ``YAMLReader`` reads back as the same value. Where it holds nothing but what

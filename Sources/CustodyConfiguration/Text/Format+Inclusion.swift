@@ -1,4 +1,5 @@
-package import Custody
+import Custody
+package import CustodyOptions
 
 extension Format {
     /// A value, or the name of the file that has it, relative to the file that names it.

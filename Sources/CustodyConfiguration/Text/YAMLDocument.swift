@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 
 /// A document of YAML, put together event by event within the bounds of ``YAMLReader``.
 struct YAMLDocument {

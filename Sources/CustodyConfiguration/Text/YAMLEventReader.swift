@@ -1,5 +1,6 @@
 import CYaml
 import Custody
+import CustodyOptions
 
 /// The events of libyaml's parser, each with the place of its token.
 ///

@@ -1,4 +1,5 @@
-public import Custody
+import Custody
+public import CustodyOptions
 
 /// Reads YAML into configuration nodes, every one with its place.
 ///

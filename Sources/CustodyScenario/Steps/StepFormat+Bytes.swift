@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 
 /// The bytes of a step.
 extension StepFormat {

@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 import CustodyProtocols
 
 /// Steps that drive the kernel's protocol itself.

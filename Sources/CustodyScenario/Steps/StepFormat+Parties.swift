@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 
 /// Steps of a guest, its host, its devices and its neighbours.
 extension StepFormat {

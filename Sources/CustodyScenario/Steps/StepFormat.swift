@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 
 /// What a step of a scenario may be.
 ///

@@ -1,3 +1,5 @@
+import CustodyOptions
+
 #if Libvirt
     import ArgumentParser
     import Custody

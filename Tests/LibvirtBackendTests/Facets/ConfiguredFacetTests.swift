@@ -1,5 +1,6 @@
 #if Libvirt
 import Custody
+import CustodyOptions
 import CustodyConfiguration
 import Glibc
 import Testing
@@ -68,7 +69,7 @@ import Testing
                 let overrides = [("root", TestRoot.root.path), ("memory", TestRoot.root.memory)].reduce(
                     ConfigurationSection(at: SourceLocation(file: "test", line: 1, column: 1))
                 ) { $0.setting($1.0, to: $1.1, origin: "test") }
-                _ = try configuration.makeBackend(from: BackendRegistry([LibvirtProvider()]), overrides: overrides)
+                _ = try configuration.makeBackend(overrides: overrides)
             } catch {
                 guard case .configuration(let flaw) = error else { throw error }
                 throw flaw

@@ -1,5 +1,6 @@
 #if Libvirt
 import Custody
+import CustodyOptions
 import CustodyConfiguration
 import CustodyPolicy
 import CustodyTestSupport

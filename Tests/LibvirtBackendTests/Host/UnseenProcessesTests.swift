@@ -1,5 +1,6 @@
 #if Libvirt
 import Custody
+import CustodyOptions
 import CustodyPolicy
 import Glibc
 import Testing

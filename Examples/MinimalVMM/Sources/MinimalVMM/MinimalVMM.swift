@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 import CustodyConfiguration
 import CustodyPolicy
 import KVMBackend
@@ -12,7 +13,7 @@ struct MinimalVMM {
         let path = CommandLine.arguments.dropFirst().first ?? "vmm.yaml"
         let registry = BackendRegistry([SimulationProvider(), KVMBackendProvider()])
         var configuration = try Configuration(ConfigurationFile.read(path), registry: registry)
-        let backend = try configuration.makeBackend(from: registry)
+        let backend = try configuration.makeBackend()
         defer { backend.shutDown() }
 
         let secrets = try PageRange(address: GuestPhysicalAddress(0x40_0000), byteCount: 0x1_0000)

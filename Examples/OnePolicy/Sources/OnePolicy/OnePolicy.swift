@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 import CustodyConfiguration
 import Glibc
 import KVMBackend
@@ -28,7 +29,7 @@ struct OnePolicy {
         for file in files {
             do {
                 let configuration = try Configuration(ConfigurationFile.read(file), registry: registry)
-                let backend = try configuration.makeBackend(from: registry)
+                let backend = try configuration.makeBackend()
                 columns.append(try Column(configuration, backend, Question.all))
             } catch let error as BackendCreationError {
                 missing.append("no column for \(file): \(error)")

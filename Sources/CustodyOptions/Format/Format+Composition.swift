@@ -1,6 +1,8 @@
+public import Custody
+
 extension Format {
     /// A list. Every item is read as `format` says.
-    package static func list<Item: Sendable>(of format: Format<Item>, atLeast minimum: Int = 0) -> Format
+    public static func list<Item: Sendable>(of format: Format<Item>, atLeast minimum: Int = 0) -> Format
     where Value == [Item] {
         let schema: JSONValue = ["type": "array", "items": format.schema, "minItems": .integer(minimum)]
         return Format(schema) { (node, site) throws(ConfigurationError) in
@@ -21,7 +23,7 @@ extension Format {
     }
 
     /// One value, or several different ones in a list.
-    package static func set<Item: Hashable & Sendable>(of format: Format<Item>) -> Format where Value == Set<Item> {
+    public static func set<Item: Hashable & Sendable>(of format: Format<Item>) -> Format where Value == Set<Item> {
         let several = Format<[Item]>.list(of: format)
         let schema: JSONValue = ["anyOf": [format.schema, several.schema.merging(["uniqueItems": true])]]
         return Format(schema) { (node, site) throws(ConfigurationError) in
@@ -39,7 +41,7 @@ extension Format {
     }
 
     /// Keys with values, or a short form without keys.
-    package static func short(_ short: Format, or mapping: Format) -> Format {
+    public static func short(_ short: Format, or mapping: Format) -> Format {
         Format(["anyOf": [short.schema, mapping.schema]]) { (node, site) throws(ConfigurationError) in
             if case .mapping = node.content { return try mapping.read(node, site) }
             return try short.read(node, site)
@@ -47,7 +49,7 @@ extension Format {
     }
 
     /// A mapping with the given keys and no others.
-    package static func mapping<each Field: Sendable>(
+    public static func mapping<each Field: Sendable>(
         _ key: repeat Key<each Field>,
         make: @escaping @Sendable (repeat each Field) throws(ConfigurationError) -> Value
     ) -> Format {
@@ -69,7 +71,7 @@ extension Format {
     }
 
     /// A mapping of any number of keys out of a table, in the order of the file.
-    package static func table<Item: Sendable>(_ rows: [(entry: KeyEntry, format: Format<Item>)]) -> Format
+    public static func table<Item: Sendable>(_ rows: [(entry: KeyEntry, format: Format<Item>)]) -> Format
     where Value == [Item] {
         let names = rows.map(\.entry.name)
         return Format(KeyEntry.schema(of: rows.map(\.entry))) { (node, site) throws(ConfigurationError) in
@@ -94,7 +96,7 @@ extension Format {
 
 extension Format {
     /// The same mapping with exactly one of these groups of keys, in the schema. The reader says so itself.
-    package func exactlyOne(of groups: [[String]]) -> Format {
+    public func exactlyOne(of groups: [[String]]) -> Format {
         let keys = Set(groups.joined())
         return annotated([
             "anyOf": .array(
@@ -112,5 +114,5 @@ extension Format {
 
 extension Format where Value == PageRange {
     /// The pages that `at` and `size` name.
-    package static var range: Format<PageRange> { mapping(.range) { (range: PageRange) in range } }
+    public static var range: Format<PageRange> { mapping(.range) { (range: PageRange) in range } }
 }

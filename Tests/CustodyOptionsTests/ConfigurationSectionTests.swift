@@ -1,9 +1,10 @@
 import Custody
+import CustodyOptions
 import Testing
 
 @Suite struct ConfigurationSectionTests {
-    private static func place(_ line: Int, _ column: Int = 1) -> Custody.SourceLocation {
-        Custody.SourceLocation(file: "vm.yaml", line: line, column: column)
+    private static func place(_ line: Int, _ column: Int = 1) -> CustodyOptions.SourceLocation {
+        CustodyOptions.SourceLocation(file: "vm.yaml", line: line, column: column)
     }
 
     private func section(_ pairs: (String, ConfigurationNode.Content)...) throws -> ConfigurationSection {

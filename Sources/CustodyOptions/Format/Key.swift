@@ -1,20 +1,23 @@
+public import Custody
+
 /// What is read of a mapping: mostly one key.
-package struct Key<Value: Sendable>: Sendable {
+public struct Key<Value: Sendable>: Sendable {
     /// How it is read; what it was read as is added to the texts.
-    package typealias Reader =
+    public typealias Reader =
         @Sendable (inout ConfigurationSection, Site, inout [String]) throws(ConfigurationError) -> Value
 
     /// The keys that it takes.
     let entries: [KeyEntry]
     let read: Reader
 
-    package init(_ entries: [KeyEntry], _ read: @escaping Reader) {
+    /// Keys, and how a mapping is read that may have them.
+    public init(_ entries: [KeyEntry], _ read: @escaping Reader) {
         self.entries = entries
         self.read = read
     }
 
     /// A key that must be there.
-    package static func required(_ name: String, _ format: Format<Value>, _ documentation: String) -> Key {
+    public static func required(_ name: String, _ format: Format<Value>, _ documentation: String) -> Key {
         let entry = KeyEntry(name, format.schema, documentation, isRequired: true)
         return Key([entry]) { (section, site, texts) throws(ConfigurationError) in
             guard let node = section.node(name) else { throw section.missing(name) }
@@ -23,7 +26,7 @@ package struct Key<Value: Sendable>: Sendable {
     }
 
     /// A key that may be left out.
-    package static func optional<Wrapped>(
+    public static func optional<Wrapped>(
         _ name: String,
         _ format: Format<Wrapped>,
         _ documentation: String
@@ -35,7 +38,7 @@ package struct Key<Value: Sendable>: Sendable {
     }
 
     /// A key that is read as if it were there with `standard`, or with nothing at all, where it is left out.
-    package static func defaulting(
+    public static func defaulting(
         _ name: String,
         _ format: Format<Value>,
         to standard: String?,
@@ -51,7 +54,7 @@ package struct Key<Value: Sendable>: Sendable {
     }
 
     /// Several keys, and what is made of them.
-    package static func merged<each Field: Sendable>(
+    public static func merged<each Field: Sendable>(
         _ key: repeat Key<each Field>,
         make: @escaping @Sendable (repeat each Field) throws(ConfigurationError) -> Value
     ) -> Key {
@@ -78,7 +81,7 @@ package struct Key<Value: Sendable>: Sendable {
 
 extension Key<PageRange> {
     /// The two keys `at` and `size`.
-    package static var range: Key {
+    public static var range: Key {
         let entries = [
             KeyEntry("at", Format<ByteCount>.size.schema, "The first byte: a multiple of 4 KiB.", isRequired: true),
             KeyEntry(
@@ -98,10 +101,10 @@ extension Key<PageRange> {
 
 extension Key<SourceLocation> {
     /// The place of the mapping: no key of the file.
-    package static var location: Key { Key([]) { (section, _, _) in section.location } }
+    public static var location: Key { Key([]) { (section, _, _) in section.location } }
 }
 
 extension Key<Site> {
     /// What leads to the mapping: no key of the file.
-    package static var site: Key { Key([]) { (_, site, _) in site } }
+    public static var site: Key { Key([]) { (_, site, _) in site } }
 }

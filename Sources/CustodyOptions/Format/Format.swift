@@ -1,23 +1,24 @@
 /// What a value of a file may be, said once: how it is read, and how a schema says the same to an editor.
-package struct Format<Value: Sendable>: Sendable {
+public struct Format<Value: Sendable>: Sendable {
     /// How a value is read.
-    package typealias Reader =
+    public typealias Reader =
         @Sendable (ConfigurationNode, Site) throws(ConfigurationError) -> Reading<Value>
 
     /// The JSON Schema of the value, made when it is asked for: whoever reads a file does not need it.
-    package var schema: JSONValue { makeSchema() }
+    public var schema: JSONValue { makeSchema() }
     /// Reads it.
-    package let read: Reader
+    public let read: Reader
 
     private let makeSchema: @Sendable () -> JSONValue
 
-    package init(_ schema: @autoclosure @escaping @Sendable () -> JSONValue, _ read: @escaping Reader) {
+    /// What a schema says of a value, and how it is read: the two must say the same.
+    public init(_ schema: @autoclosure @escaping @Sendable () -> JSONValue, _ read: @escaping Reader) {
         makeSchema = schema
         self.read = read
     }
 
     /// The format of what is made of the value, which may refuse it.
-    package func map<Other>(
+    public func map<Other>(
         _ transform: @escaping @Sendable (Value, SourceLocation) throws(ConfigurationError) -> Other
     ) -> Format<Other> {
         let read = read
@@ -28,7 +29,7 @@ package struct Format<Value: Sendable>: Sendable {
     }
 
     /// The same format, of the reading as a whole.
-    package var reading: Format<Reading<Value>> {
+    public var reading: Format<Reading<Value>> {
         let read = read
         return Format<Reading<Value>>(schema) { (node, site) throws(ConfigurationError) in
             let reading = try read(node, site)
@@ -37,10 +38,10 @@ package struct Format<Value: Sendable>: Sendable {
     }
 
     /// The same with more members in the schema.
-    package func annotated(_ members: [String: JSONValue]) -> Format { Format(schema.merging(members), read) }
+    public func annotated(_ members: [String: JSONValue]) -> Format { Format(schema.merging(members), read) }
 
     /// A format that is defined elsewhere in the schema: it may contain itself.
-    package static func reference(
+    public static func reference(
         _ name: String,
         to format: @escaping @Sendable () -> Format
     ) -> Format {

@@ -1,9 +1,9 @@
 /// What a key makes of the value that it belongs to.
-package typealias Setting<Root> = @Sendable (inout Root) -> Void
+public typealias Setting<Root> = @Sendable (inout Root) -> Void
 
 extension Key {
     /// A key that sets a part of a value, which is as it was where the key is left out.
-    package static func setting<Root, Part>(
+    public static func setting<Root, Part>(
         _ name: String,
         _ path: any WritableKeyPath<Root, Part> & Sendable,
         _ format: Format<Part>,
@@ -17,7 +17,7 @@ extension Key {
     }
 
     /// The same for a part that may be missing.
-    package static func setting<Root, Part>(
+    public static func setting<Root, Part>(
         _ name: String,
         _ path: any WritableKeyPath<Root, Part?> & Sendable,
         _ format: Format<Part>,
@@ -29,7 +29,7 @@ extension Key {
 
 extension Format {
     /// A mapping whose keys change a value that has everything already.
-    package static func settings(
+    public static func settings(
         of standard: @escaping @Sendable () -> Value,
         _ keys: [Key<Setting<Value>>]
     ) -> Format {

@@ -1,3 +1,5 @@
+public import Custody
+
 /// Why a back end that was asked for by name is not there.
 public enum BackendCreationError: Error, Sendable {
     /// Its section of the configuration is wrong.

@@ -1,3 +1,5 @@
+public import Custody
+
 extension Format {
     /// One scalar, read by a section's own reader, so that messages are the same everywhere.
     private static func scalar(
@@ -13,7 +15,7 @@ extension Format {
     }
 
     /// One of some words.
-    package static func word(_ choices: [(key: String, value: Value)]) -> Format {
+    public static func word(_ choices: [(key: String, value: Value)]) -> Format {
         Format(["enum": .array(choices.map { .string($0.key) })]) { (node, site) throws(ConfigurationError) in
             var section = ConfigurationSection(of: site.key, node)
             guard let value = try section.choice(site.key, among: choices) else { throw section.missing(site.key) }
@@ -22,7 +24,7 @@ extension Format {
     }
 
     /// The words of an enumeration.
-    package static func word() -> Format
+    public static func word() -> Format
     where Value: CaseIterable & RawRepresentable, Value.RawValue == String {
         word(Value.allCases.map { ($0.rawValue, $0) })
     }
@@ -30,7 +32,7 @@ extension Format {
 
 extension Format<Int> {
     /// A whole number. Quoted ones are read as well; a schema wants them bare.
-    package static func integer(in range: ClosedRange<Int>) -> Format {
+    public static func integer(in range: ClosedRange<Int>) -> Format {
         scalar(
             ["type": "integer", "minimum": .integer(range.lowerBound), "maximum": .integer(range.upperBound)],
             { (section, key) throws(ConfigurationError) in try section.integer(key, in: range) },
@@ -41,7 +43,7 @@ extension Format<Int> {
 
 extension Format<Bool> {
     /// `true` or `false`.
-    package static var boolean: Format {
+    public static var boolean: Format {
         scalar(
             ["type": "boolean"],
             { (section, key) throws(ConfigurationError) in try section.boolean(key) },
@@ -50,12 +52,12 @@ extension Format<Bool> {
     }
 
     /// `true`, for a key that says all by being there.
-    package static var yes: Format { word([("true", true)]).annotated(["enum": [true]]) }
+    public static var yes: Format { word([("true", true)]).annotated(["enum": [true]]) }
 }
 
 extension Format<String> {
     /// Any text, of at least one character.
-    package static var text: Format {
+    public static var text: Format {
         Format(["type": "string", "minLength": 1]) { (node, site) throws(ConfigurationError) in
             var section = ConfigurationSection(of: site.key, node)
             guard let text = try section.string(site.key) else { throw section.missing(site.key) }
@@ -65,7 +67,7 @@ extension Format<String> {
     }
 
     /// A name: letters, digits, `.`, `_` and `-`.
-    package static var name: Format {
+    public static var name: Format {
         text.annotated(["pattern": "^[A-Za-z0-9._-]+$"]).map { (name, location) throws(ConfigurationError) in
             let isName = name.utf8.allSatisfy {
                 switch $0 {
@@ -88,7 +90,7 @@ extension Format<String> {
 
 extension Format where Value == ByteCount {
     /// A number of bytes, with a unit.
-    package static var size: Format<ByteCount> {
+    public static var size: Format<ByteCount> {
         scalar(
             [
                 "anyOf": [
@@ -107,7 +109,7 @@ extension Format where Value == ByteCount {
 
 extension Format where Value: FixedWidthInteger & UnsignedInteger {
     /// A whole number of the type, in decimal or, with `0x`, in hexadecimal digits.
-    package static var number: Format {
+    public static var number: Format {
         let digits = Value.bitWidth / 4
         var whole: [String: JSONValue] = ["type": "integer", "minimum": 0]
         // Where it is as large as a schema's numbers are, the digits have to do.
@@ -142,7 +144,7 @@ extension FixedWidthInteger {
 
 extension Format<UInt64> {
     /// A size in whole base pages, as their number.
-    package static func pages(atLeast minimum: UInt64 = 0) -> Format {
+    public static func pages(atLeast minimum: UInt64 = 0) -> Format {
         Format<ByteCount>.size.map { (size, location) throws(ConfigurationError) in
             let page = PageSize.base.bytes
             guard size.rawValue.isMultiple(of: page), size.rawValue / page >= minimum else {
@@ -159,10 +161,10 @@ extension Format<UInt64> {
 
 extension Format<Duration> {
     /// The longest time span that a file may name: a hundred years of 365 days. A back end's time has room for five of them.
-    package static let longest = Duration.seconds(3_153_600_000)
+    public static let longest = Duration.seconds(3_153_600_000)
 
     /// A time span, with a unit, at most ``longest``.
-    package static func duration(atLeast minimum: Duration = .zero) -> Format {
+    public static func duration(atLeast minimum: Duration = .zero) -> Format {
         let span = scalar(
             ["type": "string", "pattern": "^[0-9]+ *(ns|us|ms|s|min)$"],
             { (section, key) throws(ConfigurationError) in try section.duration(key) },

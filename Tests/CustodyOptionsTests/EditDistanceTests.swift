@@ -1,7 +1,8 @@
-@testable import Custody
 import CustodyTestSupport
 import SimulationBackend
 import Testing
+
+@testable import CustodyOptions
 
 @Suite struct EditDistanceTests {
     @Test(arguments: [

@@ -1,5 +1,5 @@
 /// A form of a mapping that has several, told apart by their keys.
-package struct Form<Value: Sendable>: Sendable {
+public struct Form<Value: Sendable>: Sendable {
     /// The key by which it is found among the others.
     let subject: String
     /// The key whose value says which of the forms with this subject it is, and what it says.
@@ -10,7 +10,7 @@ package struct Form<Value: Sendable>: Sendable {
     var format: Format<Value>
 
     /// The form whose `subject` is there.
-    package init(_ subject: String, _ format: Format<Value>, having distinction: String? = nil) {
+    public init(_ subject: String, _ format: Format<Value>, having distinction: String? = nil) {
         self.subject = subject
         self.format = format
         self.distinction = distinction
@@ -18,7 +18,7 @@ package struct Form<Value: Sendable>: Sendable {
     }
 
     /// The form whose key `key`, by itself the `subject`, says `text`.
-    package init<each Field: Sendable>(
+    public init<each Field: Sendable>(
         _ subject: String,
         by key: String? = nil,
         says text: String,
@@ -36,14 +36,14 @@ package struct Form<Value: Sendable>: Sendable {
     }
 
     /// The form of what is made of the value.
-    package func map<Other>(
+    public func map<Other>(
         _ transform: @escaping @Sendable (Value, SourceLocation) throws(ConfigurationError) -> Other
     ) -> Form<Other> {
         Form<Other>(subject: subject, word: word, distinction: distinction, format: format.map(transform))
     }
 
     /// The same with exactly one of these groups of keys, in the schema.
-    package func exactlyOne(of groups: [[String]]) -> Form {
+    public func exactlyOne(of groups: [[String]]) -> Form {
         Form(subject: subject, word: word, distinction: distinction, format: format.exactlyOne(of: groups))
     }
 
@@ -63,7 +63,7 @@ extension Form {
 
 extension Format {
     /// A mapping in one of several forms. It has the subject of exactly one.
-    package static func forms(of what: String, _ forms: [Form<Value>]) -> Format {
+    public static func forms(of what: String, _ forms: [Form<Value>]) -> Format {
         let subjects = forms.map(\.subject).reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
         return Format(["anyOf": .array(forms.map(\.format.schema))]) { (node, site) throws(ConfigurationError) in
             var section = try ConfigurationSection(node)

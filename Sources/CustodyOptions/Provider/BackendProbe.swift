@@ -1,3 +1,5 @@
+public import Custody
+
 /// What a look at the machine says about one way to run guests.
 public struct BackendProbe: Sendable {
     /// The back end's name.

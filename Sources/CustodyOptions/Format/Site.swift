@@ -1,13 +1,14 @@
 /// Where a value stands in what is being read.
-package struct Site: Sendable {
+public struct Site: Sendable {
     /// The key, for messages.
-    package let key: String
+    public let key: String
     /// The keys and numbers that lead to it, from the value that the reading began with.
-    package let path: [String]
+    public let path: [String]
     /// Whether what is being read may name files. What a trace says may not: whoever reads it did not choose them.
-    package let mayNameFiles: Bool
+    public let mayNameFiles: Bool
 
-    package init(key: String, path: [String] = [], mayNameFiles: Bool = true) {
+    /// A place in what is being read.
+    public init(key: String, path: [String] = [], mayNameFiles: Bool = true) {
         self.key = key
         self.path = path
         self.mayNameFiles = mayNameFiles

@@ -1,3 +1,5 @@
+public import Custody
+
 extension ConfigurationSection {
     /// The pages that `at` and `size` name, both in bytes with a unit.
     ///

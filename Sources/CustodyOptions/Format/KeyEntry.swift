@@ -1,17 +1,18 @@
 /// A key of a mapping, as its schema shows it.
-package struct KeyEntry: Sendable {
+public struct KeyEntry: Sendable {
     /// The key.
-    package let name: String
+    public let name: String
     /// The schema of its value.
-    package var schema: JSONValue { makeSchema() }
+    public var schema: JSONValue { makeSchema() }
     /// What it means, in a sentence.
-    package let documentation: String
+    public let documentation: String
     /// Whether it must be there.
-    package let isRequired: Bool
+    public let isRequired: Bool
 
     private let makeSchema: @Sendable () -> JSONValue
 
-    package init(
+    /// An entry of a table: a key, its schema, and a sentence for whoever writes it.
+    public init(
         _ name: String,
         _ schema: @autoclosure @escaping @Sendable () -> JSONValue,
         _ documentation: String,

@@ -1,3 +1,5 @@
+public import Custody
+
 /// A mapping of a configuration, read key by key. What nobody asked for is an error, not a silence.
 ///
 /// Read the keys that there may be, then call ``finish()``.
@@ -15,7 +17,7 @@ public struct ConfigurationSection: Sendable {
     }
 
     /// A section of one key: a value that stands alone is read as that of a key is.
-    package init(of key: String, _ node: ConfigurationNode) {
+    public init(of key: String, _ node: ConfigurationNode) {
         location = node.location
         entries = [(key, node.location, node)]
     }
@@ -171,7 +173,7 @@ public struct ConfigurationSection: Sendable {
     }
 
     /// The section as the value that it is read of.
-    package var node: ConfigurationNode {
+    public var node: ConfigurationNode {
         let pairs = entries.map { (key: ConfigurationNode(.scalar($0.key), at: $0.location), value: $0.value) }
         return ConfigurationNode(.mapping(pairs), at: location)
     }

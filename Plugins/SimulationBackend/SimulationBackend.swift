@@ -17,7 +17,7 @@ public final class SimulationBackend: MemoryBackend {
     let options: SimulationOptions
     let processors: Int
     let file: FileLayout
-    /// The latency of a change in nanoseconds.
+    /// The latency of a change in nanoseconds, so that a quarter more can be told.
     let latency: UInt64
     let state: Locked<SimulationState>
 
@@ -38,7 +38,7 @@ public final class SimulationBackend: MemoryBackend {
         initialOwnership = initial
         self.options = options
         file = FileLayout(guest.layout)
-        latency = Timestamp.zero.advanced(by: options.latency).rawValue
+        latency = min(Timestamp.zero.advanced(by: options.latency).rawValue, .max / 2)
         capabilities = SimulationBackend.capabilities(options, granularity: guest.layout.granularity)
         var reclaimed = PageRunMap(bounds: bounds, state: false)
         for run in initial.runs where run.state == .host { reclaimed.set(run.range, to: true) }

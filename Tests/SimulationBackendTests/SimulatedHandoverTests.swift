@@ -242,6 +242,13 @@ import Testing
         }
     }
 
+    /// A latency that nobody lives to see is one all the same.
+    @Test func aLatencyWithoutEndIsTakenAsItIs() throws {
+        let guest = try guest(SimulationOptions(latency: .seconds(Int64.max)))
+        for page in 0..<3 as Range<UInt64> { _ = try guest.commit(page..<(page + 1), .shared, .private) }
+        #expect(guest.backend.clock.now == .never)
+    }
+
     @Test func aLossIsToldOnceAndForGood() throws {
         let guest = try guest(SimulationOptions(faults: [Fault(at: .commit, .lose)]))
         #expect(guest.code { _ = try guest.commit(0..<1, .shared, .private) } == .lost)

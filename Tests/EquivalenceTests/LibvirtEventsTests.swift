@@ -57,11 +57,13 @@
                     guest: try LibvirtEventsTests.guest(),
                     options: SimulationOptions(initial: .host, contents: .preserved, modules: true)
                 )
-                // What is compared is the same by what the two say of themselves, but for processors and size.
+                // What is compared is the same by what the two say of themselves, but for processors and size, and for
+                // processes that cannot be looked into: a simulation has none.
                 var capabilities = backend.capabilities
                 capabilities.maximumProcessors = simulation.capabilities.maximumProcessors
                 capabilities.maximumGuestBytes = simulation.capabilities.maximumGuestBytes
                 capabilities.populate = simulation.capabilities.populate
+                capabilities.unseenHolders = simulation.capabilities.unseenHolders
                 #expect(capabilities == simulation.capabilities)
                 let real = try LibvirtEventsTests.play(backend)
                 let simulated = try LibvirtEventsTests.play(simulation)

@@ -7,7 +7,7 @@ import Glibc
 /// domains, and the memory files of their guests.
 ///
 /// Domains live on when the process ends, and the next one that opens the same directory finds them. A process can open
-/// one such directory, and a directory has one process at a time; libvirt refuses the second.
+/// one such directory, and a directory has one process at a time; the second is refused.
 package struct EmbeddedRoot: Sendable, Hashable {
     /// The directory.
     package let path: String
@@ -31,7 +31,8 @@ package struct EmbeddedRoot: Sendable, Hashable {
     ///
     /// As root, libvirt wants the user of its distribution's packages to be there, although nothing runs as that user.
     ///
-    /// - Throws: `BackendError` with code `unavailable` where that is not so, or a directory cannot be made.
+    /// - Throws: `BackendError` with code `unavailable` where that is not so, a directory cannot be made, or another process has
+    ///   the directory, who is named; nothing has been written then.
     package func prepare(gate: any CallGate = OpenGate()) throws(BackendError) {
         guard path.hasPrefix("/"), path.utf8.count <= EmbeddedRoot.longestPath else {
             throw BackendError(
@@ -45,6 +46,14 @@ package struct EmbeddedRoot: Sendable, Hashable {
             }
         }
         if let obstacle = EmbeddedRoot.obstacle() { throw obstacle }
+        let other: String?
+        do throws(HostError) { other = try RootLock.holder(of: path, gate) } catch {
+            throw BackendError(.unavailable, "who has the root ‘\(path)’ cannot be found out", cause: error)
+        }
+        if let other {
+            let text = "the root ‘\(path)’ is in use by \(other): a root has one process at a time, for all its domains"
+            throw BackendError(.unavailable, text)
+        }
         // The configuration names programs that are run.
         for folder in [path, path + "/etc", memory] { try OwnDirectory(folder, gate: gate) }
         do throws(HostError) {

@@ -387,11 +387,15 @@ public struct ScenarioRunner: ~Copyable {
     }
 
     /// Lets time pass until the newest hand-over has ended, at most so much.
+    ///
+    /// - Complexity: O(log *t*) looks in the time that it takes: each waits for a part of what has passed already.
     private func awaitNewest(_ limit: Duration) {
-        let end = facets.executor.now.advanced(by: limit)
-        while let newest, newest.result == nil, facets.executor.now < end {
-            facets.executor.pass(.milliseconds(5))
-            facets.executor.drain()
+        let executor = facets.executor
+        let start = executor.now
+        let end = start.advanced(by: limit)
+        while let newest, newest.result == nil, executor.now < end {
+            executor.pass(min(max(.milliseconds(5), executor.now.since(start) / 64), end.since(executor.now)))
+            executor.drain()
         }
     }
 

@@ -82,6 +82,24 @@ import Testing
         #expect(report.steps.compactMap(\.failure) == [] && report.isAsExpected)
     }
 
+    /// A wait for what does not end costs what it costs to look now and then, however long it may be.
+    @Test(.timeLimit(.minutes(1))) func aHundredYearsPass() throws {
+        let backend = SimulationBackend(
+            guest: GuestConfiguration(layout: try GuestMemoryLayout(pages: 0..<16))
+        )
+        let report = try play(
+            backend,
+            """
+              - {device: nic, does: pin, at: 0, size: 4KiB}
+              - {guest: request, target: private, at: 0, size: 4KiB, expect: retry}
+              - {settled: completed, within: 3153600000s}
+
+            """
+        )
+        #expect(report.steps.last?.failure?.contains("pending") == true)
+        #expect(backend.clock.now >= Timestamp.zero.advanced(by: .seconds(3_153_600_000)))
+    }
+
     /// A guest that is expected not to answer holds the hand-over up: nothing is forgotten.
     @Test func aSilentGuestIsNoAlarm() throws {
         let region = try PageRange(address: GuestPhysicalAddress(4 << 30), byteCount: 1 << 20)

@@ -2,6 +2,7 @@ import ArgumentParser
 import Custody
 import CustodyOptions
 import CustodyConfiguration
+import CustodyFiles
 import CustodyPolicy
 import CustodyScenario
 import CustodyTrace
@@ -57,6 +58,12 @@ struct RunCommand: ParsableCommand {
 
     func validate() throws {
         guard repetitions >= 1 else { throw ValidationError("--repeat takes a number from 1 on") }
+        // One would take the place of the other.
+        if let trace, let snapshot, let target = try? OutputTarget(trace), case .file = target,
+            target == (try? OutputTarget(snapshot))
+        {
+            throw ValidationError("--trace and --snapshot name one file, ‘\(trace)’")
+        }
     }
 
     func run() throws {

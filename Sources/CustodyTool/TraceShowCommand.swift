@@ -45,6 +45,7 @@ struct TraceShowCommand: ParsableCommand {
                 }
             }
             TraceCommand.reportNote(reader.tornLine)
+            try TraceCommand.requireTrace(reader.line, file)
         }
     }
 

@@ -17,8 +17,9 @@ struct TraceStatsCommand: ParsableCommand {
             var reader = try TraceReader(file)
             var statistics = TraceStatistics()
             while let line = try reader.next() { statistics.add(line) }
-            try print(text(statistics))
             TraceCommand.reportNote(reader.tornLine)
+            try TraceCommand.requireTrace(reader.line, file)
+            try print(text(statistics))
         }
     }
 

@@ -153,4 +153,12 @@ import Testing
             #expect(!run.output.isEmpty || !run.errors.isEmpty)
         }
     }
+
+    @Test(arguments: ["show", "stats"]) func aFileWithoutALineIsNoTrace(command: String) throws {
+        for file in ["/dev/null", "empty"] {
+            let run = try fixture.run("touch empty; custody trace \(command) \(file)")
+            #expect(run.code == 65 && run.errorText.contains("there is no trace in the file"), "\(run.errorText)")
+            #expect(run.outputText.isEmpty)
+        }
+    }
 }

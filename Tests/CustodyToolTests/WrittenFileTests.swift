@@ -63,4 +63,16 @@ import Testing
         let all = try fixture.text("all")
         #expect(all.contains("steps as expected") && all.contains(#""nextTicket""#))
     }
+
+    /// A trace and a snapshot in one file would be one of the two.
+    @Test func twoOutputsAreTwoFiles() throws {
+        for script in [
+            "custody run --trace same --snapshot same", "touch a; ln -s a b; custody run --trace a --snapshot b",
+        ] {
+            let run = try fixture.run(script)
+            #expect(run.code == 64 && run.errorText.contains("name one file"), "\(run.errorText)")
+        }
+        let apart = try fixture.run("custody run --trace t --snapshot s >/dev/null && ls t s")
+        #expect(apart.code == 0 && apart.outputText == "s\nt\n")
+    }
 }

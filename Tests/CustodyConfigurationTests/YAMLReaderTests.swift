@@ -215,4 +215,12 @@ import Testing
             #expect(try YAMLReader.read(written, file: "again").flowText == written)
         }
     }
+
+    /// A tag would say what a value is; its key does.
+    @Test(arguments: [("a: !!str b", 4), ("a: !x {b: c}", 4), ("!y [a]", 1), ("!!str a: b", 1), ("a: ! b", 4)])
+    func tagsAreRefusedInTheirPlace(text: String, column: Int) {
+        let error = error(text)
+        #expect(error?.message.contains("a tag is not accepted") == true)
+        #expect(error?.location.line == 1 && error?.location.column == column)
+    }
 }

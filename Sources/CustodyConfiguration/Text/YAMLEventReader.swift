@@ -55,11 +55,17 @@ struct YAMLEventReader: ~Copyable {
 
     /// The next event and its place.
     ///
-    /// - Throws: `ConfigurationError` where the text is not YAML.
+    /// - Throws: `ConfigurationError` where the text is not YAML, or has a tag: what a value is follows from its key alone.
     mutating func next() throws(ConfigurationError) -> (event: Event, location: SourceLocation) {
         var event = unsafe yaml_event_t()
         guard unsafe yaml_parser_parse(parser, &event) == 1 else { throw error }
         defer { unsafe yaml_event_delete(&event) }
+        if let tag = unsafe YAMLEventReader.tag(of: event) {
+            throw ConfigurationError(
+                "a tag is not accepted here, and this is one: ‘\(tag)’",
+                at: location(unsafe event.start_mark)
+            )
+        }
         return (unsafe YAMLEventReader.value(of: event), unsafe location(event.start_mark))
     }
 
@@ -72,7 +78,7 @@ struct YAMLEventReader: ~Copyable {
             return unsafe .scalar(
                 String(decoding: content, as: UTF8.self),
                 anchor: string(scalar.anchor),
-                isPlain: scalar.style == YAML_PLAIN_SCALAR_STYLE && scalar.tag == nil
+                isPlain: scalar.style == YAML_PLAIN_SCALAR_STYLE
             )
         case YAML_SEQUENCE_START_EVENT:
             return .sequenceStart(anchor: unsafe string(event.data.sequence_start.anchor))
@@ -83,6 +89,15 @@ struct YAMLEventReader: ~Copyable {
         case YAML_DOCUMENT_END_EVENT: return .documentEnd
         case YAML_STREAM_START_EVENT: return .streamStart
         default: return .streamEnd
+        }
+    }
+
+    private static func tag(of event: yaml_event_t) -> String? {
+        switch unsafe event.type {
+        case YAML_SCALAR_EVENT: unsafe string(event.data.scalar.tag)
+        case YAML_SEQUENCE_START_EVENT: unsafe string(event.data.sequence_start.tag)
+        case YAML_MAPPING_START_EVENT: unsafe string(event.data.mapping_start.tag)
+        default: nil
         }
     }
 

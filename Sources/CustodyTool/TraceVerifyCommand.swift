@@ -24,7 +24,8 @@ struct TraceVerifyCommand: ParsableCommand {
             result.notes.forEach { TraceCommand.reportNote($0) }
             if let error = result.error {
                 report("\(error)")
-                throw ExitCode.failure
+                // Where there was not even the beginning of a trace, the file is none.
+                throw result.traces == 0 ? ExitCode.dataError : ExitCode.failure
             }
             try print(
                 "\(file): \(result.traces) traces, \(result.lines) lines, each of which can follow those before it"

@@ -154,7 +154,7 @@ import Testing
         }
     }
 
-    @Test(arguments: ["show", "stats"]) func aFileWithoutALineIsNoTrace(command: String) throws {
+    @Test(arguments: ["show", "stats", "verify"]) func aFileWithoutALineIsNoTrace(command: String) throws {
         for file in ["/dev/null", "empty"] {
             let run = try fixture.run("touch empty; custody trace \(command) \(file)")
             #expect(run.code == 65 && run.errorText.contains("there is no trace in the file"), "\(run.errorText)")

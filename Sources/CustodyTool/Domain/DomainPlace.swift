@@ -5,6 +5,11 @@ import CustodyOptions
     import Custody
     import CustodyConfiguration
     import LibvirtBackend
+    #if canImport(Glibc)
+        import Glibc
+    #elseif canImport(Musl)
+        import Musl
+    #endif
 
     /// Where a command of `custody domain` looks: what a configuration names, a root, a directory, or where there is one by
     /// default.
@@ -26,7 +31,13 @@ import CustodyOptions
 
         var inventory: MemoryInventory {
             get throws {
-                if let memory { return MemoryInventory(of: memory) }
+                if let memory {
+                    // A directory that is empty has nothing; one that is not there is a mistake.
+                    guard unsafe access(memory, F_OK) == 0 else {
+                        throw BackendError(.unavailable, "there is no directory ‘\(memory)’")
+                    }
+                    return MemoryInventory(of: memory)
+                }
                 if let root { return try MemoryInventory(ofRoot: root) }
                 guard let config else { return try MemoryInventory(of: LibvirtOptions()) }
                 let configuration = try Configuration(ConfigurationFile.read(config), registry: .linked)

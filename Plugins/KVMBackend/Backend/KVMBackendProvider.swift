@@ -117,8 +117,8 @@ public struct KVMBackendProvider: BackendProvider {
         case .inPlace:
             [
                 KVMBackendProvider.notExercised,
-                "conversions are KVM_SET_MEMORY_ATTRIBUTES2 on the guest_memfd (in-place conversion, as applied upstream in "
-                    + "September 2026)",
+                "conversions are KVM_SET_MEMORY_ATTRIBUTES2 on the guest_memfd (in-place conversion, as linux-next has it "
+                    + "since September 2026)",
             ]
         }
     }

@@ -3,7 +3,7 @@ import SystemPackage
 
 /// Whether a kernel converts pages of a guest_memfd in place, found out by what it says and by what it does.
 ///
-/// Upstream has it since commit 799c9fadc639 (September 2026). Before that the number of its capability changed from one
+/// KVM's tree for x86 has it since commit 799c9fadc639 (September 2026), and linux-next with it. Before that the number of its capability changed from one
 /// posted version to the next, and kernels with those patches exist. So a number proves nothing: another capability may have
 /// got it. What decides is the ioctl's behaviour on a file of one page.
 enum InPlaceInterface: Sendable, Hashable {
@@ -12,7 +12,7 @@ enum InPlaceInterface: Sendable, Hashable {
     /// It does not, because of this.
     case absent(String)
 
-    /// The numbers of `KVM_CAP_GUEST_MEMFD_MEMORY_ATTRIBUTES`: upstream's, then those of versions 8 and 7 of the series.
+    /// The numbers of `KVM_CAP_GUEST_MEMFD_MEMORY_ATTRIBUTES`: the applied one's, then those of versions 8 and 7 of the series.
     static let candidates: [UInt32] = [252, 250, 249]
 
     /// Why the mode cannot be used, or `nil`.
@@ -78,7 +78,7 @@ enum InPlaceInterface: Sendable, Hashable {
         case .value("N"): "; the module kvm has it turned off: load it with \(name)=1"
         case .value(let text): ", although the module kvm has \(name)=\(text)"
         case .absent:
-            "; this kernel lacks it: it needs one with guest_memfd in-place conversion, of September 2026 or later"
+            "; this kernel lacks it: it needs one with guest_memfd in-place conversion, as linux-next has it since September 2026"
         case .unreadable(let errno): "; whether the module kvm has \(name)=1 cannot be read: \(errno)"
         }
     }

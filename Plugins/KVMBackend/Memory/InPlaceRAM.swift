@@ -2,7 +2,7 @@ import CKVM
 import SystemPackage
 
 /// One guest_memfd, each page of which is shared or private by the file's own attribute
-/// (`KVM_SET_MEMORY_ATTRIBUTES2` on the file; *guest_memfd in-place conversion*, upstream since commit 799c9fadc639).
+/// (`KVM_SET_MEMORY_ATTRIBUTES2` on the file; *guest_memfd in-place conversion*, linux-next commit 799c9fadc639).
 struct InPlaceRAM: GuestRAM {
     private let file: GuestMemoryFile
 

@@ -30,7 +30,7 @@ struct FakeFeatures: Sendable {
     static let plain = FakeFeatures(virtualMachineTypes: 0b01)
     /// A kernel with the virtual machine's attributes.
     static let attributes = FakeFeatures(hasVMAttributes: true)
-    /// A kernel with the file's attributes, as upstream has them.
+    /// A kernel with the file's attributes, as linux-next has them.
     static let inPlace = FakeFeatures(hasFileAttributes: true, fileAttributesCapability: (252, 8))
 
     /// The kernel that a mode needs.

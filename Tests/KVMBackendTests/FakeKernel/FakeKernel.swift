@@ -12,7 +12,7 @@ import Testing
 /// It makes the documented checks in their documented order, with their errors. What is no affair of KVM's (memory files,
 /// mappings, holes) is the real kernel's own doing, and bytes are in real memory, so that a host's access to a private page
 /// ends in a real SIGBUS, and memory that nobody has dropped can be counted. A processor performs the guest program's
-/// commands itself. Sources: `Documentation/virt/kvm/api.rst`, and for the file's attributes upstream commit 799c9fadc639.
+/// commands itself. Sources: `Documentation/virt/kvm/api.rst`, and for the file's attributes linux-next commit 799c9fadc639.
 final class FakeKernel: Kernel {
     /// What a descriptor of the fake's own is of.
     enum Object: Sendable {

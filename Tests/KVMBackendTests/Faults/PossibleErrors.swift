@@ -3,7 +3,7 @@ import SystemPackage
 @testable import KVMBackend
 
 /// The errors that each system call of the back end can give, as the manual pages and the kernel's
-/// `Documentation/virt/kvm/api.rst` list them (the file's attributes: upstream commit 799c9fadc639).
+/// `Documentation/virt/kvm/api.rst` list them (the file's attributes: linux-next commit 799c9fadc639).
 enum PossibleErrors {
     /// One of every kind of call, with arguments that mean nothing.
     static let calls: [SystemCall] =

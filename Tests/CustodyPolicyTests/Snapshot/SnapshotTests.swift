@@ -6,6 +6,25 @@ import SimulationBackend
 import Testing
 
 @Suite struct SnapshotTests {
+    /// What a reader says of a snapshot in which one part has been replaced by another; `nil` where it takes it.
+    private static func error(changing snapshot: ControllerSnapshot) throws -> (String, String) -> String? {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        let good = String(decoding: try encoder.encode(snapshot), as: UTF8.self)
+        return { part, other in
+            guard good.contains(part) else { return "‘\(part)’ is not in \(good)" }
+            let text = good.replacingOccurrences(of: part, with: other)
+            do {
+                _ = try JSONDecoder().decode(ControllerSnapshot.self, from: Data(text.utf8))
+                return nil
+            } catch DecodingError.dataCorrupted(let context) {
+                return context.debugDescription
+            } catch {
+                return "\(error)"
+            }
+        }
+    }
+
     /// Shares for a while only.
     private struct ForAWhile: Policy {
         func decide(
@@ -83,21 +102,7 @@ import Testing
         fixture.backend.plan { $0.commit[5] = .pend }
         let ticket = try #require(try fixture.convert(0..<4, to: .private).ticket)
         let lease = try fixture.lease(60..<62)
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = .sortedKeys
-        let good = String(decoding: try encoder.encode(fixture.controller.snapshot()), as: UTF8.self)
-        func error(_ part: String, _ other: String) -> String? {
-            guard good.contains(part) else { return "‘\(part)’ is not in \(good)" }
-            let text = good.replacingOccurrences(of: part, with: other)
-            do {
-                _ = try JSONDecoder().decode(ControllerSnapshot.self, from: Data(text.utf8))
-                return nil
-            } catch DecodingError.dataCorrupted(let context) {
-                return context.debugDescription
-            } catch {
-                return "\(error)"
-            }
-        }
+        let error = try SnapshotTests.error(changing: fixture.controller.snapshot())
         let range = try PageRange(pages: 0..<4)
         let transit = #"{"before":"host","range":{"count":4,"page":0}}"#
         #expect(error(transit, transit) == nil)
@@ -152,21 +157,7 @@ import Testing
         try fixture.convert(40..<42, to: .shared)
         let held = try fixture.pending(0..<4, pinned: 1..<3, deadline: .seconds(5))
         let other = try fixture.pending(8..<10, pinned: 9..<10)
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = .sortedKeys
-        let good = String(decoding: try encoder.encode(fixture.controller.snapshot()), as: UTF8.self)
-        func error(_ part: String, _ other: String) -> String? {
-            guard good.contains(part) else { return "‘\(part)’ is not in \(good)" }
-            let text = good.replacingOccurrences(of: part, with: other)
-            do {
-                _ = try JSONDecoder().decode(ControllerSnapshot.self, from: Data(text.utf8))
-                return nil
-            } catch DecodingError.dataCorrupted(let context) {
-                return context.debugDescription
-            } catch {
-                return "\(error)"
-            }
-        }
+        let error = try SnapshotTests.error(changing: fixture.controller.snapshot())
         let number = "a hand-over has a number that has not been given out"
         #expect(error(#""nextTicket":3"#, #""nextTicket":18446744073709551615"#) == number)
         #expect(error(#""nextTicket":3"#, #""nextTicket":4611686018427387905"#) == number)

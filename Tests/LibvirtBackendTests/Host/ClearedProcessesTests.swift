@@ -36,33 +36,21 @@ import Testing
         }
     }
 
-    /// A process that sends itself a descriptor of a file, has no other one, and takes it when it is told to.
-    private final class Sender {
+    /// A process that goes on when it is told to, and says when it has.
+    private final class Puppet {
         private let process = Process()
         private let (input, output) = (Pipe(), Pipe())
 
-        init(_ path: String) throws {
-            let program = """
-                import os, socket, sys
-                ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-                file = os.open(sys.argv[1], os.O_RDWR)
-                socket.send_fds(ends[0], [b"x"], [file])
-                os.close(file)
-                print(flush=True)
-                sys.stdin.read(1)
-                message = socket.recv_fds(ends[1], 1, 1)
-                print(flush=True)
-                sys.stdin.read()
-                """
+        init(_ program: String, _ arguments: String...) throws {
             process.executableURL = URL(filePath: "/usr/bin/python3")
-            process.arguments = ["-c", program, path]
+            process.arguments = ["-c", program] + arguments
             process.standardInput = input
             process.standardOutput = output
             try process.run()
             #expect(output.fileHandleForReading.readData(ofLength: 1).count == 1)
         }
 
-        func take() throws {
+        func goOn() throws {
             try input.fileHandleForWriting.write(contentsOf: Data([10]))
             #expect(output.fileHandleForReading.readData(ofLength: 1).count == 1)
         }
@@ -75,51 +63,40 @@ import Testing
         deinit { try? end() }
     }
 
-    /// A process that opens a file when it is told to, and has it, or its child has by then.
-    private final class Opener {
-        private let process = Process()
-        private let (input, output) = (Pipe(), Pipe())
+    /// Sends itself a descriptor of a file, has no other one, and takes it when it is told to.
+    private static let sending = """
+        import os, socket, sys
+        ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        file = os.open(sys.argv[1], os.O_RDWR)
+        socket.send_fds(ends[0], [b"x"], [file])
+        os.close(file)
+        print(flush=True)
+        sys.stdin.read(1)
+        message = socket.recv_fds(ends[1], 1, 1)
+        print(flush=True)
+        sys.stdin.read()
+        """
 
-        init(_ path: String, handingOn: Bool) throws {
-            let program = """
-                import os, socket, sys
-                ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-                if sys.argv[2] == "hand on" and os.fork() == 0:
-                    ends[0].close()
-                    message = socket.recv_fds(ends[1], 1, 1)
-                    ends[1].send(b"x")
-                    sys.stdin.read()
-                    os._exit(0)
-                print(flush=True)
-                sys.stdin.read(1)
-                file = os.open(sys.argv[1], os.O_RDWR)
-                if sys.argv[2] == "hand on":
-                    socket.send_fds(ends[0], [b"x"], [file])
-                    ends[0].recv(1)
-                    os.close(file)
-                print(flush=True)
-                sys.stdin.read()
-                """
-            process.executableURL = URL(filePath: "/usr/bin/python3")
-            process.arguments = ["-c", program, path, handingOn ? "hand on" : "keep"]
-            process.standardInput = input
-            process.standardOutput = output
-            try process.run()
-            #expect(output.fileHandleForReading.readData(ofLength: 1).count == 1)
-        }
-
-        func open() throws {
-            try input.fileHandleForWriting.write(contentsOf: Data([10]))
-            #expect(output.fileHandleForReading.readData(ofLength: 1).count == 1)
-        }
-
-        func end() throws {
-            try input.fileHandleForWriting.close()
-            process.waitUntilExit()
-        }
-
-        deinit { try? end() }
-    }
+    /// Opens a file when it is told to, and has it, or its child has by then.
+    private static let opening = """
+        import os, socket, sys
+        ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        if sys.argv[2] == "hand on" and os.fork() == 0:
+            ends[0].close()
+            message = socket.recv_fds(ends[1], 1, 1)
+            ends[1].send(b"x")
+            sys.stdin.read()
+            os._exit(0)
+        print(flush=True)
+        sys.stdin.read(1)
+        file = os.open(sys.argv[1], os.O_RDWR)
+        if sys.argv[2] == "hand on":
+            socket.send_fds(ends[0], [b"x"], [file])
+            ends[0].recv(1)
+            os.close(file)
+        print(flush=True)
+        sys.stdin.read()
+        """
 
     private func page(_ number: UInt64, of live: LiveGuest) throws -> PageRange {
         try PageRange(PageNumber(live.module().start.rawValue + number))
@@ -178,10 +155,10 @@ import Testing
     @Test(arguments: [false, true])
     func whoOpensItMeanwhileIsFound(handingOn: Bool) throws {
         let live = try LiveGuest("later-open-\(handingOn)", initial: .shared)
-        let opener = try Opener(live.backend.modules[0].file.path, handingOn: handingOn)
+        let opener = try Puppet(Self.opening, live.backend.modules[0].file.path, handingOn ? "hand on" : "keep")
         try live.convert(try page(0, of: live), to: .private)
         try live.convert(try page(0, of: live), to: .shared)
-        try opener.open()
+        try opener.goOn()
         let (ticket, _) = try live.begin(try page(1, of: live), to: .private, heldBy: ["python3"])
         #expect(ticket.result == nil)
         try opener.end()
@@ -192,9 +169,9 @@ import Testing
     /// process was there before and had nothing.
     @Test func aDescriptorOnItsWayIsFoundWhenItHasCome() throws {
         let live = try LiveGuest("comes-late", initial: .shared)
-        let sender = try Sender(live.backend.modules[0].file.path)
+        let sender = try Puppet(Self.sending, live.backend.modules[0].file.path)
         try live.convert(try page(0, of: live), to: .private)
-        try sender.take()
+        try sender.goOn()
         let (ticket, _) = try live.begin(try page(1, of: live), to: .private, heldBy: ["python3"])
         #expect(ticket.result == nil)
         try sender.end()

@@ -51,13 +51,24 @@ package enum OutputTarget: Sendable, Equatable {
         }
     }
 
+    /// The real name of a file that is not there; as it is given where its directory is not there either.
+    private static func realName(_ path: FilePath) -> String {
+        let folder = path.removingLastComponent()
+        guard let name = path.lastComponent, let real = unsafe realpath(folder.isEmpty ? "." : folder.string, nil)
+        else {
+            return path.string
+        }
+        defer { unsafe free(real) }
+        return FilePath(unsafe String(cString: real)).appending(name).string
+    }
+
     /// The name that a chain of symbolic links to nothing ends in.
     private static func end(of path: String) throws(FileError) -> String {
         var path = FilePath(path)
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
         for _ in 0..<maximumLinks {
             let count = unsafe readlink(path.string, &buffer, buffer.count)
-            guard count >= 0 else { return path.string }
+            guard count >= 0 else { return realName(path) }
             let target = FilePath(String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self))
             path = path.removingLastComponent().pushing(target)
         }

@@ -85,6 +85,8 @@ struct CheckCommand: ParsableCommand {
     @Flag(help: "List the properties with their sources.")
     var properties = false
 
+    func validate() throws { try DistinctFiles.check(["--scenario": scenario, "--html": html]) }
+
     func run() throws {
         if properties {
             try printProperties()

@@ -2,7 +2,6 @@ import ArgumentParser
 import Custody
 import CustodyOptions
 import CustodyConfiguration
-import CustodyFiles
 import CustodyPolicy
 import CustodyScenario
 import CustodyTrace
@@ -58,12 +57,10 @@ struct RunCommand: ParsableCommand {
 
     func validate() throws {
         guard repetitions >= 1 else { throw ValidationError("--repeat takes a number from 1 on") }
-        // One would take the place of the other.
-        if let trace, let snapshot, let target = try? OutputTarget(trace), case .file = target,
-            target == (try? OutputTarget(snapshot))
-        {
-            throw ValidationError("--trace and --snapshot name one file, ‘\(trace)’")
-        }
+        try DistinctFiles.check(
+            ["--trace": trace, "--snapshot": snapshot],
+            apartFrom: scenarios + [config].compactMap(\.self)
+        )
     }
 
     func run() throws {

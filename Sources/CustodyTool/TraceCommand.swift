@@ -19,9 +19,4 @@ struct TraceCommand: ParsableCommand {
     static func reportNote(_ torn: TraceError?) {
         if let torn { report("\(torn.file):\(torn.line ?? 1): note: \(torn.message)") }
     }
-
-    /// A file without a line is no trace.
-    static func requireTrace(_ lines: Int, _ file: String) throws(TraceError) {
-        guard lines > 0 else { throw TraceError("there is no trace in the file", file: file) }
-    }
 }

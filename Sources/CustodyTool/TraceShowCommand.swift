@@ -45,7 +45,6 @@ struct TraceShowCommand: ParsableCommand {
                 }
             }
             TraceCommand.reportNote(reader.tornLine)
-            try TraceCommand.requireTrace(reader.line, file)
         }
     }
 

@@ -18,7 +18,6 @@ struct TraceStatsCommand: ParsableCommand {
             var statistics = TraceStatistics()
             while let line = try reader.next() { statistics.add(line) }
             TraceCommand.reportNote(reader.tornLine)
-            try TraceCommand.requireTrace(reader.line, file)
             try print(text(statistics))
         }
     }

@@ -67,11 +67,16 @@ import Testing
     /// A trace and a snapshot in one file would be one of the two.
     @Test func twoOutputsAreTwoFiles() throws {
         for script in [
-            "custody run --trace same --snapshot same", "touch a; ln -s a b; custody run --trace a --snapshot b",
+            "custody run --trace same --snapshot same", "custody run --trace same --snapshot ./same",
+            "touch a; ln -s a b; custody run --trace a --snapshot b",
         ] {
             let run = try fixture.run(script)
             #expect(run.code == 64 && run.errorText.contains("name one file"), "\(run.errorText)")
         }
+        let checked = try fixture.run("custody check --set hold --html x --scenario ./x")
+        #expect(checked.code == 64 && checked.errorText.contains("name one file"), "\(checked.errorText)")
+        let read = try fixture.run("echo 'steps: []' >s.yaml; custody run s.yaml --snapshot s.yaml; cat s.yaml")
+        #expect(read.errorText.contains("name one file") && read.outputText == "steps: []\n", "\(read.errorText)")
         let apart = try fixture.run("custody run --trace t --snapshot s >/dev/null && ls t s")
         #expect(apart.code == 0 && apart.outputText == "s\nt\n")
     }

@@ -55,7 +55,6 @@ public struct Trace: Sendable {
                 traces[traces.count - 1].entries.append(entry)
             }
         }
-        guard !traces.isEmpty else { throw TraceError("there is no trace in the file", file: path) }
         return (traces, reader.tornLine)
     }
 }

@@ -43,6 +43,8 @@ public struct TraceReader: ~Copyable {
     private var isAtEnd = false
     /// The rest of a line that was too long is to be passed over.
     private var isInLongLine = false
+    /// Whether there was a line, or it has been said that there was none.
+    private var hasBegun = false
     private let decoder = JSONDecoder()
 
     /// The largest number of earlier files of one trace.
@@ -113,13 +115,19 @@ public struct TraceReader: ~Copyable {
 
     /// The next line, or `nil` after the last whole one.
     ///
-    /// - Throws: ``TraceError`` for a line that is none of a trace. What follows it can still be read.
+    /// - Throws: ``TraceError`` for a line that is none of a trace, and once where there is no whole line at all. What follows
+    ///   can still be read.
     public mutating func next() throws(TraceError) -> Line? {
         while true {
             guard let bytes = try nextBytes() else {
-                guard try openNext() else { return nil }
-                continue
+                if try openNext() { continue }
+                guard hasBegun else {
+                    hasBegun = true
+                    throw TraceError("there is no trace in the file", file: file)
+                }
+                return nil
             }
+            hasBegun = true
             return try decode(bytes)
         }
     }

@@ -54,7 +54,6 @@ public struct TraceVerifier: ~Copyable {
                 case .record(let record): try take(Trace.Entry(record: record, file: reader.file, line: reader.line))
                 }
             }
-            guard model != nil else { throw error("there is no trace in the file") }
             try finish()
         } catch {
             report.error = error

@@ -158,7 +158,7 @@ import Testing
     }
 
     /// A file of nothing but keys takes no longer than its size allows.
-    @Test(.timeLimit(.minutes(10))) func manyKeysAreReadInReasonableTime() {
+    @Test(.timeLimit(.minutes(60))) func manyKeysAreReadInReasonableTime() {
         let keys = (0..<40_000).map { "key\($0): 1\n" }.joined()
         #expect(error(Self.head + Self.guest + keys).contains("unknown key ‘key0’"))
     }

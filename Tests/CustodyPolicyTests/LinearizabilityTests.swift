@@ -2,7 +2,7 @@ import CustodyTestSupport
 import Testing
 
 /// Short histories of eight threads on one controller, and the checker that judges them.
-@Suite(.timeLimit(.minutes(10))) struct LinearizabilityTests {
+@Suite(.timeLimit(.minutes(60))) struct LinearizabilityTests {
     @Test func historiesOfEightThreadsAreLinearizable() throws {
         let seed = Seed.value()
         print("Histories: CUSTODY_SEED=\(seed)")

@@ -14,7 +14,7 @@ import Testing
 #if DEBUG
     /// What is done while the controller's lock is held, counted at *n* runs and at sixteen times as many: how often it is taken,
     /// and how many pieces of page maps are looked at in one go.
-    @Suite(.timeLimit(.minutes(20))) struct LockCostTests {
+    @Suite(.timeLimit(.minutes(60))) struct LockCostTests {
         enum Operation: String, CaseIterable, Codable, Sendable {
             case guestRequest, guestPage, conversion, lease, discard, runs, snapshot, addListener, restore
 

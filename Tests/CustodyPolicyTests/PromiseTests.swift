@@ -6,7 +6,7 @@ import Synchronization
 import Testing
 
 /// The nine promises that the package makes, one test each. The other files go into their corners.
-@Suite(.timeLimit(.minutes(10))) struct PromiseTests {
+@Suite(.timeLimit(.minutes(60))) struct PromiseTests {
     private struct Scene {
         let backend: SimulationBackend
         let controller: MemoryController

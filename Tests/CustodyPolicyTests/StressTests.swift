@@ -6,7 +6,7 @@ import Synchronization
 import Testing
 
 /// Many threads on one controller, on real time. `CustodyStress` does the same millions of times.
-@Suite(.timeLimit(.minutes(10)), .serialized) struct StressTests {
+@Suite(.timeLimit(.minutes(60)), .serialized) struct StressTests {
     @Test func manyOperationsOfEightThreads() throws {
         let seed = Seed.value()
         print("Stress: CUSTODY_SEED=\(seed)")

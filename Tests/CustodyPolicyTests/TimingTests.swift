@@ -6,7 +6,7 @@ import Testing
 
 /// What must be on time is on time while everything that may block is blocked, on real threads. A gate that is shut says
 /// that it is; no clock does.
-@Suite(.timeLimit(.minutes(10))) struct TimingTests {
+@Suite(.timeLimit(.minutes(60))) struct TimingTests {
     /// Keeps threads waiting until it is opened.
     private final class Gate: Sendable {
         private let state = Monitor((isOpen: false, waiting: 0))

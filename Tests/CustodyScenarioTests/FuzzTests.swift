@@ -7,7 +7,7 @@ import SimulationBackend
 import Testing
 
 /// Text that nobody meant: read, or an error with its place. Never a trap, never without an end.
-@Suite(.timeLimit(.minutes(10))) struct FuzzTests {
+@Suite(.timeLimit(.minutes(60))) struct FuzzTests {
     private static let configuration = """
         # A configuration with everything in it.
         backend: simulation

@@ -11,7 +11,7 @@ import Testing
 #endif
 
 /// Ten thousand stories made by chance keep the promises, whatever protocol, schedule, contents and faults they meet.
-@Suite(.timeLimit(.minutes(10))) struct RandomScenarioTests {
+@Suite(.timeLimit(.minutes(60))) struct RandomScenarioTests {
     private static var seed: UInt64 {
         ProcessInfo.processInfo.environment["CUSTODY_SEED"].flatMap(UInt64.init) ?? 20_250_117
     }

@@ -8,7 +8,7 @@ import SimulationBackend
 import Testing
 
 /// Stories made by chance, with every protocol and fault: their traces say what happened, can be, and can be played again.
-@Suite(.timeLimit(.minutes(10))) struct RandomTraceTests: ~Copyable {
+@Suite(.timeLimit(.minutes(60))) struct RandomTraceTests: ~Copyable {
     private let path = FileManager.default.temporaryDirectory.path() + "/custody-trace-\(UUID().uuidString)"
 
     deinit { try? FileManager.default.removeItem(atPath: path) }

@@ -1,7 +1,7 @@
 import Testing
 
 /// Files from anybody, as the tool meets them: an answer or an error with its place; no trap, no wait, no other file.
-@Suite(.timeLimit(.minutes(10))) struct HostileFileTests: ~Copyable {
+@Suite(.timeLimit(.minutes(60))) struct HostileFileTests: ~Copyable {
     let fixture: ToolFixture
 
     init() throws { fixture = try ToolFixture() }

@@ -1,7 +1,7 @@
 import Testing
 
 /// Nothing that the tool says is lost in silence.
-@Suite(.timeLimit(.minutes(10))) struct StreamTests: ~Copyable {
+@Suite(.timeLimit(.minutes(60))) struct StreamTests: ~Copyable {
     let fixture: ToolFixture
 
     init() throws { fixture = try ToolFixture.withFiles() }

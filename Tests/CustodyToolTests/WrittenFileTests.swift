@@ -1,7 +1,7 @@
 import Testing
 
 /// Where the files that the tool writes end up.
-@Suite(.timeLimit(.minutes(10))) struct WrittenFileTests: ~Copyable {
+@Suite(.timeLimit(.minutes(60))) struct WrittenFileTests: ~Copyable {
     let fixture: ToolFixture
 
     init() throws { fixture = try ToolFixture() }

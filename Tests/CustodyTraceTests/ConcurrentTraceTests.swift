@@ -7,7 +7,7 @@ import SimulationBackend
 import Testing
 
 /// What several threads do at once stands in a trace in an order that can be.
-@Suite(.timeLimit(.minutes(5))) struct ConcurrentTraceTests: ~Copyable {
+@Suite(.timeLimit(.minutes(60))) struct ConcurrentTraceTests: ~Copyable {
     private static let pages = 24 as UInt64
     private static let threads = 4
     private static let operations = 400

@@ -8,7 +8,7 @@
     import Testing
 
     /// A domain's modules and simulated ones: one scenario is one sequence of ownership events.
-    @Suite(.timeLimit(.minutes(15))) struct LibvirtEventsTests {
+    @Suite(.timeLimit(.minutes(60))) struct LibvirtEventsTests {
         private static let folder = URL(filePath: #filePath)
             .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 

@@ -3,7 +3,7 @@ import FuzzTargets
 import Testing
 
 /// Every seed of the fuzzers, and with them whatever they have found, is read as it should be.
-@Suite(.timeLimit(.minutes(5))) struct CorpusTests {
+@Suite(.timeLimit(.minutes(60))) struct CorpusTests {
     private static let corpora = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .appending(path: "Fuzz/Corpus")
 

@@ -9,7 +9,7 @@ import Testing
 @testable import KVMBackend
 
 /// What a process does to its own guest, on purpose or not: each has an outcome that is written down here.
-@Suite(.needsKVM, .timeLimit(.minutes(20))) struct AdversityTests {
+@Suite(.needsKVM, .timeLimit(.minutes(60))) struct AdversityTests {
     /// Many threads are stopped at private pages at once, while others reach shared ones and pages change hands.
     @Test(arguments: [KVMMode.dual, .revoked]) func aStormOfSignals(mode: KVMMode) throws {
         let backend = try Guests.backend(mode, processors: 2)

@@ -6,7 +6,7 @@ import Testing
 @testable import KVMBackend
 
 /// The mode `attributes`: two memories for one page, of which one is there.
-@Suite(.timeLimit(.minutes(20))) struct AttributesTests {
+@Suite(.timeLimit(.minutes(60))) struct AttributesTests {
     private let fake: FakeKernel
 
     init() throws { fake = try FakeKernel(.attributes) }

@@ -3,7 +3,7 @@ import Testing
 
 @testable import KVMBackend
 
-@Suite(.needsKVM, .timeLimit(.minutes(20))) struct ConversionTests {
+@Suite(.needsKVM, .timeLimit(.minutes(60))) struct ConversionTests {
     @Test func dualRoundTrip() throws {
         let backend = try Guests.backend(.dual)
         let range = try Guests.range(4, 8)

@@ -7,7 +7,7 @@ import Testing
 @testable import KVMBackend
 
 /// The pages that a guest has written, as KVM notes them: on the real kernel, and on the fake with the same words.
-@Suite(.timeLimit(.minutes(20))) struct DirtyLogTests {
+@Suite(.timeLimit(.minutes(60))) struct DirtyLogTests {
     /// A way to note what is written, on a kernel.
     struct Log: Sendable, CustomTestStringConvertible {
         let kernel: TestKernel

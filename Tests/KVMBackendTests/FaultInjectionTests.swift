@@ -5,7 +5,7 @@ import Testing
 @testable import KVMBackend
 
 /// Every system call of a change fails once, at every place, and the guest is as it was before.
-@Suite(.needsKVM, .timeLimit(.minutes(20))) struct FaultInjectionTests {
+@Suite(.needsKVM, .timeLimit(.minutes(60))) struct FaultInjectionTests {
     private static let kernel = { @Sendable (call: SystemCall) in
         switch call {
         case .ioctl(_, .setUserMemoryRegion, _), .ioctl(_, .setUserMemoryRegion2, _), .mprotect, .punchHole: true

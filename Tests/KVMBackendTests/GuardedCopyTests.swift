@@ -6,7 +6,7 @@ import Testing
 @testable import KVMBackend
 
 /// The copy that survives faults. What concerns other code's handlers runs in processes of its own.
-@Suite(.timeLimit(.minutes(20))) struct GuardedCopyTests {
+@Suite(.timeLimit(.minutes(60))) struct GuardedCopyTests {
     @Test func everySizeIsCopiedExactly() throws {
         #expect(ckvm_guarded_install() == 0)
         let source = (0..<5000).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 8) }

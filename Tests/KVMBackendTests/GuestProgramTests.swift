@@ -3,7 +3,7 @@ import Testing
 
 @testable import KVMBackend
 
-@Suite(.needsKVM, .timeLimit(.minutes(20))) struct GuestProgramTests {
+@Suite(.needsKVM, .timeLimit(.minutes(60))) struct GuestProgramTests {
     @Test(arguments: [KVMMode.dual, .revoked]) func bytesGoBothWays(mode: KVMMode) throws {
         let backend = try Guests.backend(mode, processors: 2)
         let bytes = (0..<10_000).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }

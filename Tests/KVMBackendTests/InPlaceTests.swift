@@ -6,7 +6,7 @@ import Testing
 @testable import KVMBackend
 
 /// References that only the kernel sees, in the mode `in-place`: not an error, and nothing to ask again for.
-@Suite(.timeLimit(.minutes(20))) struct InPlaceTests {
+@Suite(.timeLimit(.minutes(60))) struct InPlaceTests {
     /// What a back end reports.
     final class Observer: BackendObserver {
         let completed = Monitor<[BackendHandover]>([])

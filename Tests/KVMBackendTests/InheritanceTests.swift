@@ -11,7 +11,7 @@ import Testing
 /// What of a guest leaves its process: to a program that it starts, to a child that it forks, into a core dump.
 ///
 /// Each in a process of its own: other tests have descriptors and mappings, too.
-@Suite(.timeLimit(.minutes(20))) struct InheritanceTests {
+@Suite(.timeLimit(.minutes(60))) struct InheritanceTests {
     /// With guests of every mode alive and at work, nothing is open that a program would inherit.
     @Test func everyDescriptorIsClosedOnExec() async {
         await #expect(processExitsWith: .success) {

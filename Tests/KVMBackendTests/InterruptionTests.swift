@@ -1,3 +1,4 @@
+import CKVM
 import Custody
 import Glibc
 import Synchronization
@@ -7,7 +8,7 @@ import Testing
 @testable import KVMBackend
 
 /// Signals that come all the time: a profiler's timer, with a handler that restarts nothing.
-@Suite(.timeLimit(.minutes(20))) struct InterruptionTests {
+@Suite(.timeLimit(.minutes(60))) struct InterruptionTests {
     /// Two hundred guests of a mode, made, used and ended under a timer of 100 µs.
     @Test(.needsKVM, arguments: [KVMMode.dual.rawValue, KVMMode.revoked.rawValue])
     func guestsAreMadeUnderATimer(mode: String) async {

@@ -7,7 +7,7 @@ import Testing
 @testable import KVMBackend
 
 /// Machines of other shapes than one stretch of RAM: holes, read-only memory, several files, odd places.
-@Suite(.timeLimit(.minutes(20))) struct MachineShapeTests {
+@Suite(.timeLimit(.minutes(60))) struct MachineShapeTests {
     /// Three regions with holes between them, none of which begins or ends at a large page.
     private static func holes() throws -> GuestMemoryLayout {
         try GuestMemoryLayout(regions: [

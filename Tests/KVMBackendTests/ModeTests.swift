@@ -4,7 +4,7 @@ import Testing
 @testable import KVMBackend
 
 /// What every mode promises, on every kernel that has it.
-@Suite(.timeLimit(.minutes(5))) struct ModeTests {
+@Suite(.timeLimit(.minutes(60))) struct ModeTests {
     @Test(arguments: ModeUnderTest.all) func conversionsDoWhatIsDeclared(tested: ModeUnderTest) throws {
         let backend = try tested.backend()
         let range = try Guests.range(4, 8)

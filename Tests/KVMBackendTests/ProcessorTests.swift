@@ -7,7 +7,7 @@ import Testing
 @testable import KVMBackend
 
 /// A monitor that runs a guest on the processors of a back end: devices, hypercalls, stops.
-@Suite(.timeLimit(.minutes(20))) struct ProcessorTests {
+@Suite(.timeLimit(.minutes(60))) struct ProcessorTests {
     // MARK: Devices
 
     /// A device's memory where no slot is: the guest reads what the monitor answers, and the monitor takes what it writes.

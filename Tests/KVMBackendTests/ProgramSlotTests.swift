@@ -7,7 +7,7 @@ import Testing
 @testable import KVMBackend
 
 /// The memory that the guest program lives in: nobody's but the program's, and only while that is at work.
-@Suite(.timeLimit(.minutes(20))) struct ProgramSlotTests {
+@Suite(.timeLimit(.minutes(60))) struct ProgramSlotTests {
     private static func backend(_ kernel: TestKernel, regions: [(at: UInt64, size: UInt64)]) throws -> KVMBackend {
         let ranges = try regions.map { try PageRange(start: PageNumber($0.at / 4096), count: $0.size / 4096) }
         return try KVMBackend(

@@ -3,7 +3,7 @@ import Testing
 
 @testable import KVMBackend
 
-@Suite(.needsKVM, .timeLimit(.minutes(20))) struct QuiesceTests {
+@Suite(.needsKVM, .timeLimit(.minutes(60))) struct QuiesceTests {
     /// A processor that never leaves by itself, at work in the very slot that is replaced, never finds it gone.
     @Test(arguments: [KVMMode.dual, .revoked]) func noStrayExitsWhileSlotsChange(mode: KVMMode) throws {
         let backend = try Guests.backend(mode, processors: 2)

@@ -6,7 +6,7 @@ import Testing
 @testable import KVMBackend
 
 /// The state of a processor as Swift values, there and back, on the real kernel.
-@Suite(.needsKVM, .timeLimit(.minutes(20))) struct RegisterTests {
+@Suite(.needsKVM, .timeLimit(.minutes(60))) struct RegisterTests {
     private func processor() throws -> (backend: KVMBackend, processor: KVMProcessor) {
         let backend = try Guests.backend(.revoked)
         return (backend, try #require(backend.processor(0)))

@@ -8,7 +8,7 @@ import Testing
 @testable import KVMBackend
 
 /// Signals that the program has its own ideas about. Each in a process of its own.
-@Suite(.needsKVM, .timeLimit(.minutes(20))) struct SignalTests {
+@Suite(.needsKVM, .timeLimit(.minutes(60))) struct SignalTests {
     /// A thread that blocks the signals by which an access is stopped is stopped all the same, and keeps its mask.
     @Test(arguments: [KVMMode.dual.rawValue, KVMMode.revoked.rawValue])
     func aThreadThatBlocksFaults(mode: String) async {

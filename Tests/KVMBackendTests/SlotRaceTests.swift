@@ -7,7 +7,7 @@ import Testing
 @testable import KVMBackend
 
 /// Memory beside RAM comes while RAM changes hands: nobody is given a slot that somebody else is just making.
-@Suite(.timeLimit(.minutes(20))) struct SlotRaceTests {
+@Suite(.timeLimit(.minutes(60))) struct SlotRaceTests {
     /// In each of the moments at which a change adds a slot.
     @Test(arguments: TestKernel.both) func memoryThatComesInTheMidstOfAChange(kernel: TestKernel) throws {
         let meddler = MeddlingKernel(try kernel.make())

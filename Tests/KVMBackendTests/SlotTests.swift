@@ -83,7 +83,7 @@ import Testing
     }
 }
 
-@Suite(.needsKVM, .timeLimit(.minutes(20))) struct SlotLimitTests {
+@Suite(.needsKVM, .timeLimit(.minutes(60))) struct SlotLimitTests {
     /// Without a slot left a change is refused before anything happens, and one that needs none still works.
     @Test func withoutSlotsNothingChanges() throws {
         // One slot for the guest program, one for the RAM, two for the first page, two for the second.

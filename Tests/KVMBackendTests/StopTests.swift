@@ -6,7 +6,7 @@ import Testing
 @testable import KVMBackend
 
 /// A stop that comes in the midst of an instruction: what the guest asks for meanwhile is answered, all of it and once.
-@Suite(.needsKVM, .timeLimit(.minutes(20))) struct StopTests {
+@Suite(.needsKVM, .timeLimit(.minutes(60))) struct StopTests {
     /// A device whose byte at each address is a function of the address.
     private final class Device: ProcessorExitHandler {
         private struct State {

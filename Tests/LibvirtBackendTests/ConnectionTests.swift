@@ -8,7 +8,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// Connections, handles, errors and events, against libvirt's own test driver.
-@Suite(.timeLimit(.minutes(15))) struct ConnectionTests {
+@Suite(.timeLimit(.minutes(60))) struct ConnectionTests {
     /// A test driver of its own for each test: ‘default’ is one for the whole process.
     private func connect(_ gate: any CallGate = OpenGate()) throws -> Connection {
         let file = FileManager.default.temporaryDirectory.appending(component: "custody-\(UUID()).xml")

@@ -8,7 +8,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// Real domains of the driver in this process, without a back end.
-@Suite(.timeLimit(.minutes(15))) struct DomainTests {
+@Suite(.timeLimit(.minutes(60))) struct DomainTests {
     private static func dimm(_ alias: String, at base: UInt64, mebibytes: Int) -> XMLElement {
         XMLElement(
             "memory",

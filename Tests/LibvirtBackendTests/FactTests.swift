@@ -9,7 +9,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// What libvirt and QEMU do that the back end relies on, or guards against.
-@Suite(.timeLimit(.minutes(15))) struct FactTests {
+@Suite(.timeLimit(.minutes(60))) struct FactTests {
     private static func dimm(_ alias: String, slot: Int, base: UInt64, kibibytes: Int) -> XMLElement {
         XMLElement(
             "memory",

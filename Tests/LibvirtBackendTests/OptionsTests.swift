@@ -8,7 +8,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// What a configuration may say, and what it may not.
-@Suite(.timeLimit(.minutes(15))) struct OptionsTests {
+@Suite(.timeLimit(.minutes(60))) struct OptionsTests {
     private func options(_ key: String, _ value: String) throws -> LibvirtOptions {
         try LibvirtOptions(
             ConfigurationSection(at: SourceLocation(file: "guest.yaml", line: 1, column: 1))

@@ -8,7 +8,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// Names that anybody could have laid out before are not trusted.
-@Suite(.timeLimit(.minutes(15))) struct OwnDirectoryTests: ~Copyable {
+@Suite(.timeLimit(.minutes(60))) struct OwnDirectoryTests: ~Copyable {
     private let folder: String
 
     init() throws {

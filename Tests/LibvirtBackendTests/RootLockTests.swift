@@ -5,7 +5,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// Who has a root of libvirt's driver, by the kernel's list of locks.
-@Suite(.timeLimit(.minutes(5))) struct RootLockTests {
+@Suite(.timeLimit(.minutes(60))) struct RootLockTests {
     private static let list = """
         1: POSIX  ADVISORY  WRITE 4711 00:1b:1234 0 0
         2: FLOCK  ADVISORY  WRITE 4712 00:1b:99 0 EOF

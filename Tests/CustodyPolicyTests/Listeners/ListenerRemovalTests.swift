@@ -6,7 +6,7 @@ import Testing
 @testable import CustodyPolicy
 
 /// When a listener that is removed may be torn down, and whom a listener that blocks holds up.
-@Suite(.timeLimit(.minutes(5))) struct ListenerRemovalTests {
+@Suite(.timeLimit(.minutes(60))) struct ListenerRemovalTests {
     /// A place where a thread stays until it is let go.
     private final class Gate: Sendable {
         private struct State {

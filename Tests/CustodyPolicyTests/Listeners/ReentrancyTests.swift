@@ -6,7 +6,7 @@ import Testing
 @testable import CustodyPolicy
 
 /// What policies, listeners, observers and holders that call the controller back are answered.
-@Suite(.timeLimit(.minutes(5))) struct ReentrancyTests {
+@Suite(.timeLimit(.minutes(60))) struct ReentrancyTests {
     /// Something that is done once, and what came of it.
     private final class Question: Sendable {
         private let state = Locked<(ask: (@Sendable () -> [String])?, answers: [String])>((nil, []))

@@ -6,7 +6,7 @@ import Testing
 /// Random stories on a controller and on a naive reference beside it, step by step.
 ///
 /// A story that fails is made as short as it gets and printed as a test. `CUSTODY_STORIES` is the number of stories.
-@Suite(.timeLimit(.minutes(30))) struct ModelTests {
+@Suite(.timeLimit(.minutes(60))) struct ModelTests {
     @Test(arguments: Story.Stage.allCases)
     func agreesWithTheReference(stage: Story.Stage) throws {
         let seed = Seed.value()

@@ -11,7 +11,7 @@ import Testing
 #endif
 
 /// The lock of all that is held for a moment.
-@Suite(.timeLimit(.minutes(10))) struct LockedTests {
+@Suite(.timeLimit(.minutes(60))) struct LockedTests {
     /// A thread that takes a lock when it is told to.
     private struct Sleeper {
         var asked = 0

@@ -1,7 +1,7 @@
 @testable import Custody
 import Testing
 
-@Suite(.timeLimit(.minutes(10))) struct MonitorTests {
+@Suite(.timeLimit(.minutes(60))) struct MonitorTests {
     @Test func updatesAreNotLost() throws {
         let counter = Monitor(0)
         let running = Monitor(8)

@@ -1,7 +1,7 @@
 @testable import Custody
 import Testing
 
-@Suite(.timeLimit(.minutes(10))) struct ThreadExecutorTests {
+@Suite(.timeLimit(.minutes(60))) struct ThreadExecutorTests {
     @Test func workRunsInItsOrderAndElsewhere() throws {
         let executor = try ThreadExecutor()
         let order = Monitor<[Int]>([])
@@ -203,7 +203,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(10))) struct WorkerPoolTests {
+@Suite(.timeLimit(.minutes(60))) struct WorkerPoolTests {
     @Test func thereAreNoMoreThreadsThanTheLimit() throws {
         let pool = try WorkerPool(limit: 3)
         let gate = Monitor(false)

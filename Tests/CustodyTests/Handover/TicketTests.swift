@@ -2,7 +2,7 @@
 import CustodyTestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(10))) struct TicketTests {
+@Suite(.timeLimit(.minutes(60))) struct TicketTests {
     private func ticket(_ withdraw: @escaping @Sendable (TicketID) -> Bool = { _ in false }) throws -> Ticket {
         Ticket(
             id: TicketID(rawValue: 7),

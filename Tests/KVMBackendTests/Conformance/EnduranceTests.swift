@@ -5,7 +5,7 @@ import Testing
 @testable import KVMBackend
 
 /// What only shows after many times.
-@Suite(.needsKVM, .timeLimit(.minutes(20))) struct EnduranceTests {
+@Suite(.needsKVM, .timeLimit(.minutes(60))) struct EnduranceTests {
     /// A processor never leaves its range, while the range and its neighbours change hands: it never finds it gone.
     @Test func tenThousandConversionsUnderARunningGuest() throws {
         let backend = try Guests.backend(.dual, processors: 2)
@@ -51,7 +51,7 @@ import Testing
     ///
     /// 1,000 whole back ends, 9,000 bare virtual machines with a processor, a file and a slot, and 90,000 conversions: each
     /// of those makes slots and removes others.
-    @Test(.timeLimit(.minutes(30))) func aHundredThousandLivesLeaveNothingBehind() async {
+    @Test(.timeLimit(.minutes(60))) func aHundredThousandLivesLeaveNothingBehind() async {
         await #expect(processExitsWith: .success) {
             func backEnds(_ count: Int) throws {
                 for number in 0..<count {

@@ -7,7 +7,7 @@ import Testing
 
 /// The cases of the kernel's `guest_memfd_conversions_test` selftest (linux-next commits 8b72eaa766b6 to 0db3f14f40c4), as
 /// black-box tests on the fake kernel: no kernel that is at hand has that interface.
-@Suite(.timeLimit(.minutes(20))) struct GuestMemfdConversionsTests {
+@Suite(.timeLimit(.minutes(60))) struct GuestMemfdConversionsTests {
     private let page = ConvertingGuest.page
 
     @Test("C1 init_private") func beginsPrivate() throws {

@@ -8,7 +8,7 @@ import Testing
 
 /// The cases of the kernel's `guest_memfd_test` selftest, as black-box tests: on the real kernel, and on the fake one where the case
 /// needs no more than the seam's calls.
-@Suite(.timeLimit(.minutes(20))) struct GuestMemfdTests {
+@Suite(.timeLimit(.minutes(60))) struct GuestMemfdTests {
     private let page = BareMachine.page
 
     private enum Fallocate {

@@ -7,7 +7,7 @@ import Testing
 
 /// The cases of the kernel's `pre_fault_memory_test` selftest, as black-box tests on the fake kernel, for the three kinds of
 /// guests that it runs: this machine's KVM has no `KVM_CAP_PRE_FAULT_MEMORY`.
-@Suite(.timeLimit(.minutes(20))) struct PreFaultMemoryTests {
+@Suite(.timeLimit(.minutes(60))) struct PreFaultMemoryTests {
     private let page = BareMachine.page
     private let large = BareMachine.large
     private let start = BareMachine.data

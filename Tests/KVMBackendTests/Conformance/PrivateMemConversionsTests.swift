@@ -10,7 +10,7 @@ import Testing
 ///
 /// Each processor works in windows of its own, of 2 MiB and a page, and in each on the same five ranges. Where the
 /// selftest's host finds old bytes behind a private page, this kernel's gets SIGBUS: its memory is a guest_memfd too.
-@Suite(.timeLimit(.minutes(20))) struct PrivateMemConversionsTests {
+@Suite(.timeLimit(.minutes(60))) struct PrivateMemConversionsTests {
     /// The modes in which the kernel stops the host, and both sides find zeroes after a conversion.
     private static let modes = ModeUnderTest.all.filter { $0.mode == .dual || $0.mode == .attributes }
     private static let inPlace = ModeUnderTest(mode: .inPlace, isFake: true)

@@ -10,7 +10,7 @@ import Testing
 /// Where privacy is the file's affair, as on this machine, it ends with the slot, and what is left is an MMIO read. Where it
 /// is the virtual machine's, the page stays private without a slot, and the exit is a memory fault: that is the fake
 /// kernel's to show, as is the second case, which the selftest leaves out without such attributes.
-@Suite(.timeLimit(.minutes(20))) struct PrivateMemKVMExitsTests {
+@Suite(.timeLimit(.minutes(60))) struct PrivateMemKVMExitsTests {
     private let start = BareMachine.data
     private let size = BareMachine.large
 

@@ -7,7 +7,7 @@ import Testing
 @testable import KVMBackend
 
 /// The cases of the kernel's `set_memory_region_test` selftest, as black-box tests.
-@Suite(.timeLimit(.minutes(20))) struct SetMemoryRegionTests {
+@Suite(.timeLimit(.minutes(60))) struct SetMemoryRegionTests {
     private let page = BareMachine.page
     private let large = BareMachine.large
 

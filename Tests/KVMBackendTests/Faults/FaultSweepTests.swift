@@ -8,7 +8,7 @@ import Testing
 
 /// Every system call of the back end fails once, with each error that it can give, in everything that the back end does, in
 /// every mode: afterwards all is as before, or done after all, and a second attempt succeeds.
-@Suite(.timeLimit(.minutes(20))) struct FaultSweepTests {
+@Suite(.timeLimit(.minutes(60))) struct FaultSweepTests {
     // MARK: Construction and shut-down
 
     @Test(arguments: ModeUnderTest.all + ModeUnderTest.logs) func constructionLeavesNothing(tested: ModeUnderTest)

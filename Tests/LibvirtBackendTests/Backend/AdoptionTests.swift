@@ -9,7 +9,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// Domains that somebody else has made, with whatever memory they have.
-@Suite(.timeLimit(.minutes(15))) struct AdoptionTests {
+@Suite(.timeLimit(.minutes(60))) struct AdoptionTests {
     /// A domain that is defined and runs the micro guest, until its owner is gone.
     private final class ForeignDomain {
         let name: String

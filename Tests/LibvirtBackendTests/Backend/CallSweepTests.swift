@@ -9,7 +9,7 @@ import Testing
 
 /// Every call that the back end makes, into libvirt and the kernel, fails once: what the controller shows afterwards is what
 /// there is, and a second attempt succeeds.
-@Suite(.serialized, .timeLimit(.minutes(15))) struct CallSweepTests {
+@Suite(.serialized, .timeLimit(.minutes(60))) struct CallSweepTests {
     /// One thing that the back end does, and how it is taken back.
     private struct Operation: Sendable {
         let name: String

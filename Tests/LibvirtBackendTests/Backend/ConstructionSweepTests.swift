@@ -7,7 +7,7 @@ import Testing
 
 @testable import LibvirtBackend
 
-@Suite(.timeLimit(.minutes(15))) struct ConstructionSweepTests {
+@Suite(.timeLimit(.minutes(60))) struct ConstructionSweepTests {
     /// Making a back end fails at every call once: no domain and no file is left, and the next attempt makes one.
     @Test func constructionLeavesNothing() throws {
         let name = "sweepmake"

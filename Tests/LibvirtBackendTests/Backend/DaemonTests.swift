@@ -95,7 +95,7 @@ private final class HungDaemon {
 }
 
 /// Domains of a daemon.
-@Suite(.timeLimit(.minutes(15))) struct DaemonTests {
+@Suite(.timeLimit(.minutes(60))) struct DaemonTests {
     /// Makes the domain that root adopts: what is root's alone is not for the daemon's user.
     private func makeForeignDomain(_ name: String, _ daemon: borrowing SessionDaemon) throws {
         let firmware = daemon.folder + "/micro-guest.bin"

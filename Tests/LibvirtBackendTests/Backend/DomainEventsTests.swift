@@ -8,7 +8,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// What happens to a domain: for whoever wants to know, and for the back end itself where it could not be told.
-@Suite(.timeLimit(.minutes(15))) struct DomainEventsTests {
+@Suite(.timeLimit(.minutes(60))) struct DomainEventsTests {
     @Test func whoeverWantsToKnowIsToldUntilTheEnd() async throws {
         let live = try LiveGuest("told")
         let events = live.backend.domainEvents()

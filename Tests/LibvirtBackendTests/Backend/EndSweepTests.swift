@@ -9,7 +9,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// The end of a domain, with calls that fail on the way.
-@Suite(.serialized, .timeLimit(.minutes(15))) struct EndSweepTests {
+@Suite(.serialized, .timeLimit(.minutes(60))) struct EndSweepTests {
     /// Lets calls of some kinds fail, so many times each.
     private final class RefusingGate: CallGate {
         private let counts: Mutex<[Call: Int]>

@@ -10,7 +10,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// What is left when something ends that should not have.
-@Suite(.timeLimit(.minutes(15))) struct FailureTests {
+@Suite(.timeLimit(.minutes(60))) struct FailureTests {
     @Test func aGuestThatIsKilledWithAHandOverPendingIsLost() throws {
         let live = try LiveGuest("killed", modules: [4, 1], initial: .shared)
         let (ticket, _) = try live.begin(live.module(), to: .host)

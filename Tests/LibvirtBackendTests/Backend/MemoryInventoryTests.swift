@@ -7,7 +7,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// What is there of domains, whose it is, and that only what nobody has is removed.
-@Suite(.timeLimit(.minutes(15))) struct MemoryInventoryTests {
+@Suite(.timeLimit(.minutes(60))) struct MemoryInventoryTests {
     /// A directory of memory files with one of ours and one of libvirt's, of a domain that has ended.
     private final class Leftover {
         /// Its own: a process with another test's on its command line would be its guest.

@@ -9,7 +9,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// More happens than the buffer of events has room for, and the back end looks for itself.
-@Suite(.timeLimit(.minutes(15))) struct MissedEventTests {
+@Suite(.timeLimit(.minutes(60))) struct MissedEventTests {
     /// Lets so much happen to the domain that what happened before is not in the buffer any more.
     private static func flood(_ live: LiveGuest) throws {
         let events = live.backend.domain.events

@@ -9,7 +9,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// Modules of a real guest, from the host and back.
-@Suite(.timeLimit(.minutes(15))) struct ModuleTests {
+@Suite(.timeLimit(.minutes(60))) struct ModuleTests {
     /// A module is in the NUMA cell that is configured, by QEMU's word and libvirt's, and one that there is not is refused.
     @Test func aModuleIsInItsCell() throws {
         struct Device: Decodable {

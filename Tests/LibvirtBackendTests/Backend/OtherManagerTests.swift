@@ -9,7 +9,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// What another manager of libvirt's does to a domain, as virsh(1) would: the file that is guarded is the guest's, or nothing is.
-@Suite(.timeLimit(.minutes(15))) struct OtherManagerTests {
+@Suite(.timeLimit(.minutes(60))) struct OtherManagerTests {
     /// Another manager's handles.
     private static func manage(_ name: String, _ body: (OpaquePointer, OpaquePointer) -> Int32) throws {
         let connection = try TestRoot.connect()

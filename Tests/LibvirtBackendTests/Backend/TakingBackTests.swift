@@ -9,7 +9,7 @@ import Testing
 
 /// A listener refuses a change after a module has been plugged in: the guest is asked to give it back, and what is shown
 /// is who has it.
-@Suite(.timeLimit(.minutes(15))) struct TakingBackTests {
+@Suite(.timeLimit(.minutes(60))) struct TakingBackTests {
     /// Refuses pages that the host gains, from a moment on.
     private final class Refusing: OwnershipListener {
         let name = "iommu"

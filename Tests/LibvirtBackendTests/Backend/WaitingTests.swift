@@ -8,7 +8,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// What waits is held up by whom it waits for, and by nobody else.
-@Suite(.timeLimit(.minutes(15))) struct WaitingTests {
+@Suite(.timeLimit(.minutes(60))) struct WaitingTests {
     /// Libvirt does not answer. Another hand-over of the same guest completes, a third one expires, and another guest goes on.
     @Test(arguments: [LibvirtCall.describe, .attach])
     func aCallThatDoesNotReturnHoldsUpNobodyElse(call: LibvirtCall) throws {

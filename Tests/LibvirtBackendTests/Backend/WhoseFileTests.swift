@@ -9,7 +9,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// The file that is guarded is the file that the guest has, and one back end at a time has it.
-@Suite(.timeLimit(.minutes(15))) struct WhoseFileTests {
+@Suite(.timeLimit(.minutes(60))) struct WhoseFileTests {
     private static func identity(_ path: String) throws -> String {
         var status = stat()
         guard unsafe stat(path, &status) == 0 else { throw Errno(path) }

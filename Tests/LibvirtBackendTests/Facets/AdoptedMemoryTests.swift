@@ -5,7 +5,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// What descriptions say of a domain's memory: of domains that somebody else may have made.
-@Suite(.timeLimit(.minutes(15))) struct AdoptedMemoryTests {
+@Suite(.timeLimit(.minutes(60))) struct AdoptedMemoryTests {
     private static func description(
         _ backing: String,
         cell: String = "",

@@ -8,7 +8,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// Elastic pools and the balloon of a domain that is made: by the keys of a configuration file.
-@Suite(.timeLimit(.minutes(15))) struct ConfiguredFacetTests {
+@Suite(.timeLimit(.minutes(60))) struct ConfiguredFacetTests {
     /// A file whose last line is a key of the back end's section. Its modules are at 4 GiB and 4352 MiB, as `LiveGuest`'s.
     private static func configuration(_ keys: String...) throws -> Configuration {
         let file = """

@@ -6,7 +6,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// Facets on libvirt's own test driver: what it lacks is an error that says so, and nothing changes.
-@Suite(.timeLimit(.minutes(15))) struct FacetErrorTests {
+@Suite(.timeLimit(.minutes(60))) struct FacetErrorTests {
     private static let configuration = """
         <node><domain type='test'><name>test</name><memory unit='KiB'>65536</memory>
         <os><type arch='x86_64' machine='pc'>hvm</type></os><devices>

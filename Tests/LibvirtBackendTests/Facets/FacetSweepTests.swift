@@ -9,7 +9,7 @@ import Testing
 
 /// Every call that a facet makes, into libvirt and the kernel, fails once: what is shown afterwards is the truth, seen by
 /// a connection on which nothing fails, and nothing is left over.
-@Suite(.serialized, .timeLimit(.minutes(15))) struct FacetSweepTests {
+@Suite(.serialized, .timeLimit(.minutes(60))) struct FacetSweepTests {
     /// Runs `body` once to count its calls, and then once for each call and way to fail.
     ///
     /// One that returns something to give back is only not made: see ``FailingGate``.

@@ -12,7 +12,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// What needs a kernel in the guest: its drivers for virtio-mem, the balloon and memory that is plugged in, and the agent.
-@Suite(.serialized, .timeLimit(.minutes(15))) struct LinuxGuestTests {
+@Suite(.serialized, .timeLimit(.minutes(60))) struct LinuxGuestTests {
     private static let patience = LiveGuest.patience
 
     /// Memory of a pool that is configured goes back to the host by amount: at once where it is free, not at all where it is

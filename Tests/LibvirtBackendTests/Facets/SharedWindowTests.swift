@@ -8,7 +8,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// Windows of real domains, with the micro guest in them.
-@Suite(.serialized, .timeLimit(.minutes(15))) struct SharedWindowTests {
+@Suite(.serialized, .timeLimit(.minutes(60))) struct SharedWindowTests {
     private static let size: UInt64 = 4 << 20
 
     @Test(arguments: [false, true])

@@ -8,7 +8,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// Stopping the world, and looking at it.
-@Suite(.serialized, .timeLimit(.minutes(15))) struct StandstillTests {
+@Suite(.serialized, .timeLimit(.minutes(60))) struct StandstillTests {
     @Test func theWorldStandsWhileAWindowIsOpen() throws {
         let guest = try FacetDomain("stop")
         let facet = StopTheWorld(guest.domain)

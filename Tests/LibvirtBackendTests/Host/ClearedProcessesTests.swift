@@ -7,7 +7,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// Who is looked at once only, and what ends that.
-@Suite(.timeLimit(.minutes(15))) struct ClearedProcessesTests {
+@Suite(.timeLimit(.minutes(60))) struct ClearedProcessesTests {
     /// Processes that are there until their owner is gone.
     private final class Idlers {
         private let process = Process()

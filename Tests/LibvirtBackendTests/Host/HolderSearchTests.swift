@@ -7,7 +7,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// Who is found to have a file, and who is taken to have it.
-@Suite(.timeLimit(.minutes(15))) struct HolderSearchTests {
+@Suite(.timeLimit(.minutes(60))) struct HolderSearchTests {
     private let path: String
     private let others: Set<UnseenProcesses>
 

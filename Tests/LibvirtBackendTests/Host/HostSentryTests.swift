@@ -7,7 +7,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// Who is kept out of a file, and what the kernel tells of it.
-@Suite(.timeLimit(.minutes(15))) struct HostSentryTests {
+@Suite(.timeLimit(.minutes(60))) struct HostSentryTests {
     private let path: String
 
     /// In a folder of this user's: a file is given to whom its folder belongs.

@@ -7,7 +7,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// The file that a module is made of.
-@Suite(.timeLimit(.minutes(15))) struct ModuleFileTests {
+@Suite(.timeLimit(.minutes(60))) struct ModuleFileTests {
     private let path: String
 
     /// In a folder of this user's: a file is given to whom its folder belongs.

@@ -8,7 +8,7 @@ import Testing
 @testable import LibvirtBackend
 
 /// Which processes cannot be looked into.
-@Suite(.timeLimit(.minutes(15))) struct UnseenProcessesTests {
+@Suite(.timeLimit(.minutes(60))) struct UnseenProcessesTests {
     private static let all = "CapInh:\t0\nCapEff:\t000001fffeffffff\n"
     private static let none = "CapInh:\t0\nCapEff:\t0000000000000000\n"
     private static let first = "         0          0 4294967295\n"

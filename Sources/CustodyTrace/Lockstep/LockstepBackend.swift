@@ -254,7 +254,12 @@ public final class LockstepBackend: MemoryBackend {
             // What was not known of zeroed pages is known again.
             state.withLock { $0.unknown.set(change.range, to: !isPromised) }
         }
-        if change.to.allows(.host) { _ = try? compareReach("finish \(change)", change.range) }
+        if change.to.allows(.host), (try? compareReach("finish \(change)", change.range)) != nil, change.to == .host,
+            effect == .zeroed
+        {
+            // A look at a page may take memory for it, which the change itself has given back.
+            for memory in [real, twin] { try? memory.discardContents(of: change.range) }
+        }
         return effect
     }
 
@@ -376,10 +381,11 @@ public final class LockstepBackend: MemoryBackend {
         let thread = Thread.number
         drivers.update { $0.append(thread) }
         defer {
+            // What the other one completes by this is known when somebody else goes on.
+            twin.executor.drain()
             drivers.update { threads in
                 if let index = threads.firstIndex(of: thread) { threads.remove(at: index) }
             }
-            twin.executor.drain()
         }
         return try body()
     }

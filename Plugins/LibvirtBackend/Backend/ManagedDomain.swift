@@ -144,10 +144,23 @@ package final class ManagedDomain: Sendable {
             } catch {
                 guard !isConnected, ContinuousClock.now < end else { throw error }
                 // Whether that is possible already is seen by the next attempt.
-                if (try? reconnect()) == false { return }
+                if reconnect(before: end) == false { return }
                 usleep(50_000)
             }
         }
+    }
+
+    /// Connects again, where that goes before a time: a daemon that hangs lets a thread of its own wait, and nobody else.
+    ///
+    /// - Returns: `nil` where there is no new connection by then.
+    private func reconnect(before end: ContinuousClock.Instant) -> Bool? {
+        let attempt = Monitor<Bool??>(.none)
+        let started: Void? = try? Thread.start { [self] in
+            let isFound = try? reconnect()
+            attempt.update { $0 = .some(isFound) }
+        }
+        guard started != nil else { return nil }
+        return attempt.wait(for: max(end - ContinuousClock.now, .zero)) { $0 } ?? nil
     }
 
     // MARK: What it is

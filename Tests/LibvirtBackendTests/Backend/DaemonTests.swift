@@ -165,6 +165,38 @@ private final class HungDaemon {
         #expect(live.ownership == [.private, .shared, .shared])
     }
 
+    /// Who shuts down meanwhile does not wait for it, and says what is left.
+    @Test func shuttingDownDoesNotWaitForADaemonThatHangs() throws {
+        let daemon = try SessionDaemon("cs")
+        let gate = FailingGate()
+        let live = try makeGuest("hung-end", of: daemon, gate: gate)
+        let emulator = live.backend.emulator
+        try live.convert(live.module(), to: .shared)
+        gate.fail(0)
+        daemon.kill()
+        let hung = try HungDaemon(at: daemon.socket)
+        hung.takeCaller()
+        #expect(LiveGuest.waits { !live.backend.domain.isConnected })
+        #expect(throws: VirError.self) { try live.backend.domain.end() }
+        live.backend.shutDown()
+        #expect(!gate.made.contains(.libvirt(.open)))
+        #expect(LiveGuest.isAlive(emulator))
+        // What the guest has it keeps: nobody can tell what that is.
+        #expect(FileManager.default.fileExists(atPath: live.backend.folders.path(of: 0)))
+        if geteuid() != 0 { #expect(live.log.isLost) }
+
+        hung.end()
+        try daemon.start()
+        // Its socket is there a moment before it listens.
+        let isEnded = LiveGuest.waits {
+            try Connection.open(daemon.uri).domain(named: live.name)?.end()
+            return true
+        }
+        #expect(isEnded)
+        #expect(LiveGuest.waits { !LiveGuest.isAlive(emulator) })
+        live.backend.folders.remove(gate: OpenGate())
+    }
+
     /// With the daemon's own directory of memory files, and a user of its own for QEMU; while the daemon is down, calls fail
     /// and nothing else does.
     @Test func aDaemonComesAsItIsAndMayGo() throws {

@@ -25,6 +25,9 @@ final class EventLog: ControllerObserver {
         }
     }
 
+    /// Whether the guest is lost.
+    var isLost: Bool { all.contains { if case .lost = $0.kind { true } else { false } } }
+
     /// The pages that were found in another ownership.
     var found: [OwnershipDifference] {
         all.flatMap { event -> [OwnershipDifference] in

@@ -38,7 +38,9 @@ final class ChannelSocket: Sendable {
             }
         }
         guard status == 0 else {
-            throw BackendError(.unavailable, "nobody answers at ‘\(path)’ (connect: errno \(errno))")
+            let number = errno
+            let reason = unsafe strerror(number).map { unsafe String(cString: $0) } ?? "error"
+            throw BackendError(.unavailable, "nobody answers at ‘\(path)’ (connect: \(reason), errno \(number))")
         }
     }
 

@@ -63,7 +63,11 @@ extension DomainOpening {
             }
             let itsSlot = plugged?.first("address")?["slot"].flatMap { Int($0) }
             guard let slot = itsSlot ?? freeSlots.popFirst() else {
-                throw BackendError(.unsupported, "the domain has no free slot (<maxMemory slots=…>)", range: range)
+                throw BackendError(
+                    .unsupported,
+                    "the domain has no free slot for the module: its <maxMemory> has \(live.first("maxMemory")?["slots"] ?? "no slots")",
+                    range: range
+                )
             }
             let module: MemoryModule
             do throws(HostError) {

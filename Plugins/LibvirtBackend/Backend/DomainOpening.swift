@@ -190,9 +190,33 @@ struct DomainOpening: Sendable {
     }
 
     /// The channel to the guest.
+    ///
+    /// - Throws: `BackendError` with what ‘channel’ is, and what channels the domain has.
     func connectChannel(_ granularity: PageSize) throws(BackendError) -> ChannelConnection? {
         guard let channelPath else { return nil }
-        return try ChannelConnection(path: channelPath, granularity: granularity)
+        do throws(BackendError) {
+            return try ChannelConnection(path: channelPath, granularity: granularity)
+        } catch {
+            guard !isOwn else {
+                throw BackendError(
+                    error.code,
+                    "the guest's channel cannot be opened: \(error.message)",
+                    cause: error.cause
+                )
+            }
+            let description = LiveDescription(live)
+            let sockets = (description.devices("channel") + description.devices("serial")).compactMap { device in
+                device["type"] == "unix" ? device.first("source")?["path"].map { "‘\($0)’" } : nil
+            }
+            throw BackendError(
+                error.code,
+                "the guest's channel cannot be opened by ‘channel’: \(error.message); "
+                    + (sockets.isEmpty
+                        ? "the domain ‘\(domain.name)’ has no <channel type=\"unix\">: give it one, or leave ‘channel’ out"
+                        : "the domain ‘\(domain.name)’ has \(sockets.joined(separator: " and "))"),
+                cause: error.cause
+            )
+        }
     }
 
     static func asking<Result: ~Copyable>(

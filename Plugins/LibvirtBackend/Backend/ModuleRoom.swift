@@ -33,7 +33,7 @@ struct ModuleRoom {
         let memory = AdoptedMemory(of: live)
         throw BackendError(
             .unsupported,
-            "the domain ‘\(live.root.first("name")?.content ?? "")’ has no room for the modules: it needs "
+            "the domain ‘\(live.root.first("name")?.content ?? "")’ cannot have the modules: it needs "
                 + missing.map(\.line).joined(separator: " and ")
                 + (live.root.first("maxMemory").map { ", and has \($0.line)" } ?? "")
                 + (obstacle.map { "; \($0)" } ?? "") + (isInFiles ? "" : "; \(memory.remark)")
@@ -47,6 +47,9 @@ struct ModuleRoom {
             let files = [XMLElement("source", ["type": "file"]), XMLElement("access", ["mode": "shared"])]
             missing.append(XMLElement("memoryBacking", [:], files))
         }
+        if live.root.first("features", "acpi") == nil {
+            missing.append(XMLElement("features", [:], [XMLElement("acpi")]))
+        }
         if live.root.first("cpu", "numa", "cell") == nil {
             let count = live.root.first("vcpu").flatMap { Int($0.content) } ?? 1
             let cell = XMLElement(
@@ -58,18 +61,24 @@ struct ModuleRoom {
             )
             missing.append(XMLElement("cpu", [:], [XMLElement("numa", [:], [cell])]))
         }
-        let (slots, bytes) = (self.slots, live.root.first("maxMemory")?.byteCount ?? 0)
-        if slots < neededSlots || bytes < neededBytes {
-            missing.append(
-                XMLElement(
-                    "maxMemory",
-                    ["slots": "\(max(slots, neededSlots))", "unit": "KiB"],
-                    text: "\(max(bytes, neededBytes) / 1024)"
-                )
-            )
-        }
+        if slots < neededSlots || mostBytes < neededBytes { missing.append(sufficientMaximum) }
         return missing
     }
+
+    /// What `maxMemory` has to be at least for all regions, at their addresses. QEMU may do with less: for a `pc` it adds a GiB for
+    /// each slot to where the memory of devices can be (hw/i386/pc.c).
+    private var sufficientMaximum: XMLElement {
+        let first = DomainConfiguration.regionsBase
+        let end = regions.map { $0.end * PageSize.base.bytes }.max() ?? first
+        let bytes = max(mostBytes, neededBytes, live.baseMemory &+ (end > first ? end - first : 0))
+        return XMLElement(
+            "maxMemory",
+            ["slots": "\(max(slots, neededSlots))", "unit": "KiB"],
+            text: "\(bytes / 1024)"
+        )
+    }
+
+    private var mostBytes: UInt64 { live.root.first("maxMemory")?.byteCount ?? 0 }
 
     /// Whether the memory that the guest begins with is in files with names, and that of modules will be.
     ///
@@ -96,13 +105,10 @@ struct ModuleRoom {
     /// Libvirt counts all memory devices.
     private var neededSlots: Int { others.count + regions.count }
 
-    /// Libvirt holds the sum of all sizes against `maxMemory`, and QEMU the addresses: as much memory as `maxMemory` is more
-    /// than the guest has at first is where the memory of devices can be.
+    /// Libvirt and QEMU hold the sum of all sizes against `maxMemory`. Where memory can be is QEMU's word (``place(in:)``).
     private var neededBytes: UInt64 {
         let sizes = others.map { $0.first("target", "size")?.byteCount ?? 0 } + regions.map(\.byteCount)
-        let end = regions.map { $0.end * PageSize.base.bytes }.max() ?? 0
-        let first = DomainConfiguration.regionsBase
-        return live.baseMemory &+ max(sizes.reduce(0, &+), end > first ? end - first : 0)
+        return sizes.reduce(live.baseMemory, &+)
     }
 
     // MARK: The cells
@@ -146,10 +152,13 @@ struct ModuleRoom {
             guard let place, bytes.lowerBound < place.lowerBound || bytes.upperBound > place.upperBound else {
                 continue
             }
+            let reason =
+                bytes.lowerBound < place.lowerBound
+                ? "its own memory is below: the module has to be elsewhere"
+                : "above there is room with \(sufficientMaximum.line)"
             throw BackendError(
                 .invalidArgument,
-                "the domain can have modules at \(ModuleRoom.text(place)) only: its own memory is below, and above there is no "
-                    + "room by its <maxMemory>",
+                "the domain can have modules at \(ModuleRoom.text(place)) only; \(reason)",
                 range: region
             )
         }

@@ -235,7 +235,7 @@ import Testing
 
     /// What a domain can lack that modules need, and what is said of it.
     enum Lack: String, CaseIterable {
-        case room, slots, space, cell, files
+        case room, slots, space, cell, files, acpi
 
         func take(from description: inout XMLElement) {
             func remove(_ name: String) {
@@ -247,14 +247,15 @@ import Testing
             case .room: remove("maxMemory")
             case .slots: description = description.changing(["maxMemory"]) { $0["slots"] = "1" }
             case .space:
-                // Room for the sum of the modules, and not at their addresses.
+                // One module has room, and both have not.
                 description = description.changing(["maxMemory"]) {
-                    $0 = XMLElement("maxMemory", ["slots": "4", "unit": "MiB"], text: "32")
+                    $0 = XMLElement("maxMemory", ["slots": "4", "unit": "MiB"], text: "20")
                 }
             case .cell:
                 remove("maxMemory")
                 remove("cpu")
             case .files: remove("memoryBacking")
+            case .acpi: remove("features")
             }
         }
 
@@ -266,7 +267,8 @@ import Testing
             case .space: [#"it needs <maxMemory slots="4" unit="KiB">279552</maxMemory>, and has <maxMemory slots="4""#]
             case .cell:
                 [#"<cpu><numa><cell id="0" cpus="0" memory="16384" unit="KiB"/></numa></cpu> and \#(room)"#]
-            case .files: ["it needs <memoryBacking>", "the memory is QEMU's own"]
+            case .files: ["cannot have the modules: it needs <memoryBacking>", "the memory is QEMU's own"]
+            case .acpi: ["it needs <features><acpi/></features>"]
             }
         }
     }
@@ -296,6 +298,60 @@ import Testing
         let live = try whole.adopt()
         for number in 0..<2 { try live.convert(live.module(number), to: .shared) }
         #expect(try live.plugged() == [0, 1])
+    }
+
+    /// As much as the modules are is enough: where there is room for them is QEMU's word.
+    @Test func modulesHaveRoomWhereQEMUHasIt() throws {
+        let foreign = try ForeignDomain("little-room") { description in
+            description = description.changing(["maxMemory"]) {
+                $0 = XMLElement("maxMemory", ["slots": "2", "unit": "MiB"], text: "21")
+            }
+        }
+        let live = try foreign.adopt()
+        for number in 0..<2 { try live.convert(live.module(number), to: .shared) }
+        #expect(try live.plugged() == [0, 1])
+    }
+
+    /// Behind where QEMU has room, what would be enough is said; before it, that it is the domain's own.
+    @Test func whereModulesCanBeIsSaid() throws {
+        let live = try LiveDescription(
+            parsing: """
+                <domain><name>d</name><maxMemory slots="1" unit="MiB">32</maxMemory><memory unit="MiB">16</memory><cpu><numa>
+                <cell id="0" cpus="0" memory="16" unit="MiB"/></numa></cpu></domain>
+                """
+        )
+        func flaw(at mebibytes: UInt64) throws -> String? {
+            let region = try PageRange(address: GuestPhysicalAddress(mebibytes << 20), byteCount: 1 << 20)
+            let room = ModuleRoom(of: live, for: [region])
+            let error = #expect(throws: BackendError.self) {
+                try room.checkAddresses(beside: [], within: 5 << 30..<6 << 30)
+            }
+            return error?.message
+        }
+        #expect(
+            try flaw(at: 6 << 10)?.hasSuffix(
+                #"; above there is room with <maxMemory slots="1" unit="KiB">2114560</maxMemory>"#
+            ) == true
+        )
+        #expect(try flaw(at: 4 << 10)?.contains("its own memory is below") == true)
+    }
+
+    /// A channel that is not there is named, and so are those that there are.
+    @Test func aMissingChannelIsNamed() throws {
+        let foreign = try ForeignDomain("no-channel")
+        let (name, socket) = (foreign.name, foreign.socket)
+        let error = #expect(throws: BackendError.self) {
+            _ = try LiveGuest("adopts-no-channel", modules: [1]) { options in
+                options.adopt = name
+                options.channel = "/no/such.channel"
+            }
+        }
+        #expect(error?.code == .unavailable)
+        for text in [
+            "by ‘channel’", "‘/no/such.channel’", "No such file or directory", "errno 2", "‘\(name)’ has ‘\(socket)",
+        ] {
+            #expect(error?.message.contains(text) == true, "\(error as Any)")
+        }
     }
 
     /// What is where a module is to be is named when the domain is opened.

@@ -2,7 +2,6 @@
 #include "clibvirt_host.h"
 
 #include <fcntl.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -19,11 +18,6 @@ int clibvirt_discard(int file, off_t offset, off_t length)
 off_t clibvirt_seek(int file, off_t offset, int data)
 {
     return lseek(file, offset, data ? SEEK_DATA : SEEK_HOLE);
-}
-
-int clibvirt_mentions(const void *bytes, size_t count, const char *text)
-{
-    return memmem(bytes, count, text, strlen(text)) != NULL;
 }
 
 int clibvirt_bell_open(void)

@@ -3,10 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <sched.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -41,6 +46,79 @@ static int second(void *unused)
     return 0;
 }
 
+/* Puts a file with an inode number into a new tmpfs, which counts them up. Returns its directory. */
+static const char *other(ino_t number, const char *name)
+{
+    struct stat status;
+
+    if (chdir("/mnt/other") != 0)
+        _exit(1);
+    for (unsigned long count = 0; count < (1UL << 24); count++) {
+        int file = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+        if (file < 0 || fstat(file, &status) != 0 || status.st_ino > number)
+            _exit(1);
+        if (status.st_ino == number)
+            return ftruncate(file, 4096) == 0 ? "/mnt/other" : NULL;
+        close(file);
+        unlink(name);
+    }
+    _exit(1);
+}
+
+/* Takes the file by an overlay, and the overlay away. */
+static void overlay(void)
+{
+    static char path[4096], link[32], options[8192], shown[4096];
+    struct stat status;
+    const char *folder = path;
+    ssize_t length;
+    char *name;
+    int file;
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", life.file);
+    length = readlink(link, path, sizeof path - 1);
+    if (length < 0 || fstat(life.file, &status) != 0 || unshare(CLONE_NEWNS) != 0)
+        _exit(1);
+    path[length] = '\0';
+    name = strrchr(path, '/');
+    *name++ = '\0';
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 || mount("none", "/mnt", "tmpfs", 0, NULL) != 0 ||
+        mkdir("/mnt/low", 0700) != 0 || mkdir("/mnt/at", 0700) != 0 || mkdir("/mnt/other", 0700) != 0 ||
+        mount("none", "/mnt/other", "tmpfs", 0, NULL) != 0)
+        _exit(1);
+    if (life.kind == CHOLDERS_OVERLAY_OTHER)
+        folder = other(status.st_ino, name);
+    snprintf(options, sizeof options, "lowerdir=%s:/mnt/low%s", folder, life.kind == CHOLDERS_OVERLAY_XINO ? ",xino=on" : "");
+    snprintf(shown, sizeof shown, "/mnt/at/%s", name);
+    if (mount("none", "/mnt/at", "overlay", 0, options) != 0)
+        _exit(1);
+    file = open(shown, O_RDONLY | O_CLOEXEC);
+    if (file < 0 || (life.kind != CHOLDERS_OVERLAY_OPEN && mmap(NULL, 4096, PROT_READ, MAP_SHARED, file, 0) == MAP_FAILED))
+        _exit(1);
+    if (life.kind != CHOLDERS_OVERLAY_OPEN)
+        close(file);
+    close(life.file);
+    if (umount2("/mnt/at", MNT_DETACH) != 0)
+        _exit(1);
+}
+
+/* Registers a descriptor of its own: a copy of its parent's is none to the lease. */
+static void ring(void)
+{
+    struct io_uring_params parameters = {0};
+    int ring = (int)syscall(SYS_io_uring_setup, 1, &parameters);
+    char link[32];
+    int file;
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", life.file);
+    file = open(link, O_RDWR | O_CLOEXEC);
+    if (ring < 0 || file < 0 || syscall(SYS_io_uring_register, ring, IORING_REGISTER_FILES, &file, 1) != 0)
+        _exit(1);
+    close(file);
+    close(life.file);
+}
+
 static void live(void)
 {
     const int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
@@ -66,6 +144,10 @@ static void live(void)
         write(answer, "", 1);
         wait_for_end();
     }
+    if (life.kind >= CHOLDERS_OVERLAY_MAPPED && life.kind <= CHOLDERS_OVERLAY_OTHER)
+        overlay();
+    if (life.kind == CHOLDERS_RING)
+        ring();
     if (life.kind == CHOLDERS_PROTECTED && prctl(PR_SET_DUMPABLE, 0) != 0)
         _exit(1);
     if (life.kind == CHOLDERS_ZOMBIE)

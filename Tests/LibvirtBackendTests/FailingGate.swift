@@ -70,7 +70,7 @@ final class FailingGate: CallGate {
         case .host(let call):
             switch call {
             case .open, .map, .watch, .bell, .sentry, .neighbour, .makeMemoryFile, .symlink, .loop: true
-            case .scan, .tasks, .descriptors, .maps, .devices, .files, .namespace: true
+            case .scan, .tasks, .descriptors, .maps, .devices, .files, .namespace, .overlay, .fileSystem: true
             default: false
             }
         case .libvirt(.open), .libvirt(.eventRegister), .libvirt(.closeCallbackRegister): true

@@ -19,8 +19,21 @@ int clibvirt_allocate(int file, off_t offset, off_t length);
 int clibvirt_discard(int file, off_t offset, off_t length);
 off_t clibvirt_seek(int file, off_t offset, int data);
 
-/* Whether bytes have a text in them. */
-int clibvirt_mentions(const void *bytes, size_t count, const char *text);
+/*
+ * Whether two files can be one by their inode numbers. An overlay (overlayfs) shows a file of a layer with that one's number, with
+ * the layer's own above it where it is mounted with `xino`.
+ */
+int clibvirt_has_number(uint64_t one, uint64_t other);
+/* Whether a list of mappings (proc_pid_maps(5)) has one that can be a file's by its inode number. */
+int clibvirt_mentions(const char *list, size_t count, uint64_t inode);
+/*
+ * Whether a path, a link of /proc's to what a process has, leads to an overlay's view of an open file (name_to_handle_at(2)).
+ * What was opened by that reaches the file, and has the overlay's device.
+ */
+#define CLIBVIRT_NOT_SHOWN 0
+#define CLIBVIRT_SHOWN 1
+#define CLIBVIRT_PERHAPS_SHOWN 2 /* an overlay, which does not say of what */
+int clibvirt_overlay_shows(const char *path, int file);
 
 /* A file in memory without a name (memfd_create(2)), and its seals: for good (fcntl(2), F_ADD_SEALS). */
 int clibvirt_memory_file(const char *name);

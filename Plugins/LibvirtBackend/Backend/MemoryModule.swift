@@ -198,8 +198,8 @@ final class MemoryModule: Sendable {
     ///   - pages: what they stand in the way of.
     ///   - guest: the process that runs the guest; `nil` where the kernel says that it has not the file.
     func holders(of pages: PageRange, but guest: Int32?, at now: Timestamp) throws(HostError) -> [Blocker] {
-        try file.strangers(beside: guest, accepting: accepted, among: register) { sentry.hear() }
-            .map { blocker($0, pages, now) }
+        let found = try file.strangers(beside: guest, accepting: accepted, among: register) { sentry.hear() }
+        return MemoryModule.blockers(found, pages, now)
     }
 
     /// Whether nobody but this process has a descriptor of the file that was got by an open, or a mapping: the kernel's word.
@@ -213,18 +213,22 @@ final class MemoryModule: Sendable {
 
     /// Everybody who has the file, or may have, the process that runs the guest among them.
     func everybody(at now: Timestamp) throws(HostError) -> [Blocker] {
-        try file.holders(accepting: accepted, among: register).map { blocker($0, range, now) }
+        MemoryModule.blockers(try file.holders(accepting: accepted, among: register), range, now)
     }
 
-    private func blocker(_ holder: FileHolder, _ pages: PageRange, _ now: Timestamp) -> Blocker {
-        var purpose: String?
-        if case .unseen(let why) = holder.hold { purpose = "unseen: \(why)" }
-        return Blocker(
-            holder: Holder(device: holder.command, process: holder.process, purpose: purpose),
-            range: pages,
-            kind: holder.isMapped ? .mapping : .pin,
-            since: now
-        )
+    /// Who has the file, and then who may have it: those together where they are many, or the others would not be found among them.
+    static func blockers(_ holders: [FileHolder], _ pages: PageRange, _ now: Timestamp) -> [Blocker] {
+        let (seen, unseen) = (holders.filter { $0.obstacle == nil }, holders.filter { $0.obstacle != nil })
+        let isMany = unseen.count > FileHolder.mostNames
+        var holders = (seen + (isMany ? [] : unseen)).map { holder in
+            let purpose = holder.obstacle.map { "unseen: \($0)" }
+            return (Holder(device: holder.command, process: holder.process, purpose: purpose), holder.isMapped)
+        }
+        if isMany {
+            let purpose = "unseen: \(FileHolder.names(of: unseen)): \(unseen[0].obstacle ?? "")"
+            holders.append((Holder(device: "\(unseen.count) processes", purpose: purpose), false))
+        }
+        return holders.map { Blocker(holder: $0, range: pages, kind: $1 ? .mapping : .pin, since: now) }
     }
 }
 

@@ -37,6 +37,8 @@ package enum HostCall: String, Sendable, Hashable, CaseIterable {
     case maps = "read (/proc)"
     case devices = "opendir (/sys/block)"
     case loop = "ioctl (LOOP_GET_STATUS64)"
+    case overlay = "statfs (/proc)"
+    case fileSystem = "statfs"
     case namespace = "readlink (/proc)"
     case lock = "flock"
     case write

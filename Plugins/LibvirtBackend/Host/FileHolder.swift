@@ -24,6 +24,21 @@ struct FileHolder: Sendable, Hashable {
     /// Whether it has part of the file mapped.
     var isMapped: Bool { hold == .mapped }
 
+    /// Why it cannot be looked into; `nil` where it can.
+    var obstacle: String? { if case .unseen(let why) = hold { why } else { nil } }
+
+    /// Holders in words, the first few by their names, however many there are.
+    static func names(of holders: [FileHolder]) -> String {
+        let first = holders.prefix(mostNames).map { holder in
+            holder.process.map { "\(holder.command) (pid \($0))" } ?? holder.command
+        }
+        let rest = holders.count - first.count
+        return first.joined(separator: ", ") + (rest > 0 ? " and \(rest) more" : "")
+    }
+
+    /// So many are named one by one.
+    static let mostNames = 3
+
     /// The name that a process calls itself.
     static func command(of process: Int32) -> String {
         let name = ProcessMaps.text("/proc/\(process)/comm").split(separator: "\n").first.map(String.init)

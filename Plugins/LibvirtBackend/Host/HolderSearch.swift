@@ -5,14 +5,15 @@ import Glibc
 /// Looks for everybody who has a file open or mapped.
 ///
 /// Every task of every process is looked at: one may have a table of descriptors of its own (unshare(2)), and the first one may
-/// have ended before the others. Loop devices are looked at, too. What cannot be looked into is a holder, unless
-/// that is accepted.
+/// have ended before the others. Loop devices are looked at, too, and what shows itself as a file of an overlay (overlayfs) with
+/// the file's inode number: that may be the file. What cannot be looked into is a holder, unless that is accepted.
 ///
 /// A search among those that have come since an earlier one passes the others over: ``ClearedProcesses`` says when that will do.
 ///
 /// Not found is what the kernel does not show: a descriptor on its way through a socket (`SCM_RIGHTS`) or registered with an
 /// io_uring(7), a page in a pipe (splice(2)), or pinned for a device.
 struct HolderSearch {
+    private let descriptor: Int32
     private let device: dev_t
     private let inode: ino_t
     private let identity: ProcessMaps.Identity
@@ -44,6 +45,7 @@ struct HolderSearch {
     ) throws(HostError) {
         var status = stat()
         try gate.host(.status, path) { unsafe Int(fstat(descriptor, &status)) }
+        self.descriptor = descriptor
         device = status.st_dev
         inode = status.st_ino
         self.identity = identity
@@ -87,36 +89,36 @@ struct HolderSearch {
     private func holder(_ process: Int32) -> FileHolder? {
         let hold: FileHolder.Hold?
         do throws(HostError) { hold = try self.hold(of: process) } catch {
-            hold = isGone(error) || isAccepted(error, process) ? nil : .unseen("\(error)")
+            hold = isGone(error) || hasNothing(error, process) ? nil : .unseen("\(error)")
         }
         return hold.map { FileHolder(process: process, command: FileHolder.command(of: process), hold: $0) }
     }
 
     private func hold(of process: Int32) throws(HostError) -> FileHolder.Hold? {
         var (seen, tables): (Set<Int32>, [Int32]) = ([], [])
-        var (hasMemory, isOpen) = (false, false)
+        var (hasMemory, open): (Bool, FileHolder.Hold?) = (false, nil)
         for _ in 0..<HolderSearch.longestChase {
             let new = try ProcessMaps.numbers(in: "/proc/\(process)/task", .tasks, gate).filter {
                 seen.insert($0).inserted
             }
-            if new.isEmpty { return isOpen ? .open : nil }
+            if new.isEmpty { return open }
             for task in new {
                 let folder = "/proc/\(process)/task/\(task)"
                 do throws(HostError) {
                     // All tasks of a process have one memory; one that has ended has none.
                     if !hasMemory {
                         let list = try maps(folder)
-                        if ProcessMaps.isMapped(identity, in: list) { return .mapped }
+                        if let hold = try hold(in: list, of: task) { return hold }
                         hasMemory = !list.isEmpty
                     }
-                    guard process != own, !isOpen, !tables.contains(where: { clibvirt_share_files($0, task) == 1 })
+                    guard process != own, open == nil, !tables.contains(where: { clibvirt_share_files($0, task) == 1 })
                     else { continue }
-                    isOpen = try hasOpen(folder)
+                    open = try self.open(folder)
                     tables.append(task)
                 } catch {
                     guard isGone(error) || hasEnded(folder) else { throw error }
                 }
-                if isOpen, hasMemory { return .open }
+                if let open, hasMemory { return open }
             }
         }
         throw HostError(call: HostCall.tasks.rawValue, subject: "/proc/\(process)/task", errno: EAGAIN)
@@ -130,7 +132,54 @@ struct HolderSearch {
         }
     }
 
-    private func hasOpen(_ task: String) throws(HostError) -> Bool {
+    /// Whether mappings are the file's.
+    private func hold(in list: [UInt8], of task: Int32) throws(HostError) -> FileHolder.Hold? {
+        let all = ProcessMaps.mappings(in: list, withNumberOf: identity)
+        if all.contains(where: { $0.identity == identity }) { return .mapped }
+        for mapping in all where mapping.identity.device != identity.device {
+            let (low, high) = (mapping.addresses.lowerBound, mapping.addresses.upperBound)
+            let link = "/proc/\(task)/map_files/\(String(low, radix: 16))-\(String(high, radix: 16))"
+            do throws(HostError) {
+                if let hold = try hold(behind: link, as: .mapped) { return hold }
+            } catch {
+                // Only root may follow such a link. To others the mounts of the process say what a device is.
+                guard error.errno == EPERM || error.errno == EACCES else { throw error }
+                guard try isOverlay(mapping.identity.device, to: task) else { continue }
+                return .unseen("\(link) is of an overlay (overlayfs), and has the file's inode number")
+            }
+        }
+        return nil
+    }
+
+    /// Whether what a process has by a link of `/proc` is the file behind an overlay; one that is gone is not.
+    private func hold(behind link: String, as hold: FileHolder.Hold) throws(HostError) -> FileHolder.Hold? {
+        do throws(HostError) {
+            let answer = try gate.host(.overlay, link) { unsafe Int(clibvirt_overlay_shows(link, descriptor)) }
+            switch Int32(answer) {
+            case CLIBVIRT_NOT_SHOWN: return nil
+            case CLIBVIRT_SHOWN: return hold
+            default: return .unseen("\(link) is of an overlay (overlayfs), and has the file's inode number")
+            }
+        } catch {
+            guard isGone(error) else { throw error }
+            return nil
+        }
+    }
+
+    /// Whether a device is an overlay's by the mounts of a task (proc_pid_mountinfo(5)).
+    private func isOverlay(_ device: Substring, to task: Int32) throws(HostError) -> Bool {
+        let numbers = device.split(separator: ":").compactMap { UInt64($0, radix: 16) }
+        let name = numbers.map(String.init).joined(separator: ":")
+        let mounts = String(decoding: try ProcessMaps.read("/proc/\(task)/mountinfo", .maps, gate), as: UTF8.self)
+        return mounts.split(separator: "\n").contains { line in
+            let fields = line.split(separator: " ")
+            guard fields.count > 2, fields[2] == name, let dash = fields.firstIndex(of: "-") else { return false }
+            return fields.dropFirst(dash + 1).first == "overlay"
+        }
+    }
+
+    /// How a task has the file open; `nil` where it has not.
+    private func open(_ task: String) throws(HostError) -> FileHolder.Hold? {
         for descriptor in try ProcessMaps.numbers(in: task + "/fd", .descriptors, gate) {
             let name = "\(task)/fd/\(descriptor)"
             var status = stat()
@@ -141,9 +190,13 @@ struct HolderSearch {
                 guard isGone(error) else { throw error }
                 continue
             }
-            if status.st_dev == device, status.st_ino == inode { return true }
+            if status.st_dev == device, status.st_ino == inode { return .open }
+            guard status.st_dev != device, clibvirt_has_number(UInt64(status.st_ino), UInt64(inode)) != 0 else {
+                continue
+            }
+            if let hold = try hold(behind: name, as: .open) { return hold }
         }
-        return false
+        return nil
     }
 
     private func isGone(_ error: HostError) -> Bool { error.errno == ENOENT || error.errno == ESRCH }
@@ -157,9 +210,11 @@ struct HolderSearch {
         } catch { return isGone(error) }
     }
 
-    /// Whether a process that does not let itself be looked into is one of those that are accepted.
-    private func isAccepted(_ error: HostError, _ process: Int32) -> Bool {
+    /// Whether a process that does not let itself be looked into has no files and no memory of its own, as a thread of the kernel,
+    /// or is one of those that are accepted.
+    private func hasNothing(_ error: HostError, _ process: Int32) -> Bool {
         guard error.errno == EACCES || error.errno == EPERM else { return false }
+        if isOfKernel(process) { return true }
         let status = ProcessMaps.text("/proc/\(process)/status").split(separator: "\n")
         guard let user = status.first(where: { $0.hasPrefix("Uid:") })?.split(separator: "\t").dropFirst().first
         else { return false }
@@ -167,6 +222,14 @@ struct HolderSearch {
     }
 
     // MARK: The kernel
+
+    /// Whether a process is a thread of the kernel's: the ninth field of its `stat` (proc_pid_stat(5)) has `PF_KTHREAD`
+    /// (linux/sched.h), which no program can give itself.
+    private func isOfKernel(_ process: Int32) -> Bool {
+        let fields = ProcessMaps.text("/proc/\(process)/stat").split(separator: ")").last?.split(separator: " ") ?? []
+        guard fields.count > 6, let flags = UInt64(fields[6]) else { return false }
+        return flags & 0x20_0000 != 0
+    }
 
     /// The loop devices that the file is behind: the kernel has it open for them (loop(4)).
     private func loopDevices() throws(HostError) -> [FileHolder] {

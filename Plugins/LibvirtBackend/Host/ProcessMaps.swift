@@ -55,13 +55,17 @@ enum ProcessMaps {
         }
     }
 
-    /// Whether a list of mappings has one of a file.
-    static func isMapped(_ identity: Identity, in list: [UInt8]) -> Bool {
+    /// Those of a list of mappings that can be a file's by its inode number, on whatever device.
+    static func mappings(in list: [UInt8], withNumberOf identity: Identity) -> [Mapping] {
+        guard let number = UInt64(identity.inode) else { return mappings(in: list) }
         // Most processes have nothing to do with it: that is seen without taking the list apart.
         let isMentioned = unsafe list.withUnsafeBytes { all in
-            unsafe clibvirt_mentions(all.baseAddress, all.count, " \(identity.inode)") != 0
+            unsafe clibvirt_mentions(all.baseAddress, all.count, number) != 0
         }
-        return isMentioned && mappings(in: list).contains { $0.identity == identity }
+        guard isMentioned else { return [] }
+        return mappings(in: list).filter { mapping in
+            UInt64(mapping.identity.inode).map { clibvirt_has_number($0, number) != 0 } ?? false
+        }
     }
 
     /// All of a file under `/proc`; empty where it cannot be read, or its process is gone.

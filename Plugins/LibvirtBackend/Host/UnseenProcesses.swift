@@ -1,4 +1,5 @@
 #if Libvirt
+import CLibvirtHost
 import Glibc
 
 /// Processes that this one cannot look into, so that they may have a guest's memory and nobody knows.
@@ -29,6 +30,25 @@ public enum UnseenProcesses: String, Sendable, Hashable, CaseIterable {
             namespace: namespace,
             mounts: try text("/proc/self/mountinfo")
         )
+    }
+
+    /// The processes that there are now and that cannot be looked into, beside those of kinds that are accepted: each holds pages
+    /// up that are to be private. No more are found than a search for a file's holders finds.
+    static func standingInTheWay(
+        accepting accepted: Set<UnseenProcesses>,
+        _ gate: any CallGate
+    ) throws(HostError) -> [FileHolder] {
+        let file = try OwnedFile(.makeMemoryFile, "probe", gate: gate) { unsafe clibvirt_memory_file("custody-probe") }
+        let identity = try ProcessMaps.identity(of: file, gate)
+        let search = try HolderSearch(
+            of: file.rawValue,
+            identity,
+            path: file.path,
+            passingOver: [getpid()],
+            accepting: accepted,
+            gate: gate
+        )
+        return try search.holders().holders.filter { $0.obstacle != nil }
     }
 
     /// The kinds that there are by what the kernel says of a process: `status`, `uid_map`, `ns/pid` and `mountinfo` of its

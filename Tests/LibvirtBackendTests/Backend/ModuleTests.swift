@@ -239,6 +239,61 @@ import Testing
         #expect(try live.plugged() == [0])
     }
 
+    /// Nor is one that is registered with an io_uring.
+    @Test(
+        .enabled(
+            if: (try? String(contentsOfFile: "/proc/sys/kernel/io_uring_disabled", encoding: .utf8)) == "0\n",
+            "io_uring is off"
+        )
+    )
+    func aFileOfARingIsWaitedFor() throws {
+        let live = try LiveGuest("ring")
+        let process = try HolderProcess(.ring, keeping: live.backend.modules[0].file.descriptor.rawValue)
+        let (ticket, _) = try live.begin(live.module(), to: .private, heldBy: ["unknown"])
+        #expect(try live.plugged() == [])
+        #expect(ticket.result == nil)
+        process.finish()
+        #expect(ticket.end == "completed, contents preserved")
+        #expect(try live.plugged() == [0])
+    }
+
+    /// While QEMU has the file, too: what an overlay shows is the file.
+    @Test(
+        .enabled(if: geteuid() == 0, "overlays are root's"),
+        arguments: [HolderProcess.Kind.overlayMapped, .overlayOpen]
+    )
+    func whatAnOverlayShowsIsWaitedFor(kind: HolderProcess.Kind) throws {
+        let live = try LiveGuest("overlay-\(kind)", initial: .shared)
+        let process = try HolderProcess(kind, keeping: live.backend.modules[0].file.descriptor.rawValue)
+        let (ticket, blockers) = try live.begin(live.module(), to: .private, heldBy: ["holder"])
+        #expect(blockers.map(\.holder.process) == [process.identity])
+        #expect(ticket.result == nil)
+        process.finish()
+        #expect(ticket.end == "completed, contents preserved")
+    }
+
+    /// A private page is memory as any other to the kernel: neither QEMU nor this process has it locked, so that it is swapped
+    /// where there is swap.
+    @Test func privatePagesAreNotLocked() throws {
+        let live = try LiveGuest("swappable", initial: .shared)
+        try live.convert(live.module(), to: .private)
+        let file = live.backend.modules[0].file
+        for process in [live.backend.emulator, getpid()] {
+            var isOfFile = false
+            var found = 0
+            for line in ProcessMaps.text("/proc/\(process)/smaps").split(separator: "\n") {
+                let fields = line.split(separator: " ")
+                if let first = fields.first, !first.hasSuffix(":") {
+                    isOfFile = ProcessMaps.mappings(in: Array(line.utf8)).contains { $0.identity == file.identity }
+                } else if isOfFile, fields.first == "VmFlags:" {
+                    found += 1
+                    #expect(!fields.contains("lo"), "\(line)")
+                }
+            }
+            #expect(found > 0)
+        }
+    }
+
     @Test func aWithdrawnHandOverLeavesEverythingOpen() throws {
         let live = try LiveGuest("withdrawn", initial: .shared)
         try live.backend.map(live.module(), as: "backup")

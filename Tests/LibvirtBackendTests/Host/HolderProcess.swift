@@ -15,6 +15,16 @@ final class HolderProcess: Sendable {
         case protected
         /// It has ended, and nobody has collected it.
         case zombie
+        /// It has the file mapped by an overlay that is mounted nowhere any more.
+        case overlayMapped
+        /// It has the file open by such a one.
+        case overlayOpen
+        /// It has the file mapped by such a one, with the layer's number in the inode's.
+        case overlayXino
+        /// It has another file of the same inode number mapped by such a one.
+        case overlayOther
+        /// It has the file registered with an io_uring, and open nowhere.
+        case ring
     }
 
     let identity: pid_t

@@ -1,5 +1,6 @@
 #if Libvirt
 import CHolders
+import Custody
 import Foundation
 import Glibc
 import Testing
@@ -39,6 +40,105 @@ import Testing
         #expect(found.map(\.hold) == [hold])
         process.finish()
         #expect(try holders(file) { $0.process == process.identity } == [])
+    }
+
+    /// The overlay's device is another one, and it is mounted nowhere any more.
+    @Test(
+        .enabled(if: geteuid() == 0, "overlays are root's"),
+        arguments: [
+            (HolderProcess.Kind.overlayMapped, FileHolder.Hold.mapped), (.overlayOpen, .open), (.overlayXino, .mapped),
+        ]
+    )
+    func whatAnOverlayShowsIsFound(kind: HolderProcess.Kind, hold: FileHolder.Hold) throws {
+        let file = try makeFile()
+        defer { file.remove() }
+        let process = try HolderProcess(kind, keeping: file.descriptor.rawValue)
+        #expect(try holders(file) { $0.process == process.identity }.map(\.hold) == [hold])
+        process.finish()
+        #expect(try holders(file) { $0.process == process.identity } == [])
+    }
+
+    /// An inode number has many files, and an overlay says of which one it is.
+    @Test(.enabled(if: geteuid() == 0, "overlays are root's"))
+    func anotherFileOfAnOverlayIsNone() throws {
+        let path = "/dev/shm/custody-test-other-\(getpid())"
+        let file = try ModuleFile(path: path, size: 1 << 20, gate: OpenGate())
+        defer { file.remove() }
+        let process = try HolderProcess(.overlayOther, keeping: file.descriptor.rawValue)
+        let list = try ProcessMaps.read("/proc/\(process.identity)/maps", .maps, OpenGate())
+        #expect(ProcessMaps.mappings(in: list, withNumberOf: file.identity).count == 1)
+        #expect(try holders(file) { $0.process == process.identity } == [])
+    }
+
+    /// Where the kernel does not say whose file it is, it may be this one.
+    @Test(
+        .enabled(if: geteuid() == 0, "overlays are root's"),
+        arguments: [HolderProcess.Kind.overlayMapped, .overlayOpen]
+    )
+    func whatAnOverlayMayShowIsAHolder(kind: HolderProcess.Kind) throws {
+        let gate = FailingGate()
+        let file = try makeFile(gate)
+        defer { file.remove() }
+        let process = try HolderProcess(kind, keeping: file.descriptor.rawValue)
+        for code in [EIO, EPERM] {
+            gate.fail(1, of: .host(.overlay), code: code)
+            let found = try file.holders(accepting: others).filter { $0.process == process.identity }
+            #expect(gate.failed == .host(.overlay))
+            // To who may not follow the link the mounts tell, and it is mounted nowhere any more.
+            #expect(found.allSatisfy { $0.obstacle != nil })
+            #expect(found.count == (code == EPERM && kind == .overlayMapped ? 0 : 1), "\(found)")
+        }
+    }
+
+    private static var hasRings: Bool {
+        (try? String(contentsOfFile: "/proc/sys/kernel/io_uring_disabled", encoding: .utf8)) == "0\n"
+    }
+
+    /// No process shows what is registered with an io_uring alone; the lease tells that there is somebody.
+    @Test(.enabled(if: HolderSearchTests.hasRings, "io_uring is off"))
+    func aFileOfARingIsToldByTheLeaseAlone() throws {
+        let file = try makeFile()
+        defer { file.remove() }
+        let process = try HolderProcess(.ring, keeping: file.descriptor.rawValue)
+        #expect(try !file.isOurs())
+        #expect(try holders(file) { $0.process == process.identity } == [])
+        process.finish()
+        #expect(LiveGuest.waits { try file.isOurs() })
+    }
+
+    /// Refuses every look at a process's tasks, as where this one may trace nobody.
+    private struct BlindGate: CallGate {
+        func refusal(of call: Call) -> Int32? { call == .host(.tasks) ? EACCES : nil }
+        func failure(after call: Call) -> Int32? { nil }
+    }
+
+    /// The kernel's own threads have neither files nor memory: that they cannot be looked into says nothing.
+    @Test func threadsOfTheKernelAreNoHolders() throws {
+        let file = try makeFile(BlindGate())
+        defer { file.remove() }
+        let unseen = try file.holders(accepting: [])
+        #expect(unseen.contains { $0.process == 1 })
+        let kernels = ProcessMaps.processes.filter { process in
+            ProcessMaps.text("/proc/\(process)/status").contains("\nKthread:\t1\n")
+        }
+        #expect(!unseen.contains { kernels.contains($0.process ?? 0) })
+        #expect(unseen.allSatisfy { $0.command != "kthreadd" })
+    }
+
+    /// One that has the file is found at a glance, however many may have it.
+    @Test func theManyThatMayHaveItHideNobody() throws {
+        let range = try LiveGuest.module(0, mebibytes: 1)
+        func unseen(_ count: Int) -> [FileHolder] {
+            (1...count).map { FileHolder(process: Int32($0), command: "p\($0)", hold: .unseen("no")) }
+        }
+        let real = FileHolder(process: 1000, command: "real", hold: .mapped)
+        let blockers = MemoryModule.blockers(unseen(93) + [real], range, .zero)
+        #expect(blockers.map(\.holder.device) == ["real", "93 processes"])
+        #expect(blockers.map(\.kind) == [.mapping, .pin])
+        #expect(blockers[1].holder.purpose == "unseen: p1 (pid 1), p2 (pid 2), p3 (pid 3) and 90 more: no")
+        // Few are named one by one.
+        let few = MemoryModule.blockers(unseen(3) + [real], range, .zero)
+        #expect(few.map(\.holder.device) == ["real", "p1", "p2", "p3"])
     }
 
     /// One that has ended has nothing, and nobody but root may look into it.

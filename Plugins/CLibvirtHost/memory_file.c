@@ -27,9 +27,19 @@ int clibvirt_is_sealable(int file)
     return seals >= 0 && (seals & F_SEAL_SEAL) == 0;
 }
 
-int clibvirt_is_of_huge_pages(const char *path)
+int clibvirt_file_system(const char *path)
 {
     struct statfs status;
 
-    return statfs(path, &status) == 0 && status.f_type == HUGETLBFS_MAGIC;
+    if (statfs(path, &status) != 0)
+        return -1;
+    switch (status.f_type) {
+    case HUGETLBFS_MAGIC:
+        return CLIBVIRT_HUGE_PAGES;
+    case TMPFS_MAGIC:
+    case RAMFS_MAGIC:
+        return CLIBVIRT_IN_MEMORY;
+    default:
+        return CLIBVIRT_ON_DISK;
+    }
 }

@@ -25,7 +25,7 @@ public struct LibvirtProvider: BackendProvider {
             probe(
                 "session",
                 unavailable: LibvirtProvider.obstacleToSession,
-                ["the daemon of this user: qemu:///session"]
+                ["the daemon of this user: qemu:///session", LibvirtProvider.daemonRemark]
             ),
             probeSystem(),
         ]
@@ -43,7 +43,7 @@ public struct LibvirtProvider: BackendProvider {
     /// A daemon that listens is asked what a domain could have there.
     private func probeSystem() -> BackendProbe {
         let uri = "qemu:///system"
-        let remarks = ["the daemon of this machine: \(uri)"]
+        let remarks = ["the daemon of this machine: \(uri)", LibvirtProvider.daemonRemark]
         if let obstacle = LibvirtProvider.obstacleToSystem { return probe("system", unavailable: obstacle, remarks) }
         do {
             let support = try DomainSupport(of: Connection.open(uri))
@@ -97,15 +97,37 @@ public struct LibvirtProvider: BackendProvider {
                 ? "other processes are kept from opening private memory by fanotify(7)"
                 : "other processes are kept from opening private memory by its file's permissions, which do not stop root",
             "a guest that has been asked for a module cannot be told that it is not wanted any more",
-        ] + unseenRemarks + FacetCapabilities.all.map { "a domain may have a facet beside its modules, \($0)" }
+        ] + memoryRemarks + unseenRemarks
+            + FacetCapabilities.all.map { "a domain may have a facet beside its modules, \($0)" }
+    }
+
+    private static let daemonRemark =
+        "its memory files are where its memory_backing_dir is, by default on a disk: domains only where that is on a file system in "
+        + "memory, or with ‘accept-disk: true’"
+
+    private static var memoryRemarks: [String] {
+        let memory = LibvirtOptions.defaultMemory
+        let folder =
+            isThere(memory) ? memory : String(memory.prefix(upTo: memory.lastIndex(of: "/") ?? memory.endIndex))
+        do throws(BackendError) {
+            try MemoryFolders.checkFileSystem(of: folder, acceptingDisk: false)
+            return []
+        } catch { return ["no domain unless another directory is named: \(error.message)"] }
     }
 
     private static var unseenRemarks: [String] {
         do throws(HostError) {
-            let kinds = try UnseenProcesses.here(OpenGate()).sorted { $0.rawValue < $1.rawValue }
-            return kinds.map {
+            let kinds = try UnseenProcesses.here(OpenGate())
+            let others = try UnseenProcesses.standingInTheWay(accepting: kinds, OpenGate())
+            return kinds.sorted { $0.rawValue < $1.rawValue }.map {
                 "private memory only with ‘accept-unseen: [\($0.rawValue)]’: \($0) cannot be looked into"
             }
+                + (others.isEmpty
+                    ? []
+                    : [
+                        "private memory waits for the end of \(FileHolder.names(of: others)), which cannot be looked into "
+                            + "(\(others[0].obstacle ?? "")), unless ‘accept-unseen: [\(UnseenProcesses.protected.rawValue)]’"
+                    ])
         } catch {
             return ["no domain: which processes this one may look into cannot be found out: \(error)"]
         }

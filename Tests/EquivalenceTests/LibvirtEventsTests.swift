@@ -52,6 +52,7 @@
                 options.memory = root + "/memory"
                 options.domain = "same-\(getpid())"
                 options.acceptedUnseenProcesses = Set(UnseenProcesses.allCases)
+                options.acceptsDisk = true
                 let backend = try LibvirtBackend(LibvirtEventsTests.guest(), options: options)
                 let simulation = SimulationBackend(
                     guest: try LibvirtEventsTests.guest(),

@@ -91,6 +91,82 @@ import Testing
         try theirs.write(toFile: path, atomically: true, encoding: .utf8)
         try root.prepare()
         #expect(try String(contentsOfFile: path, encoding: .utf8) == theirs)
+        #expect(root.memoryInUse == folder + "/lib/qemu/ram")
+    }
+
+    /// Where it is the user's own, a directory of memory files is used or refused.
+    @Test func aDirectoryThatTheUsersConfigurationDoesNotNameIsRefused() throws {
+        let folder = "/tmp/custody-conf-mine-\(getpid())"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try EmbeddedRoot(folder).prepare()
+        let path = folder + "/etc/qemu.conf"
+        var options = LibvirtOptions()
+        options.root = folder
+        for (line, used) in [
+            ("memory_backing_dir = \"\(folder)/mine\"", folder + "/mine"), ("# nothing", folder + "/lib/qemu/ram"),
+        ] {
+            try (line + "\n").write(toFile: path, atomically: true, encoding: .utf8)
+            options.memory = folder + "/other"
+            let error = #expect(throws: BackendError.self) { try EmbeddedRoot(of: options).prepare() }
+            #expect(error?.code == .invalidArgument)
+            for text in ["‘\(folder)/other’", "‘\(used)’", path, "memory_backing_dir = \"\(folder)/other\""] {
+                #expect(error?.message.contains(text) == true, "\(error as Any)")
+            }
+            // Named as it is there, or not at all.
+            for memory in [used, nil] {
+                options.memory = memory
+                try EmbeddedRoot(of: options).prepare()
+                #expect(EmbeddedRoot(of: options).memoryInUse == used)
+            }
+            #expect(try String(contentsOfFile: path, encoding: .utf8) == line + "\n")
+        }
+    }
+
+    /// What is said in vain is said to be, by who reads a configuration and by who makes a domain.
+    @Test func whatIsSaidInVainIsRefused() throws {
+        let vain: [(String, (inout LibvirtOptions) -> Void)] = [
+            ("‘memory’ is for the driver in this process", { ($0.uri, $0.memory) = ("qemu:///session", "/dev/shm/x") }),
+            ("‘channel’ is for a domain that is adopted", { $0.channel = "/run/x" }),
+            ("‘kernel’ is for ‘guest: linux’", { $0.kernel = "/vmlinuz" }),
+            ("‘initrd’ is for ‘guest: linux’", { $0.initrd = "/initrd" }),
+            ("‘command-line’ is for ‘guest: linux’", { $0.commandLine = "quiet" }),
+            ("‘initial’ is for a domain that is made", { ($0.adopt, $0.initial) = ("x", .shared) }),
+            ("‘kernel’ is for a domain that is made", { ($0.adopt, $0.guest, $0.kernel) = ("x", .linux, "/vmlinuz") }),
+            ("‘fresh’ is for a domain that is made", { ($0.adopt, $0.startsFresh) = ("x", true) }),
+            ("‘module-cells’ names 2 cells", { $0.moduleCells = [0, 0] }),
+        ]
+        for (text, change) in vain {
+            let error = #expect(throws: BackendError.self) {
+                _ = try LiveGuest("vain", modules: [1]) { options in
+                    options.memory = nil
+                    change(&options)
+                }
+            }
+            #expect(error?.code == .invalidArgument)
+            #expect(error?.message.contains(text) == true, "\(error as Any)")
+        }
+        let error = #expect(throws: ConfigurationError.self) { _ = try options("channel", "/run/x") }
+        #expect(error?.message.hasPrefix("‘channel’ is for") == true, "\(error as Any)")
+    }
+
+    /// Private pages reach no disk unless that is asked for.
+    @Test func memoryFilesAreInMemory() throws {
+        let disk = "/var/tmp/custody-disk-\(getpid())"
+        try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: false)
+        defer { try? FileManager.default.removeItem(atPath: disk) }
+        try MemoryFolders.checkFileSystem(of: "/dev/shm", acceptingDisk: false)
+        try MemoryFolders.checkFileSystem(of: disk, acceptingDisk: true)
+        let error = #expect(throws: BackendError.self) {
+            try MemoryFolders.checkFileSystem(of: disk, acceptingDisk: false)
+        }
+        #expect(error?.code == .unsupported)
+        for text in ["‘\(disk)’", "to a disk", "‘accept-disk: true’"] { #expect(error?.message.contains(text) == true) }
+        let missing = #expect(throws: BackendError.self) {
+            try MemoryFolders.checkFileSystem(of: disk + "/no", acceptingDisk: true)
+        }
+        #expect(missing?.code == .unavailable)
+        #expect(try options("accept-disk", "true").acceptsDisk)
+        #expect(!LibvirtOptions().acceptsDisk)
     }
 
     /// Libvirt's log is the program's.

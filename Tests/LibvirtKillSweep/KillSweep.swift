@@ -32,6 +32,7 @@ import LibvirtBackend
         options.memory = directory + "/memory"
         options.domain = "sweep"
         options.acceptedUnseenProcesses = Set(UnseenProcesses.allCases)
+        options.acceptsDisk = true
         let mebibyte: UInt64 = 1 << 20
         let regions = try (0..<2).map { number in
             try PageRange(address: GuestPhysicalAddress((4 + UInt64(number)) << 30), byteCount: 2 * mebibyte)

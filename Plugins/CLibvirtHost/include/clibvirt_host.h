@@ -42,8 +42,11 @@ int clibvirt_seal_contents(int file);
 /* Whether seals can still be added: 1 or 0. */
 int clibvirt_is_sealable(int file);
 
-/* Whether a path is on a hugetlbfs (statfs(2)); not, where that cannot be found out. */
-int clibvirt_is_of_huge_pages(const char *path);
+/* The kind of file system that a path is on (statfs(2)). */
+int clibvirt_file_system(const char *path);
+#define CLIBVIRT_ON_DISK 0 /* or elsewhere: what is written there leaves memory without swap */
+#define CLIBVIRT_IN_MEMORY 1 /* tmpfs, ramfs */
+#define CLIBVIRT_HUGE_PAGES 2 /* hugetlbfs */
 
 /* What one thread wakes another one with that sleeps in poll(2) (eventfd(2)). */
 int clibvirt_bell_open(void);

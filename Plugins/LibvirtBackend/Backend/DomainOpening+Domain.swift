@@ -138,7 +138,7 @@ extension DomainOpening {
             "module-cells": guest.layout.regions.indices.map { "\(options.cell(ofModule: $0))" }.joined(
                 separator: ", "
             ),
-            "overcommit": "\(options.overcommits)",
+            "overcommit": "\(options.overcommits)", "initial": "\(options.initial)",
             "elastic-pools": pools.isEmpty
                 ? nil
                 : zip(places(pools.map(\.range)), pools).map { "\($0) in blocks of \($1.block)" }.joined(

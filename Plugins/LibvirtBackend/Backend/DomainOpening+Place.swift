@@ -49,7 +49,6 @@ extension DomainOpening {
                     + remark
             )
         }
-        try MemoryFolders.checkFileSystem(of: path)
         let owner: FileOwner
         do throws(HostError) { owner = try FileOwner.of(path, gate) } catch {
             throw BackendError(.unavailable, "this user does not reach the domain's memory files", cause: error)

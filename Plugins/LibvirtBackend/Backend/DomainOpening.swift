@@ -31,12 +31,12 @@ struct DomainOpening: Sendable {
         patience: Duration
     ) throws(BackendError) {
         self.gate = gate
-        memory = options.uri == nil ? options.memory : nil
-        let root = EmbeddedRoot(options.root, memory: options.memory)
+        let root = EmbeddedRoot(of: options)
         if options.uri == nil {
             try root.prepare(gate: gate)
-            try MemoryFolders.checkFileSystem(of: root.memoryInUse)
+            try MemoryFolders.checkFileSystem(of: root.memoryInUse, acceptingDisk: options.acceptsDisk, gate: gate)
         }
+        memory = options.uri == nil ? root.memoryInUse : nil
         let connection = try DomainOpening.asking("libvirt cannot be reached") { () throws(VirError) in
             try Connection.open(
                 options.uri ?? root.uri,

@@ -103,6 +103,7 @@ public final class LibvirtBackend: MemoryBackend {
             let cells = guest.layout.regions.indices.map(options.cell)
             try opening.checkRoom(for: guest.layout, in: cells)
             folders = try opening.findFolders()
+            try MemoryFolders.checkFileSystem(of: folders.libvirt, acceptingDisk: options.acceptsDisk, gate: gate)
             lock = try opening.lock(folders, patience: patience)
             held = lock
             folders.removeLeftovers(gate: gate)
@@ -250,6 +251,14 @@ public final class LibvirtBackend: MemoryBackend {
         let unit: UInt64 = 1 << 20
         if let uri = options.uri, let flaw = LibvirtURI.flaw(in: uri) {
             throw BackendError(.invalidArgument, "the URI ‘\(uri)’ \(flaw)")
+        }
+        if let flaw = options.vainKey { throw BackendError(.invalidArgument, flaw) }
+        guard options.moduleCells.count <= guest.layout.regions.count else {
+            throw BackendError(
+                .invalidArgument,
+                "‘module-cells’ names \(options.moduleCells.count) cells, and the guest's memory has "
+                    + "\(guest.layout.regions.count) regions"
+            )
         }
         guard guest.layout.regions.count + options.elasticPools.count <= maximumModules else {
             throw BackendError(

@@ -20,9 +20,9 @@ public struct LibvirtOptions: Sendable {
     public var authenticate: (@Sendable (ConnectionCredential) -> String?)?
     /// The key `root`: the directory of that driver, and of the sockets and the firmware of guests.
     public var root: String
-    /// The key `memory`: the directory of the memory files, by default one of a file system in memory. A daemon has one
-    /// of its own.
-    public var memory: String
+    /// The key `memory`: the directory of the memory files; `nil` for ``defaultMemory``, or for the one that the user's own
+    /// configuration of the driver names. A daemon has one of its own.
+    public var memory: String?
     /// The key `domain`: the name of the domain that is made. One that an earlier process of this package made and left is
     /// gone on with.
     public var domain: String
@@ -59,6 +59,9 @@ public struct LibvirtOptions: Sendable {
     /// The key `accept-unseen`: the kinds of processes that are taken not to have a guest's memory although this process cannot
     /// look into them. Where there are others of them, no page becomes private.
     public var acceptedUnseenProcesses: Set<UnseenProcesses>
+    /// The key `accept-disk`: whether memory files may be on a file system that is not in memory, so that the kernel writes what
+    /// guests have there to a disk.
+    public var acceptsDisk: Bool
     /// The key `fresh`: whether a domain of this name that an earlier process left is ended, with what is in its memory, and
     /// another one is made.
     public var startsFresh: Bool
@@ -69,7 +72,6 @@ public struct LibvirtOptions: Sendable {
     public init() {
         let user = geteuid()
         root = user == 0 ? "/run/custody" : "/tmp/custody-\(user)"
-        memory = "/dev/shm/custody-\(user)"
         domain = "custody"
         guest = .micro
         usesKVM = false
@@ -81,8 +83,12 @@ public struct LibvirtOptions: Sendable {
         elasticPools = []
         hasBalloon = false
         acceptedUnseenProcesses = []
+        acceptsDisk = false
         startsFresh = false
     }
+
+    /// Where the memory files of the driver in this process are unless another directory is named.
+    public static var defaultMemory: String { "/dev/shm/custody-\(geteuid())" }
 
     /// Reads a section to its end.
     ///
@@ -101,7 +107,7 @@ public struct LibvirtOptions: Sendable {
                 "memory",
                 \.memory,
                 directory("memory"),
-                "The directory of the memory files; a daemon has one of its own."
+                "The directory of the memory files of that driver; a daemon has one of its own."
             ),
             .setting("domain", \.domain, .text, "The name of the domain that is made or gone on with."),
             .setting("adopt", \.adopt, .text, "The name or UUID of a domain that is there already."),
@@ -160,6 +166,12 @@ public struct LibvirtOptions: Sendable {
                 "Processes that are taken not to have the memory although they cannot be looked into; none unless named."
             ),
             .setting(
+                "accept-disk",
+                \.acceptsDisk,
+                .boolean,
+                "Whether memory files may be on a file system that is not in memory, and private pages reach a disk; no unless named."
+            ),
+            .setting(
                 "fresh",
                 \.startsFresh,
                 .boolean,
@@ -174,16 +186,7 @@ public struct LibvirtOptions: Sendable {
         ]
     )
     .map { (options, location) throws(ConfigurationError) in
-        let made = [
-            ("launch-security", options.launchSecurity != nil), ("elastic-pools", !options.elasticPools.isEmpty),
-            ("balloon", options.hasBalloon), ("fresh", options.startsFresh),
-        ]
-        if options.adopt != nil, let key = made.first(where: \.1)?.0 {
-            throw ConfigurationError(
-                "‘\(key)’ is for a domain that is made, and ‘adopt’ names one that is there",
-                at: location
-            )
-        }
+        if let flaw = options.vainKey { throw ConfigurationError(flaw, at: location) }
         guard options.elasticPools.count <= LibvirtBackend.maximumModules else {
             let first = options.elasticPools[LibvirtBackend.maximumModules]
             let text = "a domain has room for \(LibvirtBackend.maximumModules) modules and pools"
@@ -196,6 +199,31 @@ public struct LibvirtOptions: Sendable {
             throw ConfigurationSection(at: location).missing("kernel")
         }
         return options
+    }
+
+    /// What is said in vain, because something else that is said leaves no use for it; `nil` for nothing.
+    var vainKey: String? {
+        func first(_ keys: KeyValuePairs<String, Bool>) -> String? { keys.first { $0.value }?.key }
+        let ofLinux: KeyValuePairs = [
+            "kernel": kernel != nil, "initrd": initrd != nil, "command-line": commandLine != nil,
+        ]
+        let ofMade: KeyValuePairs = [
+            "launch-security": launchSecurity != nil, "elastic-pools": !elasticPools.isEmpty, "balloon": hasBalloon,
+            "fresh": startsFresh, "initial": initial != .host,
+        ]
+        if adopt != nil, let key = first(ofMade) ?? first(ofLinux) {
+            return "‘\(key)’ is for a domain that is made, and ‘adopt’ names one that is there"
+        }
+        if adopt == nil, channel != nil {
+            return "‘channel’ is for a domain that is adopted (‘adopt’): one that is made has its own below ‘root’"
+        }
+        if guest == .micro, let key = first(ofLinux) { return "‘\(key)’ is for ‘guest: linux’" }
+        if uri != nil, memory != nil {
+            return
+                "‘memory’ is for the driver in this process, and ‘uri’ names a daemon: that has its memory files where "
+                + "memory_backing_dir in its qemu.conf says"
+        }
+        return nil
     }
 
     /// QEMU has at most 128 (include/sysemu/numa.h), and base memory from 16 MiB on has one for each.

@@ -34,14 +34,35 @@ struct MemoryFolders: Sendable, Hashable {
 
     /// Sees that files of memory can be here as they have to be.
     ///
-    /// - Throws: `BackendError` with code `unsupported` for a hugetlbfs.
-    static func checkFileSystem(of folder: String) throws(BackendError) {
-        guard unsafe clibvirt_is_of_huge_pages(folder) == 1 else { return }
-        throw BackendError(
-            .unsupported,
-            "‘\(folder)’ is on a hugetlbfs, whose files are cut and protected by the huge page alone: no page of 4 KiB could be "
-                + "private there. Memory in huge pages is had on a tmpfs that is mounted with huge=always"
-        )
+    /// - Throws: `BackendError` with code `unsupported` for a hugetlbfs, and for a file system that is not in memory, unless that is
+    ///   accepted; with `unavailable` where it cannot be found out.
+    static func checkFileSystem(
+        of folder: String,
+        acceptingDisk acceptsDisk: Bool,
+        gate: any CallGate = OpenGate()
+    ) throws(BackendError) {
+        let kind: Int
+        do throws(HostError) {
+            kind = try gate.host(.fileSystem, folder) { unsafe Int(clibvirt_file_system(folder)) }
+        } catch {
+            throw BackendError(.unavailable, "what file system ‘\(folder)’ is on cannot be found out", cause: error)
+        }
+        switch Int32(kind) {
+        case CLIBVIRT_HUGE_PAGES:
+            throw BackendError(
+                .unsupported,
+                "‘\(folder)’ is on a hugetlbfs, whose files are cut and protected by the huge page alone: no page of 4 KiB could "
+                    + "be private there. Memory in huge pages is had on a tmpfs that is mounted with huge=always"
+            )
+        case CLIBVIRT_ON_DISK where !acceptsDisk:
+            throw BackendError(
+                .unsupported,
+                "‘\(folder)’ is not on a file system in memory (tmpfs): the kernel would write the guest's memory to a disk, private "
+                    + "pages among it. Name a directory on one (‘memory’; memory_backing_dir in the qemu.conf of a daemon or of "
+                    + "yours), or have it so with ‘accept-disk: true’"
+            )
+        default: break
+        }
     }
 
     private static func path(_ parts: [Substring]) -> String { parts.reduce(into: "") { $0 += "/" + $1 } }

@@ -13,11 +13,21 @@ package struct EmbeddedRoot: Sendable, Hashable {
     package let path: String
     /// Where the memory files are: a file system in memory, or one that the guest may use as such.
     package let memory: String
+    /// Whether somebody has named the directory of the memory files.
+    private let isMemoryNamed: Bool
 
     /// A directory; by default the memory files are below it.
     package init(_ path: String, memory: String? = nil) {
         self.path = path
         self.memory = memory ?? path + "/memory"
+        isMemoryNamed = memory != nil
+    }
+
+    /// The directory that a configuration names.
+    init(of options: LibvirtOptions) {
+        path = options.root
+        memory = options.memory ?? LibvirtOptions.defaultMemory
+        isMemoryNamed = options.memory != nil
     }
 
     /// The URI that opens it.
@@ -32,7 +42,8 @@ package struct EmbeddedRoot: Sendable, Hashable {
     /// As root, libvirt wants the user of its distribution's packages to be there, although nothing runs as that user.
     ///
     /// - Throws: `BackendError` with code `unavailable` where that is not so, a directory cannot be made, or another process has
-    ///   the directory, who is named; nothing has been written then.
+    ///   the directory, who is named; nothing has been written then. With `invalidArgument` where the configuration is the user's,
+    ///   and names another directory of memory files than this.
     package func prepare(gate: any CallGate = OpenGate()) throws(BackendError) {
         guard path.hasPrefix("/"), path.utf8.count <= EmbeddedRoot.longestPath else {
             throw BackendError(
@@ -55,13 +66,22 @@ package struct EmbeddedRoot: Sendable, Hashable {
             throw BackendError(.unavailable, text)
         }
         // The configuration names programs that are run.
-        for folder in [path, path + "/etc", memory] { try OwnDirectory(folder, gate: gate) }
+        for folder in [path, path + "/etc"] { try OwnDirectory(folder, gate: gate) }
+        let configuration = path + "/etc/qemu.conf"
         do throws(HostError) {
-            guard try isOurs(path + "/etc/qemu.conf", gate) else { return }
-            try gate.replace(path + "/etc/qemu.conf", with: settings)
+            if try isOurs(configuration, gate) { try gate.replace(configuration, with: settings) }
         } catch {
             throw BackendError(.unavailable, "the root of libvirt's driver cannot be made", cause: error)
         }
+        let used = memoryInUse
+        guard !isMemoryNamed || used == memory else {
+            throw BackendError(
+                .invalidArgument,
+                "‘memory’ is ‘\(memory)’, and the memory files are in ‘\(used)’ by ‘\(configuration)’, which is the user's own and "
+                    + "stays as it is: write memory_backing_dir = \"\(memory)\" there, or leave ‘memory’ out"
+            )
+        }
+        try OwnDirectory(used, gate: gate)
     }
 
     /// Whether there is no file of this name, or one that was written here: one of the user's stays as it is.
@@ -75,7 +95,12 @@ package struct EmbeddedRoot: Sendable, Hashable {
     }
 
     /// Where the memory files are: a configuration of the user's may name another directory.
-    var memoryInUse: String { (try? EmbeddedRoot.memoryDirectory(namedIn: path)) ?? memory }
+    var memoryInUse: String {
+        do throws(HostError) { return try EmbeddedRoot.memoryDirectory(namedIn: path) } catch {
+            // Libvirt's own, where a configuration names none (virQEMUDriverConfigNew).
+            return error.call == EmbeddedRoot.memoryKey ? path + "/lib/qemu/ram" : memory
+        }
+    }
 
     /// The directory of memory files that the configuration in a root names.
     ///
@@ -85,11 +110,13 @@ package struct EmbeddedRoot: Sendable, Hashable {
         let text = String(decoding: try ProcessMaps.read(path, .read, OpenGate()), as: UTF8.self)
         for line in text.split(separator: "\n") {
             let parts = line.split(separator: "=", maxSplits: 1).map { $0.filter { !$0.isWhitespace } }
-            guard parts.count == 2, parts[0] == "memory_backing_dir" else { continue }
+            guard parts.count == 2, parts[0] == memoryKey else { continue }
             return String(line.drop { $0 != "\"" }.dropFirst().prefix { $0 != "\"" })
         }
-        throw HostError(call: "memory_backing_dir", subject: path, errno: ENOENT)
+        throw HostError(call: memoryKey, subject: path, errno: ENOENT)
     }
+
+    private static let memoryKey = "memory_backing_dir"
 
     /// The first line of a configuration that was written here.
     private static let mark =

@@ -29,7 +29,7 @@ public struct MemoryInventory: Sendable {
                     + "name that directory"
             )
         }
-        self.init(of: EmbeddedRoot(options.root, memory: options.memory).memoryInUse)
+        self.init(of: EmbeddedRoot(of: options).memoryInUse)
     }
 
     /// The inventory of the directory that a driver's root names in its configuration.

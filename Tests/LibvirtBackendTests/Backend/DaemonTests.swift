@@ -119,6 +119,7 @@ private final class HungDaemon {
         let (uri, base) = (daemon.uri, daemon.folder)
         return try LiveGuest(name, modules: [1, 1, 1], gate: gate) { options in
             options.uri = uri
+            options.memory = nil
             options.root = base + "/lv"
             guard isForeign else { return }
             options.adopt = domain

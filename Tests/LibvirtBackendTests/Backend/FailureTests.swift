@@ -102,7 +102,7 @@ import Testing
     @Test func whoComesAfterGoesOn() throws {
         let secret = try PageRange(start: LiveGuest.module(0, mebibytes: 4).start, count: 3)
         let (id, snapshot, emulator) = try FailureTests.leave("after", secret)
-        let second = try LiveGuest("after", modules: [4, 4, 1], restoring: snapshot)
+        let second = try LiveGuest("after", modules: [4, 4, 1], initial: .shared, restoring: snapshot)
         #expect(second.backend.emulator == emulator)
         // What was private has been within everybody's reach since.
         #expect(second.ownership[0] == .shared)
@@ -130,7 +130,7 @@ import Testing
         first.backend.abandon()
         try console.answerRemovals(by: .accept)
         #expect(LiveGuest.waits { try first.plugged() == [] })
-        let second = try LiveGuest("meanwhile", modules: [4])
+        let second = try LiveGuest("meanwhile", modules: [4], initial: .shared)
         #expect(second.ownership == [.host])
         #expect(try second.backend.backedBytes(of: second.module()) == 0)
     }
@@ -147,7 +147,7 @@ import Testing
         // As whoever runs as this user may.
         unsafe chmod(path, 0o600)
         #expect(unsafe cholders_write(path, 9) == 0)
-        let second = try LiveGuest("open-meanwhile")
+        let second = try LiveGuest("open-meanwhile", initial: .shared)
         #expect(second.ownership == [.shared])
         #expect(try second.perform(.read(count: 1, from: secret.address)) == .bytes([9]))
         // Asked for again it is private again, by everybody's word.

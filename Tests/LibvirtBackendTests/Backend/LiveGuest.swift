@@ -75,6 +75,7 @@ final class LiveGuest {
         options.memory = TestRoot.root.memory
         options.domain = name
         options.acceptedUnseenProcesses = unseenHere
+        options.acceptsDisk = true
         return options
     }
 

@@ -58,7 +58,7 @@ import Testing
         let ours = try OtherManagerTests.inode(path)
         first.backend.abandon()
         try OtherManagerTests.saveAndRestore(first.name)
-        let error = #expect(throws: BackendError.self) { _ = try LiveGuest("restored-later") }
+        let error = #expect(throws: BackendError.self) { _ = try LiveGuest("restored-later", initial: .shared) }
         #expect(error?.code == .lost)
         let message = error?.message ?? ""
         for part in [ours, "has inode", "‘fresh: true’"] { #expect(message.contains(part), "\(message)") }

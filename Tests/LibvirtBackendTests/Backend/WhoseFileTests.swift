@@ -36,7 +36,9 @@ import Testing
         try live.controller.write([7].span, to: address, for: Holder(device: "test"))
         let files = try FileManager.default.contentsOfDirectory(atPath: live.backend.folders.ours).sorted()
         let before = try WhoseFileTests.identity(live.backend.folders.path(of: 0))
-        let error = #expect(throws: BackendError.self) { _ = try LiveGuest("one", patience: .milliseconds(50)) }
+        let error = #expect(throws: BackendError.self) {
+            _ = try LiveGuest("one", initial: .shared, patience: .milliseconds(50))
+        }
         #expect(error?.code == .unavailable)
         #expect(error?.message.contains("(pid \(getpid()))") == true, "\(error as Any)")
         #expect(try FileManager.default.contentsOfDirectory(atPath: live.backend.folders.ours).sorted() == files)
@@ -44,7 +46,7 @@ import Testing
         #expect(try live.perform(.read(count: 1, from: address)) == .bytes([7]))
         // Whoever comes when it is gone has it.
         live.backend.abandon()
-        let second = try LiveGuest("one")
+        let second = try LiveGuest("one", initial: .shared)
         #expect(second.ownership == [.shared])
     }
 
@@ -56,12 +58,12 @@ import Testing
         first.backend.abandon()
         try WhoseFileTests.replace(path)
         let wrong = try WhoseFileTests.identity(path)
-        let error = #expect(throws: BackendError.self) { _ = try LiveGuest("other-file") }
+        let error = #expect(throws: BackendError.self) { _ = try LiveGuest("other-file", initial: .shared) }
         #expect(error?.code == .lost)
         #expect(error?.message.contains(real) == true && error?.message.contains(wrong) == true, "\(error as Any)")
         // The guest runs on, and is found again when the file is there again: libvirt has a name of it, too.
         #expect(unsafe unlink(path) == 0)
-        let second = try LiveGuest("other-file")
+        let second = try LiveGuest("other-file", initial: .shared)
         #expect(second.ownership == [.shared])
         #expect(try WhoseFileTests.identity(path) == real)
     }
@@ -129,12 +131,12 @@ import Testing
         let first = try LiveGuest("moved", initial: .shared, isOwner: false)
         first.backend.abandon()
         let error = #expect(throws: BackendError.self) {
-            _ = try LiveGuest("moved") { $0.memory = TestRoot.root.path + "/elsewhere" }
+            _ = try LiveGuest("moved", initial: .shared) { $0.memory = TestRoot.root.path + "/elsewhere" }
         }
         #expect(error?.code == .unavailable)
         #expect(error?.message.contains("‘memory’") == true, "\(error as Any)")
         try TestRoot.root.prepare()
-        let second = try LiveGuest("moved")
+        let second = try LiveGuest("moved", initial: .shared)
         #expect(second.ownership == [.shared])
     }
 
@@ -166,16 +168,23 @@ import Testing
             PageRange(address: GuestPhysicalAddress(8 << 30), byteCount: 64 << 20)
         )
         let all: [UInt64] = [1, 1, 1]
+        func linux(_ change: @escaping (inout LibvirtOptions) -> Void) -> (inout LibvirtOptions) -> Void {
+            { options in
+                options.guest = .linux
+                change(&options)
+            }
+        }
         let changes: [(String, [UInt64], Int, (inout LibvirtOptions) -> Void)] = [
             ("guest.memory", [1], 1, { _ in }),
             ("guest.memory", [1, 1, 2], 1, { _ in }),
             ("guest.processors", all, 2, { _ in }),
-            ("guest", all, 1, { $0.guest = .linux }),
+            ("guest", all, 1, linux { _ in }),
             ("base-memory", all, 1, { $0.baseMemory = ByteCount(32 << 20) }),
             ("overcommit", all, 1, { $0.overcommits = true }),
-            ("kernel", all, 1, { $0.kernel = "/vmlinuz" }),
-            ("initrd", all, 1, { $0.initrd = "/initrd" }),
-            ("command-line", all, 1, { $0.commandLine = "quiet" }),
+            ("initial", all, 1, { $0.initial = .host }),
+            ("kernel", all, 1, linux { $0.kernel = "/vmlinuz" }),
+            ("initrd", all, 1, linux { $0.initrd = "/initrd" }),
+            ("command-line", all, 1, linux { $0.commandLine = "quiet" }),
             ("accelerator", all, 1, { $0.usesKVM = true }),
             ("elastic-pools", all, 1, { $0.elasticPools = [pool] }),
             ("balloon", all, 1, { $0.hasBalloon = true }),
@@ -186,7 +195,7 @@ import Testing
         first.backend.abandon()
         for (key, modules, processors, change) in changes {
             let error = #expect(throws: BackendError.self) {
-                _ = try LiveGuest("fewer", modules: modules, processors: processors, change)
+                _ = try LiveGuest("fewer", modules: modules, processors: processors, initial: .shared, change)
             }
             #expect(error?.code == .unavailable)
             #expect(error?.message.contains("‘\(key)’ is ") == true, "\(error as Any)")

@@ -29,6 +29,7 @@ import Testing
                   libvirt:
                     root: \(TestRoot.root.path)
                     memory: \(TestRoot.root.memory)
+                    accept-disk: true
                     domain: facet-pool-\(getpid())
                     guest: linux
                     kernel: \(linux.kernel)
@@ -215,11 +216,7 @@ import Testing
     /// become private and shared, and a module that the guest gives back is unplugged.
     @Test func theAgentsRequestsReachTheController() throws {
         let linux = try LinuxGuest()
-        var options = LibvirtOptions()
-        options.root = TestRoot.root.path
-        options.memory = TestRoot.root.memory
-        options.domain = "facet-agent-\(getpid())"
-        options.acceptedUnseenProcesses = LiveGuest.unseenHere
+        var options = LiveGuest.options("facet-agent-\(getpid())")
         options.guest = .linux
         options.kernel = linux.kernel
         options.initrd = linux.initialFileSystem

@@ -41,6 +41,24 @@ import Testing
         #expect(UnseenProcesses.all(status: status, users: users, namespace: namespace, mounts: mounts) == kinds)
     }
 
+    /// One that a change would wait for is named beforehand: by what the change looks at.
+    @Test func whoStandsInTheWayIsNamedByTheProbe() throws {
+        let gate = FailingGate()
+        let here = try UnseenProcesses.here(gate)
+        gate.fail(1, of: .host(.tasks), code: EIO)
+        let found = try UnseenProcesses.standingInTheWay(accepting: here, gate)
+        #expect(found.contains { $0.obstacle?.contains("(errno \(EIO))") == true }, "\(found)")
+        let first = try UnseenProcesses.standingInTheWay(accepting: here, OpenGate()).first { $0.process == 1 }
+        let remarks = LibvirtProvider().probe().first { $0.mode == "embed" }?.remarks ?? []
+        let remark = remarks.first { $0.contains("waits for the end of") }
+        if let first {
+            #expect(remark?.contains("\(first.command) (pid 1)") == true, "\(remarks)")
+            #expect(remark?.contains("accept-unseen: [protected]") == true)
+        } else {
+            #expect(remark?.contains("(pid 1)") != true, "\(remarks)")
+        }
+    }
+
     /// Where there are some that nobody has accepted, no page becomes private; shared it can be.
     @Test func privatePagesAreRefusedUnlessTheyAreAccepted() throws {
         let here = try UnseenProcesses.here(OpenGate())

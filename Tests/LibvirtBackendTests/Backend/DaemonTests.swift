@@ -102,8 +102,8 @@ private final class HungDaemon {
         try Data(MicroGuestImage.bytes()).write(to: URL(filePath: firmware))
         var configuration = DomainConfiguration(name: name, regionsEnd: 5 << 30, slots: 4)
         configuration.firmware = firmware
-        configuration.serialSocket = daemon.folder + "/console"
-        configuration.channelSocket = daemon.folder + "/channel"
+        configuration.serialSocket = daemon.folder + "/\(name).console"
+        configuration.channelSocket = daemon.folder + "/\(name).channel"
         _ = try Connection.open(daemon.uri).create(configuration.description)
     }
 
@@ -123,7 +123,7 @@ private final class HungDaemon {
             options.root = base + "/lv"
             guard isForeign else { return }
             options.adopt = domain
-            options.channel = base + "/channel"
+            options.channel = base + "/\(domain).channel"
         }
     }
 
@@ -164,6 +164,38 @@ private final class HungDaemon {
         try daemon.start()
         #expect(LiveGuest.waits { (try? live.convert(live.module(2), to: .shared)) != nil })
         #expect(live.ownership == [.private, .shared, .shared])
+    }
+
+    /// Each has a connection of its own, and a guard: the end of one guest, and of the daemon, is nothing to the other's.
+    @Test func twoDomainsOfADaemonHaveAGuardEach() throws {
+        let daemon = try SessionDaemon("c2")
+        let (first, second) = (try makeGuest("daemon-1", of: daemon), try makeGuest("daemon-2", of: daemon))
+        defer {
+            _ = LiveGuest.waits {
+                for live in [first, second] { try Connection.open(daemon.uri).domain(named: live.name)?.end() }
+                return true
+            }
+            for live in [first, second] { live.backend.shutDown() }
+        }
+        for live in [first, second] {
+            try live.convert(live.module(), to: .shared)
+            try live.convert(live.module(), to: .private)
+        }
+        func isClosed(_ live: LiveGuest, to name: String) -> Bool {
+            let error = #expect(throws: BackendError.self) { try live.backend.map(live.module(), as: name) }
+            return error?.code == .accessDenied
+        }
+        daemon.kill()
+        #expect(kill(first.backend.emulator, SIGKILL) == 0)
+        for live in [first, second] { #expect(isClosed(live, to: "early")) }
+        try daemon.start()
+        #expect(LiveGuest.waits { first.log.isLost })
+        first.backend.shutDown()
+        #expect(isClosed(second, to: "late"))
+        #expect(LiveGuest.waits { (try? second.convert(second.module(1), to: .shared)) != nil })
+        #expect(second.ownership == [.private, .shared, .host])
+        #expect(try second.perform(.read(count: 1, from: second.module().address)) == .bytes([0]))
+        #expect(!second.log.isLost)
     }
 
     /// Who shuts down meanwhile does not wait for it, and says what is left.

@@ -133,6 +133,10 @@ import Testing
             ("‘initial’ is for a domain that is made", { ($0.adopt, $0.initial) = ("x", .shared) }),
             ("‘kernel’ is for a domain that is made", { ($0.adopt, $0.guest, $0.kernel) = ("x", .linux, "/vmlinuz") }),
             ("‘fresh’ is for a domain that is made", { ($0.adopt, $0.startsFresh) = ("x", true) }),
+            ("‘guest’ is for a domain that is made", { ($0.adopt, $0.guest) = ("x", .linux) }),
+            ("‘accelerator’ is for a domain that is made", { ($0.adopt, $0.usesKVM) = ("x", true) }),
+            ("‘base-memory’ is for a domain that is made", { ($0.adopt, $0.baseMemory) = ("x", ByteCount(32 << 20)) }),
+            ("‘numa-cells’ is for a domain that is made", { ($0.adopt, $0.numaCells) = ("x", 2) }),
             ("‘module-cells’ names 2 cells", { $0.moduleCells = [0, 0] }),
         ]
         for (text, change) in vain {

@@ -83,12 +83,6 @@ struct DomainOpening: Sendable {
             }
             if isOwn { try DomainOpening.check(live, isMadeFor: guest, options) }
             let kind = LiveDescription(live)
-            if !isOwn, let wanted = options.launchSecurity?.kind, LaunchSecurity.kind(in: kind) != wanted {
-                throw BackendError(
-                    .unavailable,
-                    "the domain ‘\(self.domain.name)’ runs without the launch security ‘\(wanted)’"
-                )
-            }
             support = try self.domain.useConnection { connection throws(BackendError) in
                 try DomainSupport(of: connection, kind: kind)
             }

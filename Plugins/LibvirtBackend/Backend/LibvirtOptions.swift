@@ -75,7 +75,7 @@ public struct LibvirtOptions: Sendable {
         domain = "custody"
         guest = .micro
         usesKVM = false
-        baseMemory = ByteCount(16 << 20)
+        baseMemory = LibvirtOptions.defaultBaseMemory
         numaCells = 1
         moduleCells = []
         initial = .host
@@ -195,11 +195,13 @@ public struct LibvirtOptions: Sendable {
         if let (pool, flaw) = ElasticPoolConfiguration.overlap(of: options.elasticPools) {
             throw ConfigurationError(flaw, at: pool.location ?? location)
         }
-        guard options.guest != .linux || options.kernel != nil || options.adopt != nil else {
+        guard options.guest != .linux || options.kernel != nil else {
             throw ConfigurationSection(at: location).missing("kernel")
         }
         return options
     }
+
+    private static let defaultBaseMemory = ByteCount(16 << 20)
 
     /// What is said in vain, because something else that is said leaves no use for it; `nil` for nothing.
     var vainKey: String? {
@@ -209,9 +211,10 @@ public struct LibvirtOptions: Sendable {
         ]
         let ofMade: KeyValuePairs = [
             "launch-security": launchSecurity != nil, "elastic-pools": !elasticPools.isEmpty, "balloon": hasBalloon,
-            "fresh": startsFresh, "initial": initial != .host,
+            "fresh": startsFresh, "initial": initial != .host, "accelerator": usesKVM,
+            "base-memory": baseMemory != LibvirtOptions.defaultBaseMemory, "numa-cells": numaCells != 1,
         ]
-        if adopt != nil, let key = first(ofMade) ?? first(ofLinux) {
+        if adopt != nil, let key = first(ofMade) ?? first(ofLinux) ?? (guest == .linux ? "guest" : nil) {
             return "‘\(key)’ is for a domain that is made, and ‘adopt’ names one that is there"
         }
         if adopt == nil, channel != nil {

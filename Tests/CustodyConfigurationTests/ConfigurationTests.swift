@@ -91,11 +91,16 @@ import Testing
         ),
         (
             head + "guest: {memory: [{at: 0, size: 8KiB}, {at: 4KiB, size: 4KiB}]}\n",
-            "vm.yaml:2:8: error: the regions 0x0-0x1fff (8 KiB) and 0x1000-0x1fff (4 KiB) overlap"
+            "vm.yaml:2:39: error: the regions 0x0-0x1fff (8 KiB) and 0x1000-0x1fff (4 KiB) overlap"
+        ),
+        // Of two that overlap it is the second in the file, wherever it is in memory.
+        (
+            head + "guest: {memory: [{at: 1MiB, size: 8KiB}, {at: 4KiB, size: 4KiB}, {at: 0, size: 8KiB}]}\n",
+            "vm.yaml:2:66: error: the regions 0x0-0x1fff (8 KiB) and 0x1000-0x1fff (4 KiB) overlap"
         ),
         (
             head + "guest: {granularity: 2MiB, memory: [{at: 0, size: 4KiB}]}\n",
-            "vm.yaml:2:8: error: the region 0x0-0xfff (4 KiB) is not a multiple of 2 MiB"
+            "vm.yaml:2:37: error: the region 0x0-0xfff (4 KiB) is not a multiple of 2 MiB"
         ),
         (
             head + "guest: {granularity: 8KiB, memory: []}\n",

@@ -181,6 +181,11 @@ import Testing
         #expect(error(String(repeating: "[", count: depth) + "x" + String(repeating: "]", count: depth)) == nil)
         let deep = error(String(repeating: "[", count: depth + 1) + "x" + String(repeating: "]", count: depth + 1))
         #expect(deep?.description == "f.yaml:1:\(depth + 2): error: values are nested more than 64 deep")
+        // However much deeper it goes: the parser looks ahead, and has no bound of its own that it meets before.
+        for more in [100, 900, 1100, 5000] {
+            let brackets = String(repeating: "[", count: more) + String(repeating: "]", count: more)
+            #expect(error(brackets)?.description == "f.yaml:1:\(depth + 2): error: values are nested more than 64 deep")
+        }
         // An alias brings its depth along.
         let high = String(repeating: "[", count: 40) + String(repeating: "]", count: 40)
         let twice = error(

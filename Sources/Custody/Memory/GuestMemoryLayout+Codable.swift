@@ -20,7 +20,9 @@ extension GuestMemoryLayout: Codable {
         do {
             try self.init(regions: regions, granularity: granularity)
         } catch {
-            throw DecodingError.dataCorruptedError(forKey: .regions, in: container, debugDescription: "\(error)")
+            let index = error.index(in: regions).map { [$0.codingKey] } ?? []
+            let path = container.codingPath + [CodingKeys.regions] + index
+            throw DecodingError.dataCorrupted(.init(codingPath: path, debugDescription: "\(error)"))
         }
     }
 }

@@ -8,6 +8,17 @@ public enum LayoutError: Error, Sendable, Equatable {
     case misaligned(PageRange, granularity: PageSize)
 }
 
+extension LayoutError {
+    /// The index of the region in question in the list that is no layout: of two that overlap, that of the second.
+    package func index(in regions: [PageRange]) -> Int? {
+        switch self {
+        case .noMemory: nil
+        case .overlap(_, let region): regions.indices.lazy.filter { regions[$0].overlaps(region) }.dropFirst().first
+        case .misaligned(let region, _): regions.firstIndex(of: region)
+        }
+    }
+}
+
 extension LayoutError: CustomStringConvertible {
     /// One sentence that names the regions in question.
     public var description: String {

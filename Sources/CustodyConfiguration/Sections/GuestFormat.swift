@@ -12,15 +12,20 @@ enum GuestFormat {
             "The regions of RAM: they do not overlap."
         ),
         .location
-    ) { (processors, granularity, regions, location) throws(ConfigurationError) in
-        do {
+    ) { (processors, granularity, memory, location) throws(ConfigurationError) in
+        let regions = memory.map(\.range)
+        do throws(LayoutError) {
             let layout = try GuestMemoryLayout(regions: regions, granularity: granularity)
             return GuestConfiguration(layout: layout, processors: processors)
         } catch {
-            throw ConfigurationError("\(error)", at: location)
+            throw ConfigurationError("\(error)", at: error.index(in: regions).map { memory[$0].place } ?? location)
         }
     }
 
+    /// A region, and where it stands.
+    private typealias Region = (range: PageRange, place: SourceLocation)
+
     /// The layout itself says that there is none without a region.
-    private static let memory = Format<[PageRange]>.list(of: .range).annotated(["minItems": 1])
+    private static let memory = Format<[Region]>.list(of: Format<PageRange>.range.map { ($0, $1) })
+        .annotated(["minItems": 1])
 }

@@ -22,6 +22,10 @@ struct YAMLEventReader: ~Copyable {
         case streamEnd
     }
 
+    /// Keeps the parser from meeting a bound of its own before the document meets its own, at the token that passes it. To
+    /// know whether a bracket begins a key, the parser looks 1024 characters ahead.
+    private static let boundNesting: Void = yaml_set_max_nest_level(4096)
+
     private let file: String
     private let bytes: [UInt8]
     // The parser has its own address in it, and that of the text.
@@ -38,6 +42,7 @@ struct YAMLEventReader: ~Copyable {
         _ = unsafe text.initialize(from: bytes)
         let parser = UnsafeMutablePointer<yaml_parser_t>.allocate(capacity: 1)
         unsafe parser.initialize(to: yaml_parser_t())
+        YAMLEventReader.boundNesting
         unsafe self.text = text
         unsafe self.parser = parser
         guard unsafe yaml_parser_initialize(parser) == 1 else {
@@ -121,8 +126,6 @@ struct YAMLEventReader: ~Copyable {
         // Characters are looked at before they are tokens, and have no mark.
         let isCharacter = unsafe parser.pointee.error == YAML_READER_ERROR
         let place = isCharacter ? characterPlace : location(unsafe parser.pointee.problem_mark)
-        // The bound of the parser itself, which it meets where it looks ahead of the events.
-        guard !problem.hasPrefix("Maximum nesting level") else { return YAMLReader.tooDeep(place) }
         return ConfigurationError(problem + (context.map { " \($0)" } ?? ""), at: place)
     }
 

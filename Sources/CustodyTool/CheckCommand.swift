@@ -130,12 +130,7 @@ struct CheckCommand: ParsableCommand {
     }
 
     private func write(_ text: String, to path: String) throws {
-        do throws(FileError) {
-            try OutputFile.write(Array(text.utf8), to: path)
-        } catch {
-            CustodyTool.report("custody: \(path) cannot be written: \(error)")
-            throw ExitCode.ioError
-        }
+        try ExitCode.writing(path) { try OutputFile.write(Array(text.utf8), to: path) }
     }
 
     private func exit(_ outcome: CheckOutcome) throws {

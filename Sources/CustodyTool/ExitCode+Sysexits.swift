@@ -1,5 +1,6 @@
 import ArgumentParser
 import Custody
+import CustodyFiles
 import CustodyOptions
 import CustodyTrace
 
@@ -14,7 +15,19 @@ extension ExitCode {
     /// `EX_CONFIG`: a configuration or scenario file is wrong.
     static let configuration = ExitCode(78)
 
-    /// Runs `body`; an error of a file, or of a back end, becomes a line and the code that belongs to it.
+    /// Runs `body`, which writes the file at `path`; an error of it becomes a line and ``ioError``.
+    static func writing<Value: ~Copyable>(_ path: String, _ body: () throws -> Value) throws -> Value {
+        do {
+            return try body()
+        } catch let error as TraceError {
+            report("\(error)")
+        } catch let error as FileError {
+            report("\(path): error: the file cannot be written: \(error)")
+        }
+        throw ioError
+    }
+
+    /// Runs `body`; an error of a file that is read, or of a back end, becomes a line and the code that belongs to it.
     static func reporting(_ body: () throws -> Void) throws {
         do {
             try body()

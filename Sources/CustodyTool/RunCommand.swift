@@ -17,7 +17,8 @@ struct RunCommand: ParsableCommand {
             configuration, the built-in one is used, which names the simulation.
 
             Exit codes: 0 when everything was as expected, 1 when it was not, 64 when the command line is wrong, 69 \
-            when the back end is not available on this machine, or not as it was asked for, 78 when a file is wrong. \
+            when the back end is not available on this machine, or not as it was asked for, 74 when a file cannot be \
+            written, 78 when a file is wrong. \
             SIGINT, SIGTERM and SIGHUP end the guest first; the exit code is 128 and the signal's number.
             """
     )
@@ -115,10 +116,8 @@ struct RunCommand: ParsableCommand {
             let backend: any MemoryBackend = pair ?? made
             let rules = try configuration.rulesText()
             let writer = try trace.map { path in
-                try TraceWriter(
-                    appendingTo: path,
-                    header: TraceHeader(of: backend, named: name, configuration: rules)
-                )
+                let header = TraceHeader(of: backend, named: name, configuration: rules)
+                return try ExitCode.writing(path) { try TraceWriter(appendingTo: path, header: header) }
             }
             var runner = try ScenarioRunner(
                 backend: backend,
@@ -127,8 +126,8 @@ struct RunCommand: ParsableCommand {
                 observer: writer
             )
             let result = runner.run(scenario)
-            try writer?.close(ownership: result.ownership)
-            if let snapshot { try SnapshotFile.write(runner.snapshot, to: snapshot) }
+            if let trace { try ExitCode.writing(trace) { try writer?.close(ownership: result.ownership) } }
+            if let snapshot { try ExitCode.writing(snapshot) { try SnapshotFile.write(runner.snapshot, to: snapshot) } }
             let isInStep = pair.map { $0.difference == nil && $0.uncompared.isEmpty } ?? true
             let isRight = result.isAsExpected && isInStep
             if !isRight { failed += 1 }

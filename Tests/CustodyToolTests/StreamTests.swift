@@ -66,11 +66,11 @@ import Testing
 
     @Test func aFileThatMayNotGrowIsAnError() throws {
         let trace = try fixture.run("ulimit -f 4; custody run --repeat 50 --trace big.jsonl")
-        #expect(trace.code == 65 && !trace.isSignalled)
+        #expect(trace.code == 74 && !trace.isSignalled)
         #expect(trace.errorText.contains("big.jsonl: error: lines could not be written: File too large"))
         let before = try fixture.text("s.json")
         let snapshot = try fixture.run("ulimit -f 1; custody run --snapshot s.json >/dev/null")
-        #expect(snapshot.code == 65 && snapshot.errorText.contains("File too large"), "\(snapshot.errorText)")
+        #expect(snapshot.code == 74 && snapshot.errorText.contains("File too large"), "\(snapshot.errorText)")
         #expect(try fixture.text("s.json") == before, "it is as it was")
         #expect(try fixture.run("ls -A | grep -c '^\\.custody-'").outputText == "0\n", "and nothing is left beside it")
     }

@@ -41,35 +41,67 @@ extension ControllerSnapshot: Codable {
         timeBoxes = try container.decode([TimeBox].self, forKey: .timeBoxes)
         nextTicket = try container.decode(UInt64.self, forKey: .nextTicket)
         lost = try container.decodeIfPresent(String.self, forKey: .lost)
-        if let wrong = inconsistency {
-            throw DecodingError.dataCorruptedError(forKey: .ownership, in: container, debugDescription: wrong)
+        if let fault {
+            let context = DecodingError.Context(
+                codingPath: container.codingPath + fault.path.map(\.codingKey),
+                debugDescription: fault.text
+            )
+            throw DecodingError.dataCorrupted(context)
         }
     }
 
     /// What does not agree in it, or `nil`: one that a controller took has no such thing.
     ///
     /// - Complexity: O((*n* + *m*) log *n*) for *n* runs and *m* parts of changes.
-    public var inconsistency: String? {
-        if let wrong = wrongNumber { return wrong }
-        // The runs, one after the other, are the regions: nothing twice, nothing left out.
+    public var inconsistency: String? { fault?.text }
+
+    /// What does not agree, and the keys and indices that lead to it.
+    private typealias Fault = (text: String, path: [any CodingKeyRepresentable])
+
+    private var fault: Fault? {
+        if let fault = numberFault ?? nameFault ?? timeFault ?? ownershipFault { return fault }
+        let map = ownershipMap
+        guard tally.counts(map, of: layout, exposedBy: changes) else {
+            return ("the tally is not that of the map", ["tally"])
+        }
+        if let fault = changeFault(map) { return fault }
+        for (index, lease) in leases.enumerated() {
+            if let hole = layout.firstHole(in: lease.range) {
+                return ("a lease of \(hole), which is not RAM", ["leases", index, "range"])
+            }
+        }
+        return boxFault(map)
+    }
+
+    /// The runs, one after the other, are the regions: nothing twice, nothing left out.
+    private var ownershipFault: Fault? {
         var index = 0
         for region in layout.regions {
             var page = region.start.rawValue
             while page < region.end {
                 guard index < ownership.count, ownership[index].range.start.rawValue == page,
                     ownership[index].range.end <= region.end
-                else { return "the ownership of \(PageNumber(page)) is missing or out of order" }
+                else {
+                    let text = "the ownership of \(PageNumber(page)) is missing or out of order"
+                    return (text, index < ownership.count ? ["ownership", index] : ["ownership"])
+                }
                 page = ownership[index].range.end
                 index += 1
             }
         }
-        guard index == ownership.count else { return "\(ownership[index].range) is not RAM" }
-        let map = ownershipMap
-        guard tally.counts(map, of: layout, exposedBy: changes) else { return "the tally is not that of the map" }
+        guard index == ownership.count else { return ("\(ownership[index].range) is not RAM", ["ownership", index]) }
+        return nil
+    }
+
+    private func changeFault(_ map: PageRunMap<Ownership>) -> Fault? {
         var transits = PageRunMap(bounds: layout.bounds, state: false)
-        for change in changes {
-            guard !change.transits.isEmpty else { return "a change has no page" }
-            for transit in change.transits {
+        for (index, change) in changes.enumerated() {
+            guard change.range.isAligned(to: layout.granularity) else {
+                return ("\(change.range) is not in units of the granularity", ["changes", index, "range"])
+            }
+            guard !change.transits.isEmpty else { return ("a change has no page", ["changes", index, "transits"]) }
+            for (part, transit) in change.transits.enumerated() {
+                let path: [any CodingKeyRepresentable] = ["changes", index, "transits", part]
                 let move = TransitionTable.move(
                     from: transit.before,
                     to: change.target,
@@ -77,21 +109,32 @@ extension ControllerSnapshot: Codable {
                 )
                 guard move != .stay, move != .illegal, move != .askTicket, change.range.contains(transit.range),
                     transit.range.isAligned(to: layout.granularity)
-                else { return "\(transit.range) cannot change from \(transit.before) to \(change.target)" }
+                else { return ("\(transit.range) cannot change from \(transit.before) to \(change.target)", path) }
                 guard map.isUniform(transit.range, .inTransit), transits.isUniform(transit.range, false) else {
-                    return "\(transit.range) changes hands, and is not in transit, or twice"
+                    return ("\(transit.range) changes hands, and is not in transit, or twice", path)
                 }
                 transits.set(transit.range, to: true)
             }
         }
-        if let stray = ownership.first(where: { $0.ownership == .inTransit && !transits.isUniform($0.range, true) }) {
-            return "\(stray.range) is in transit, and nothing changes it"
+        if let stray = ownership.firstIndex(where: {
+            $0.ownership == .inTransit && !transits.isUniform($0.range, true)
+        }) {
+            return ("\(ownership[stray].range) is in transit, and nothing changes it", ["ownership", stray])
         }
-        for lease in leases {
-            if let hole = layout.firstHole(in: lease.range) { return "a lease of \(hole), which is not RAM" }
-        }
-        for box in timeBoxes where !box.ranges.allSatisfy({ map.isUniform($0, .shared) || isOnItsWay($0, map) }) {
-            return "a time box has pages that are not shared"
+        return nil
+    }
+
+    private func boxFault(_ map: PageRunMap<Ownership>) -> Fault? {
+        var boxed = PageRunMap(bounds: layout.bounds, state: false)
+        for (index, box) in timeBoxes.enumerated() {
+            for (part, range) in box.ranges.enumerated() {
+                let path: [any CodingKeyRepresentable] = ["timeBoxes", index, "ranges", part]
+                guard map.isUniform(range, .shared) || isOnItsWay(range, map) else {
+                    return ("a time box has pages that are not shared", path)
+                }
+                guard boxed.isUniform(range, false) else { return ("\(range) is in two time boxes", path) }
+                boxed.set(range, to: true)
+            }
         }
         return nil
     }
@@ -101,28 +144,74 @@ extension ControllerSnapshot: Codable {
     /// The largest number of attempts of a hand-over.
     private static let maximumAttempts = 1 << 31
 
-    /// What is wrong with a number, or `nil`: each hand-over and each lease has one of its own, and what is counted on or
-    /// added to later has room for that.
-    private var wrongNumber: String? {
-        let tickets = changes.compactMap(\.ticket?.rawValue)
-        guard nextTicket > 0, nextTicket <= Self.maximumTicket, tickets.allSatisfy({ $0 > 0 && $0 < nextTicket }) else {
-            return "a hand-over has a number that has not been given out"
+    /// Each hand-over and each lease has a number of its own, and what is counted on or added to later has room for that.
+    private var numberFault: Fault? {
+        guard nextTicket > 0, nextTicket <= Self.maximumTicket else {
+            let text = "the next hand-over has the number \(nextTicket), which is not from 1 to \(Self.maximumTicket)"
+            return (text, ["nextTicket"])
         }
-        guard Set(tickets).count == tickets.count else { return "two hand-overs have one number" }
-        guard Set(leases.map(\.id)).count == leases.count else { return "two leases have one number" }
-        guard changes.allSatisfy({ (0...Self.maximumAttempts).contains($0.attempts) }) else {
-            return "a hand-over has been tried less than never, or too often"
+        var tickets: Set<UInt64> = []
+        for (index, change) in changes.enumerated() {
+            if let ticket = change.ticket?.rawValue {
+                guard ticket > 0 && ticket < nextTicket else {
+                    return ("a hand-over has a number that has not been given out", ["changes", index, "ticket"])
+                }
+                guard tickets.insert(ticket).inserted else {
+                    return ("two hand-overs have one number", ["changes", index, "ticket"])
+                }
+            }
+            guard (0...Self.maximumAttempts).contains(change.attempts) else {
+                return ("a hand-over has been tried less than never, or too often", ["changes", index, "attempts"])
+            }
         }
-        // A time span of the controller is one between two points in time.
+        var numbers: Set<LeaseID> = []
+        if let index = leases.firstIndex(where: { !numbers.insert($0.id).inserted }) {
+            return ("two leases have one number", ["leases", index, "id"])
+        }
+        return nil
+    }
+
+    /// Whoever is asked to let go, or is answered, can be named.
+    private var nameFault: Fault? {
+        for (index, change) in changes.enumerated() {
+            let path: [any CodingKeyRepresentable] = ["changes", index, "requester"]
+            switch change.requester {
+            case .guest(let processor) where processor < 0:
+                return ("a processor has the number \(processor)", path + ["guest"])
+            case .host(""): return ("a requester has no name", path + ["host"])
+            case .device(""): return ("a requester has no name", path + ["device"])
+            case .guest, .host, .device: break
+            }
+        }
+        if let index = leases.firstIndex(where: \.holder.device.isEmpty) {
+            return ("a holder has no name", ["leases", index, "holder", "device"])
+        }
+        return memory[""].map { _ in ("a mark has no name", ["memory", "marks", ""]) }
+    }
+
+    /// What has begun has begun by the time of the snapshot, and a time span is one between two points in time.
+    private var timeFault: Fault? {
+        func isLater(_ since: Timestamp?) -> Bool { since.map { $0 > time } ?? false }
+        let later = "this is later than the time of the snapshot, \(time.rawValue) ns"
+        if let index = leases.firstIndex(where: { isLater($0.since) }) { return (later, ["leases", index, "since"]) }
         let longest = Duration.nanoseconds(Int64.max)
         func isSpan(_ span: Duration?) -> Bool { span.map { $0 >= .zero && $0 <= longest } ?? true }
-        let areSpans =
-            timeBoxes.allSatisfy { isSpan($0.period) }
-            && changes.allSatisfy { change in
-                let terms = change.terms
-                return [terms.deadline, terms.returnsAfter, terms.retry?.first, terms.retry?.longest].allSatisfy(isSpan)
+        for (index, change) in changes.enumerated() {
+            let path: [any CodingKeyRepresentable] = ["changes", index]
+            if isLater(change.since) { return (later, path + ["since"]) }
+            let terms = change.terms
+            let spans: [(Duration?, [any CodingKeyRepresentable])] = [
+                (terms.deadline, ["deadline"]), (terms.returnsAfter, ["returnsAfter"]),
+                (terms.retry?.first, ["retry", "first"]), (terms.retry?.longest, ["retry", "longest"]),
+            ]
+            if let wrong = spans.first(where: { !isSpan($0.0) }) {
+                return ("a time span is out of range", path + ["terms"] + wrong.1)
             }
-        return areSpans ? nil : "a time span is out of range"
+        }
+        if let index = timeBoxes.firstIndex(where: { !isSpan($0.period) }) {
+            return ("a time span is out of range", ["timeBoxes", index, "period"])
+        }
+        return nil
     }
 
     /// Whether pages of a time box are shared or about to become private.

@@ -140,8 +140,8 @@ extension MemoryController {
     ///   taking hold of them. The first change after that copies a path of O(log *n*) of the runs, and the list of the
     ///   leases or of the changes under way where it is one of these.
     public func snapshot() -> ControllerSnapshot {
-        let now = executor.now
         let copy = look { copy $0 }
-        return ControllerSnapshot(copy, layout, now)
+        // Nothing in it is later than this.
+        return ControllerSnapshot(copy, layout, executor.now)
     }
 }

@@ -18,7 +18,8 @@ import Testing
                 _ = try JSONDecoder().decode(ControllerSnapshot.self, from: Data(text.utf8))
                 return nil
             } catch DecodingError.dataCorrupted(let context) {
-                return context.debugDescription
+                let path = context.codingPath.map { $0.intValue.map(String.init) ?? $0.stringValue }
+                return "\(path.joined(separator: ".")): \(context.debugDescription)"
             } catch {
                 return "\(error)"
             }
@@ -106,17 +107,25 @@ import Testing
         let range = try PageRange(pages: 0..<4)
         let transit = #"{"before":"host","range":{"count":4,"page":0}}"#
         #expect(error(transit, transit) == nil)
-        #expect(error(transit, transit + "," + transit) == "\(range) changes hands, and is not in transit, or twice")
+        #expect(
+            error(transit, transit + "," + transit)
+                == "changes.0.transits.1: \(range) changes hands, and is not in transit, or twice"
+        )
         let part = #"{"before":"host","range":{"count":2,"page":0}}"#
-        #expect(error(transit, part) == "\(range) is in transit, and nothing changes it")
+        #expect(error(transit, part) == "ownership.0: \(range) is in transit, and nothing changes it")
         let rest = #"{"before":"host","range":{"count":2,"page":2}}"#
         #expect(error(transit, part + "," + rest) == nil)
-        #expect(error(#"{"count":2,"page":60}"#, #"{"count":2,"page":63}"#)?.hasPrefix("a lease of ") == true)
+        #expect(
+            error(#"{"count":2,"page":60}"#, #"{"count":2,"page":63}"#)?.hasPrefix("leases.0.range: a lease of ")
+                == true
+        )
         let boxes = #"[{"count":2,"page":40},{"count":2,"page":50}]"#
         #expect(error(boxes, boxes) == nil)
         let wrong = "a time box has pages that are not shared"
-        #expect(error(boxes, #"[{"count":2,"page":40},{"count":2,"page":52}]"#) == wrong)
-        #expect(error(boxes, #"[{"count":2,"page":44},{"count":2,"page":50}]"#) == wrong)
+        #expect(error(boxes, #"[{"count":2,"page":40},{"count":2,"page":52}]"#) == "timeBoxes.0.ranges.1: \(wrong)")
+        #expect(error(boxes, #"[{"count":2,"page":44},{"count":2,"page":50}]"#) == "timeBoxes.0.ranges.0: \(wrong)")
+        let twice = "timeBoxes.0.ranges.1: \(try PageRange(pages: 40..<41)) is in two time boxes"
+        #expect(error(boxes, #"[{"count":2,"page":40},{"count":1,"page":40}]"#) == twice)
         #expect(ticket.cancel())
         lease.release()
     }
@@ -158,26 +167,69 @@ import Testing
         let held = try fixture.pending(0..<4, pinned: 1..<3, deadline: .seconds(5))
         let other = try fixture.pending(8..<10, pinned: 9..<10)
         let error = try SnapshotTests.error(changing: fixture.controller.snapshot())
-        let number = "a hand-over has a number that has not been given out"
-        #expect(error(#""nextTicket":3"#, #""nextTicket":18446744073709551615"#) == number)
-        #expect(error(#""nextTicket":3"#, #""nextTicket":4611686018427387905"#) == number)
+        func next(_ number: String) -> String {
+            "nextTicket: the next hand-over has the number \(number), which is not from 1 to 4611686018427387904"
+        }
+        let number = "changes.1.ticket: a hand-over has a number that has not been given out"
+        #expect(error(#""nextTicket":3"#, #""nextTicket":18446744073709551615"#) == next("18446744073709551615"))
+        #expect(error(#""nextTicket":3"#, #""nextTicket":4611686018427387905"#) == next("4611686018427387905"))
+        #expect(error(#""nextTicket":3"#, #""nextTicket":0"#) == next("0"))
+        #expect(error(#""nextTicket":3"#, #""nextTicket":2"#) == number)
         #expect(error(#""nextTicket":3"#, #""nextTicket":4611686018427387904"#) == nil)
         #expect(error(#""ticket":2"#, #""ticket":0"#) == number)
-        #expect(error(#""ticket":2"#, #""ticket":1"#) == "two hand-overs have one number")
-        #expect(error(#""id":2"#, #""id":1"#) == "two leases have one number")
-        let tried = "a hand-over has been tried less than never, or too often"
+        #expect(error(#""ticket":2"#, #""ticket":1"#) == "changes.1.ticket: two hand-overs have one number")
+        #expect(error(#""id":2"#, #""id":1"#) == "leases.1.id: two leases have one number")
+        let tried = "changes.0.attempts: a hand-over has been tried less than never, or too often"
         #expect(error(#""attempts":0"#, #""attempts":-1"#) == tried)
         #expect(error(#""attempts":0"#, #""attempts":9223372036854775807"#) == tried)
         let period = #""period":[0,10000000000000000]"#
+        let box = "timeBoxes.0.period: a time span is out of range"
         // Attoseconds, in 128 bits: more than a number of seconds holds, a negative one, the longest.
-        #expect(error(period, #""period":[9223372036854775807,18446744073709551615]"#) == "a time span is out of range")
-        #expect(error(period, #""period":[-1,0]"#) == "a time span is out of range")
+        #expect(error(period, #""period":[9223372036854775807,18446744073709551615]"#) == box)
+        #expect(error(period, #""period":[-1,0]"#) == box)
         #expect(error(period, #""period":[499999999,18446744072709551616]"#) == nil)
         #expect(
-            error(#""terms":{}"#, #""terms":{"deadline":[9223372036854775807,0]}"#) == "a time span is out of range"
+            error(#""terms":{}"#, #""terms":{"deadline":[9223372036854775807,0]}"#)
+                == "changes.0.terms.deadline: a time span is out of range"
         )
         let endless = #""terms":{"retry":{"attempts":3,"first":[1,0],"longest":[9223372036854775807,0]}}"#
-        #expect(error(#""terms":{}"#, endless) == "a time span is out of range")
+        #expect(error(#""terms":{}"#, endless) == "changes.0.terms.retry.longest: a time span is out of range")
+        _ = consume held
+        _ = consume other
+    }
+
+    /// What nobody can be, and what cannot have begun yet.
+    @Test func namesAndTimesAreThoseOfSomebody() throws {
+        let fixture = try ControllerFixture(policy: ForAWhile())
+        fixture.clock.pass(.milliseconds(3))
+        let held = try fixture.pending(0..<4, pinned: 1..<3, by: .guest(processor: 1))
+        let other = try fixture.pending(8..<10, pinned: 9..<10)
+        fixture.controller.mark("launched")
+        let snapshot = fixture.controller.snapshot()
+        let error = try SnapshotTests.error(changing: snapshot)
+        #expect(
+            error(#""requester":{"guest":1}"#, #""requester":{"guest":-1}"#)
+                == "changes.0.requester.guest: a processor has the number -1"
+        )
+        #expect(
+            error(#""requester":{"guest":1}"#, #""requester":{"host":""}"#)
+                == "changes.0.requester.host: a requester has no name"
+        )
+        #expect(
+            error(#""requester":{"guest":1}"#, #""requester":{"device":""}"#)
+                == "changes.0.requester.device: a requester has no name"
+        )
+        #expect(error(#""device":"nic""#, #""device":"""#) == "leases.0.holder.device: a holder has no name")
+        #expect(error(#""launched":"#, #""":"#) == "memory.marks.: a mark has no name")
+        let later = "this is later than the time of the snapshot, 3000000 ns"
+        #expect(error(#""since":3000000"#, #""since":3000001"#) == "leases.0.since: \(later)")
+        #expect(
+            error(#""since":3000000,"target":"#, #""since":3000001,"target":"#) == "changes.0.since: \(later)"
+        )
+        let regions = #"[{"count":64,"page":0},{"count":8,"page":70},{"count":2,"page":71}]"#
+        #expect(error(#"[{"count":64,"page":0}]"#, regions)?.hasPrefix("layout.regions.2: the regions ") == true)
+        // A rule may remember a time that is to come.
+        #expect(error(#""launched":3000000"#, #""launched":9000000"#) == nil)
         _ = consume held
         _ = consume other
     }

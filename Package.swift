@@ -80,7 +80,8 @@ let package = Package(
         .target(
             name: "CustodyTrace",
             dependencies: [
-                "Custody", "CustodyFiles", "CustodyPolicy", "CustodyProtocols", heap, system, uniqueArray,
+                "Custody", "CustodyFiles", "CustodyOptions", "CustodyPolicy", "CustodyProtocols", heap, system,
+                uniqueArray,
             ],
             swiftSettings: strict
         ),

@@ -81,6 +81,7 @@ struct MapCommand: ParsableCommand {
             return OwnershipPicture(try snapshot(insteadOf: error))
         }
         try account.read()
+        TraceCommand.reportNote(account.tornLine)
         let title = account.last.map { entry in
             "at \(entry.record.time.since(.zero).text), line \(entry.line) of the trace"
         }
@@ -93,7 +94,8 @@ struct MapCommand: ParsableCommand {
         } catch {
             // The same twice where the file cannot be had at all.
             guard error.message != trace.message else { throw error }
-            throw TraceError("\(error.message); as a trace: \(trace.message)", file: file)
+            let message = "\(error.message); as a trace: \(trace.message), at \(trace.place)"
+            throw TraceError(message, file: file, line: error.line, column: error.column)
         }
     }
 }

@@ -25,7 +25,7 @@ struct OwnershipPicture {
         self.title = title
         layout = model.layout
         runs = model.runs
-        handovers = model.tickets.map { "hand-over \($0)" }
+        handovers = model.handovers.map { "hand-over \($0.ticket) by \($0.requester)" }
         leases = model.leases.values.sorted { $0.id < $1.id }
             .map { "\($0.kind.rawValue) of \($0.range) by \($0.holder)" }
     }

@@ -17,8 +17,8 @@ struct ReplayCommand: ParsableCommand {
             file: where rules are in one, name it with --rules.
 
             Exit codes: 0 when all is the same, 1 when it is not, with the first difference; 64 when the command line is \
-            wrong, 65 when the file is none of a trace, 69 when the back end is not available, 78 when the rules in the \
-            trace, or those named, are wrong.
+            wrong, 65 when the file is none of a trace, 69 when the back end is not available or its guest cannot begin \
+            as that of the trace, 78 when there is no such back end, or the rules in the trace, or those named, are wrong.
             """
     )
 
@@ -45,15 +45,22 @@ struct ReplayCommand: ParsableCommand {
 
     private func replay(_ trace: Trace, _ interruption: Interruption) throws {
         let registry = BackendRegistry.linked
-        let configuration = try configuration(of: trace, registry)
-        let made = try interruption.watching { try makeBackend(trace, registry) }
+        let place = SourceLocation(file: "--backend", line: 1, column: 1)
+        let provider = try registry.provider(named: backend, at: place)
+        let configuration = try configuration(of: trace, place, registry)
+        let made = try interruption.watching { try makeBackend(trace, provider, place) }
         defer { made.shutDown() }
-        let result = try TraceReplay(
+        let replay = TraceReplay(
             trace,
             policy: configuration?.policy ?? AllowAll(),
             limits: configuration?.limits ?? ControllerLimits(),
             pool: try configuration.map { try SharedPools().pool(for: $0) } ?? nil
-        ).run(on: made)
+        )
+        if let mismatch = replay.mismatch(with: made) {
+            report("--backend: error: \(backend) cannot play \(file): \(mismatch)")
+            throw ExitCode.unavailable
+        }
+        let result = try replay.run(on: made)
         guard let difference = result.difference else {
             try print("\(file): \(result.lines) lines, \(result.decisions) decisions, all the same on \(backend)")
             return
@@ -66,25 +73,25 @@ struct ReplayCommand: ParsableCommand {
         throw ExitCode.failure
     }
 
-    private func configuration(of trace: Trace, _ registry: BackendRegistry) throws -> Configuration? {
+    private func configuration(
+        of trace: Trace,
+        _ place: SourceLocation,
+        _ registry: BackendRegistry
+    ) throws -> Configuration? {
         if let rules { return try Configuration(ConfigurationFile.read(rules), registry: registry) }
-        guard let text = trace.header.configuration else { return nil }
         // What the rules are read with is the back end that is to follow them now.
-        let rules = try YAMLReader.read(text, file: "rules of \(file)")
-        guard case .mapping(let sections) = rules.content else {
-            throw ConfigurationError("the rules of a trace are sections", at: rules.location)
+        let rules = try TraceRules.configuration(in: trace.header, of: trace.file, for: backend, at: place, registry)
+        if let wrong = rules.flatMap({ TraceRules.contradiction($0, trace.header) }) {
+            throw TraceError(wrong, file: trace.file, line: trace.line)
         }
-        let key = ConfigurationNode(.scalar("backend"), at: rules.location)
-        let name = ConfigurationNode(.scalar(backend), at: rules.location)
-        return try Configuration(
-            withoutFiles: ConfigurationNode(.mapping([(key, name)] + sections), at: rules.location),
-            registry: registry
-        )
+        return rules
     }
 
-    private func makeBackend(_ trace: Trace, _ registry: BackendRegistry) throws -> any MemoryBackend {
-        let place = SourceLocation(file: "--backend", line: 1, column: 1)
-        let provider = try registry.provider(named: backend, at: place)
+    private func makeBackend(
+        _ trace: Trace,
+        _ provider: any BackendProvider,
+        _ place: SourceLocation
+    ) throws -> any MemoryBackend {
         let guest = GuestConfiguration(layout: trace.header.layout)
         guard backend == SimulationProvider().name else {
             return try provider.read(ConfigurationSection(at: place)).makeBackend(for: guest)

@@ -1,4 +1,5 @@
 import CustodyFiles
+import CustodyOptions
 import CustodyPolicy
 import CustodyTrace
 import Foundation
@@ -7,15 +8,11 @@ import Foundation
 enum SnapshotFile {
     /// Writes a snapshot; whoever reads the file sees all of it or the one before.
     ///
-    /// - Throws: `TraceError` where it cannot be written.
-    static func write(_ snapshot: ControllerSnapshot, to path: String) throws(TraceError) {
+    /// - Throws: `FileError` where it cannot be written.
+    static func write(_ snapshot: ControllerSnapshot, to path: String) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
-        do {
-            try OutputFile.write(Array(encoder.encode(snapshot)), to: path)
-        } catch {
-            throw TraceError("the snapshot cannot be written: \(error)", file: path)
-        }
+        try OutputFile.write(Array(encoder.encode(snapshot)), to: path)
     }
 
     /// The largest file that is read, in bytes.
@@ -31,10 +28,10 @@ enum SnapshotFile {
         } catch {
             throw TraceError("the file cannot be read: \(error)", file: path)
         }
-        do {
-            return try JSONDecoder().decode(ControllerSnapshot.self, from: Data(bytes))
+        do throws(JSONError) {
+            return try JSONText.decode(ControllerSnapshot.self, from: bytes)
         } catch {
-            throw TraceError("no snapshot: \(DecodingText.describe(error))", file: path)
+            throw TraceError("no snapshot: \(error.message)", file: path, line: error.line, column: error.column)
         }
     }
 }

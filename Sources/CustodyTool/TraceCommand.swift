@@ -15,8 +15,8 @@ struct TraceCommand: ParsableCommand {
         subcommands: [TraceShowCommand.self, TraceStatsCommand.self, TraceVerifyCommand.self]
     )
 
-    /// Says that a torn line was skipped, where one was.
-    static func reportNote(_ torn: TraceError?) {
-        if let torn { report("\(torn.file):\(torn.line ?? 1): note: \(torn.message)") }
+    /// Says what was passed over, where something was.
+    static func reportNote(_ note: TraceError?) {
+        if let note { report("\(note.place): note: \(note.message)") }
     }
 }

@@ -44,6 +44,7 @@ struct TraceShowCommand: ParsableCommand {
                     try print((place + "[\(record.thread)]  \(pad(event, 12))  \(record.event)").printable)
                 }
             }
+            TraceCommand.reportNote(reader.gap)
             TraceCommand.reportNote(reader.tornLine)
         }
     }

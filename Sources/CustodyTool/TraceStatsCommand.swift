@@ -17,6 +17,7 @@ struct TraceStatsCommand: ParsableCommand {
             var reader = try TraceReader(file)
             var statistics = TraceStatistics()
             while let line = try reader.next() { statistics.add(line) }
+            TraceCommand.reportNote(reader.gap)
             TraceCommand.reportNote(reader.tornLine)
             try print(text(statistics))
         }

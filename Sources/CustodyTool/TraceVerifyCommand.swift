@@ -1,5 +1,8 @@
 import ArgumentParser
+import CustodyConfiguration
+import CustodyOptions
 import CustodyTrace
+import SimulationBackend
 
 /// `custody trace verify`: whether a trace can be.
 struct TraceVerifyCommand: ParsableCommand {
@@ -20,7 +23,7 @@ struct TraceVerifyCommand: ParsableCommand {
 
     func run() throws {
         try ExitCode.reporting {
-            let result = try TraceVerifier(file, acceptsOpenEnd: open).verify()
+            let result = try TraceVerifier(file, acceptsOpenEnd: open, contradiction: contradiction).verify()
             result.notes.forEach { TraceCommand.reportNote($0) }
             if let error = result.error {
                 report("\(error)")
@@ -30,6 +33,20 @@ struct TraceVerifyCommand: ParsableCommand {
             try print(
                 "\(file): \(result.traces) traces, \(result.lines) lines, each of which can follow those before it"
             )
+        }
+    }
+
+    /// What the configuration in a header has otherwise. One that cannot be read is said to be: another program may know
+    /// rules that this one does not.
+    private func contradiction(_ header: TraceHeader) -> String? {
+        do throws(ConfigurationError) {
+            let name = SimulationProvider().name
+            let place = SourceLocation(file: file, line: 1, column: 1)
+            let rules = try TraceRules.configuration(in: header, of: file, for: name, at: place, .linked)
+            return rules.flatMap { TraceRules.contradiction($0, header) }
+        } catch {
+            report("\(error.location): note: the configuration is held against nothing: \(error.message)")
+            return nil
         }
     }
 }

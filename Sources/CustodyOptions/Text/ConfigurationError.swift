@@ -13,8 +13,7 @@ public struct ConfigurationError: Error, Sendable, Hashable {
 
     /// An error about a word that is not one of `known`: it names the nearest one.
     public init(unknown what: String, _ word: String, known: [String], at location: SourceLocation) {
-        var message = "unknown \(what) ‘\(word)’"
-        if let nearest = EditDistance.nearest(to: word, in: known) { message += "; did you mean ‘\(nearest)’?" }
+        var message = "unknown \(what) ‘\(word)’\(EditDistance.question(about: word, in: known))"
         message += known.isEmpty ? " (none is accepted)" : " (accepted: \(known.joined(separator: ", ")))"
         self.init(message, at: location)
     }

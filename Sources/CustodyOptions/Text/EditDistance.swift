@@ -8,6 +8,11 @@ enum EditDistance {
         return best.distance <= max(2, best.candidate.count / 2) ? best.candidate : nil
     }
 
+    /// What a message about an unknown word asks; nothing where none of `candidates` is near.
+    static func question(about word: String, in candidates: [String]) -> String {
+        nearest(to: word, in: candidates).map { "; did you mean ‘\($0)’?" } ?? ""
+    }
+
     /// The optimal string alignment distance. O(*n* · *m*).
     static func distance(_ first: String, _ second: String) -> Int {
         let first = Array(first)

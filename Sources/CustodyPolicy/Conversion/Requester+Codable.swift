@@ -1,7 +1,7 @@
 import Custody
 
 extension Requester: Codable {
-    private enum CodingKeys: String, CodingKey {
+    private enum CodingKeys: String, CodingKey, CaseIterable {
         case guest, host, device
     }
 

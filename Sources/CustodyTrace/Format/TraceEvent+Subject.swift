@@ -41,9 +41,5 @@ extension TraceEvent {
     }
 
     /// The names of all events.
-    public static let names = [
-        "malformed", "requested", "decided", "prepared", "committed", "finished", "answered", "failed", "postponed",
-        "advanced", "settled", "leased", "leaseRefused", "released", "vetoed", "dismissed", "discarded", "marked",
-        "reconnected", "lost", "dropped", "closed",
-    ]
+    public static let names = CodingKeys.allCases.map(\.rawValue)
 }

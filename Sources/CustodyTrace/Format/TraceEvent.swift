@@ -48,6 +48,13 @@ public enum TraceEvent: Sendable, Hashable, Codable {
     /// The trace is at its end, and this was the ownership of all RAM then.
     case closed(ownership: [PageRun<Ownership>])
 
+    /// The names of the events, as the lines of a trace have them.
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case malformed, requested, decided, prepared, committed, finished, answered, failed, postponed, advanced,
+            settled
+        case leased, leaseRefused, released, vetoed, dismissed, discarded, marked, reconnected, lost, dropped, closed
+    }
+
     /// The event of a controller as a value.
     public init(_ kind: ControllerEvent.Kind) {
         self =

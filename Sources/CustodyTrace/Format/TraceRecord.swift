@@ -45,10 +45,16 @@ public struct TraceRecord: Sendable, Hashable, Codable {
     /// - Throws: `DecodingError` unless there is exactly one event of a name that is known, with its step.
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
+        let events = try decoder.container(keyedBy: TraceEvent.CodingKeys.self).allKeys
         number = try container.decode(UInt64.self, forKey: .number)
         sequence = try container.decodeIfPresent(UInt64.self, forKey: .sequence)
         time = try container.decode(Timestamp.self, forKey: .time)
         thread = try container.decode(Int.self, forKey: .thread)
+        guard events.count == 1 else {
+            let names = events.map { "‘\($0.rawValue)’" }.joined(separator: " and ")
+            let text = "a line has one event, and this has \(events.isEmpty ? "none" : names)"
+            throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: text))
+        }
         event = try TraceEvent(from: decoder)
         guard (sequence == nil) == event.isNote else {
             let text = "every event has the number of its step, and nothing else has"

@@ -13,6 +13,10 @@ public enum TraceResult: Sendable, Hashable, Codable {
     /// A listener refused it.
     case vetoed(by: String, reason: String)
 
+    private enum CodingKeys: String, CodingKey, CaseIterable {
+        case completed, cancelled, expired, failed, vetoed
+    }
+
     /// The result as a value that can be written.
     public init(_ result: TicketResult) {
         self =

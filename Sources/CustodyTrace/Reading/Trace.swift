@@ -23,6 +23,10 @@ public struct Trace: Sendable {
 
     /// The beginning.
     public let header: TraceHeader
+    /// The file that the beginning stands in.
+    public let file: String
+    /// Its line in the file, from 1.
+    public let line: Int
     /// The lines.
     public private(set) var entries: [Entry] = []
 
@@ -40,12 +44,9 @@ public struct Trace: Sendable {
             func error(_ message: String) -> TraceError { TraceError(message, file: reader.file, line: reader.line) }
             switch line {
             case .header(let header):
-                guard header.continues != nil else {
-                    traces.append(Trace(header: header))
-                    continue
-                }
-                guard !traces.isEmpty else {
-                    throw error("the beginning of the trace is missing: it was cut by size")
+                if let gap = reader.gap { throw gap }
+                if header.continues == nil {
+                    traces.append(Trace(header: header, file: reader.file, line: reader.line))
                 }
             case .record(let record):
                 guard !traces.isEmpty else { throw error("a trace begins with a header") }

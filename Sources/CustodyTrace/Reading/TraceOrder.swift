@@ -8,17 +8,25 @@ package struct TraceOrder: Sendable {
     /// The largest number of lines that a line may stand after its place.
     package static let window = 1 << 16
 
-    /// A line that waits. Lines of one step are in the order in which they stand.
-    private struct Waiting: Comparable {
+    /// A line that waits. Lines of one step are in the order in which they stand. The heap moves and compares it often, and
+    /// its line is large.
+    private final class Waiting: Comparable, Sendable {
         let sequence: UInt64
+        let number: UInt64
         let entry: Trace.Entry
 
+        init(_ sequence: UInt64, _ entry: Trace.Entry) {
+            self.sequence = sequence
+            number = entry.record.number
+            self.entry = entry
+        }
+
         static func < (one: Waiting, other: Waiting) -> Bool {
-            (one.sequence, one.entry.record.number) < (other.sequence, other.entry.record.number)
+            (one.sequence, one.number) < (other.sequence, other.number)
         }
 
         static func == (one: Waiting, other: Waiting) -> Bool {
-            (one.sequence, one.entry.record.number) == (other.sequence, other.entry.record.number)
+            (one.sequence, one.number) == (other.sequence, other.number)
         }
     }
 
@@ -40,7 +48,7 @@ package struct TraceOrder: Sendable {
             throw entry.error("the line stands more than \(TraceOrder.window) lines after its place")
         }
         largest = max(largest, sequence)
-        heap.insert(Waiting(sequence: sequence, entry: entry))
+        heap.insert(Waiting(sequence, entry))
         return heap.count > TraceOrder.window ? next() : nil
     }
 

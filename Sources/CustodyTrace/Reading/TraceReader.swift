@@ -1,10 +1,7 @@
+import Custody
 import CustodyFiles
+import CustodyOptions
 
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -33,6 +30,8 @@ public struct TraceReader: ~Copyable {
     public private(set) var line = 0
     /// The torn last line of a file that was skipped, as a message with its place.
     public private(set) var tornLine: TraceError?
+    /// The first header that goes on with a trace which the lines before it are not: lines are missing there.
+    public private(set) var gap: TraceError?
 
     private var input: InputFile
     /// The files that follow, the next one last.
@@ -45,7 +44,9 @@ public struct TraceReader: ~Copyable {
     private var isInLongLine = false
     /// Whether there was a line, or it has been said that there was none.
     private var hasBegun = false
-    private let decoder = JSONDecoder()
+    /// The guest's memory by the header before, and the number of the last line.
+    private var layout: GuestMemoryLayout?
+    private var lastNumber: UInt64 = 0
 
     /// The largest number of earlier files of one trace.
     public static let maximumFiles = 10_000
@@ -89,7 +90,7 @@ public struct TraceReader: ~Copyable {
     /// The header that the file begins with; `nil` where it begins otherwise.
     private mutating func firstHeader() -> TraceHeader? {
         // What is wrong with the first line is said where it is read.
-        guard let end = try? endOfFirstLine(), let line = try? decode(Data(buffer[..<end])),
+        guard let end = try? endOfFirstLine(), let line = try? decode(Array(buffer[..<end])),
             case .header(let header) = line
         else { return nil }
         return header
@@ -128,15 +129,36 @@ public struct TraceReader: ~Copyable {
                 return nil
             }
             hasBegun = true
-            return try decode(bytes)
+            let line = try decode(bytes)
+            follow(line)
+            return line
         }
     }
 
-    private func decode(_ bytes: Data) throws(TraceError) -> Line {
-        do {
-            return try decoder.decode(LineForm.self, from: bytes).line
+    private func decode(_ bytes: [UInt8]) throws(TraceError) -> Line {
+        do throws(JSONError) {
+            return try JSONText.decode(LineForm.self, from: bytes).line
         } catch {
-            throw TraceError("no line of a trace: \(DecodingText.describe(error))", file: file, line: line)
+            throw TraceError("no line of a trace: \(error.message)", file: file, line: line, column: error.column)
+        }
+    }
+
+    /// Sees whether a header that goes on with a trace stands after the rest of it.
+    private mutating func follow(_ line: Line) {
+        switch line {
+        case .record(let record): lastNumber = record.number
+        case .header(let header):
+            if let number = header.continues {
+                let isNext = layout == header.layout && lastNumber < .max && number == lastNumber + 1
+                let text =
+                    layout == nil
+                    ? "the beginning of the trace is missing: it was cut by size, and \(file).1 is not there"
+                    : "the file does not go on where the one before it ends"
+                if !isNext { gap = gap ?? TraceError(text, file: file, line: self.line) }
+            } else {
+                lastNumber = 0
+            }
+            layout = header.layout
         }
     }
 
@@ -156,7 +178,7 @@ public struct TraceReader: ~Copyable {
 
     // MARK: Bytes
 
-    private mutating func nextBytes() throws(TraceError) -> Data? {
+    private mutating func nextBytes() throws(TraceError) -> [UInt8]? {
         if isInLongLine { try skipLine() }
         var searched = position
         while true {
@@ -164,7 +186,7 @@ public struct TraceReader: ~Copyable {
                 line += 1
                 defer { position = end + 1 }
                 guard end - position <= TraceReader.maximumLineLength else { throw tooLong() }
-                return Data(buffer[position..<end])
+                return Array(buffer[position..<end])
             }
             searched = buffer.count
             guard !isAtEnd else { break }

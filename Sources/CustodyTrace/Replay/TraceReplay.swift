@@ -42,19 +42,20 @@ public struct TraceReplay: Sendable {
         self.pool = pool
     }
 
+    /// Why the trace cannot be played on a back end, or `nil` where it can: its guest begins as that of the trace.
+    public func mismatch(with backend: any MemoryBackend) -> String? {
+        guard backend.layout == trace.header.layout else { return "its guest has other memory than the trace's" }
+        let other = trace.header.ownership.first { !backend.initialOwnership.isUniform($0.range, $0.state) }
+        return other.map { "its guest does not begin with \($0.range) \($0.state), as the trace does" }
+    }
+
     /// Plays the trace on a back end that has not changed anything yet. Its capabilities are those of the trace.
     ///
-    /// - Throws: ``TraceError`` where the back end's guest is another one than the trace's, or where the trace asks for more
-    ///   than ``maximumPages`` and ``maximumPagesPerLine`` allow: a back end does what is asked for page by page.
+    /// - Throws: ``TraceError`` where there is a ``mismatch(with:)``, or where the trace asks for more than ``maximumPages``
+    ///   and ``maximumPagesPerLine`` allow: a back end does what is asked for page by page.
     public func run(on backend: any MemoryBackend) throws(TraceError) -> Report {
-        let file = trace.entries.first?.file ?? "trace"
-        let start = trace.header.ownership
-        guard backend.layout == trace.header.layout else {
-            throw TraceError("the back end's guest has other memory than the trace's", file: file, line: 1)
-        }
-        if let other = start.first(where: { !backend.initialOwnership.isUniform($0.range, $0.state) }) {
-            let message = "the back end does not begin with \(other.range) \(other.state), as the trace does"
-            throw TraceError(message, file: file, line: 1)
+        if let mismatch = mismatch(with: backend) {
+            throw TraceError("the back end cannot play it: \(mismatch)", file: trace.file, line: trace.line)
         }
         try checkWork()
         let clock = ReplayClock()

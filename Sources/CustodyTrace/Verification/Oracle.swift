@@ -70,8 +70,10 @@ public struct Oracle: Sendable {
     /// The ownership of all RAM, from low to high.
     public var runs: [PageRun<Ownership>] { layout.regions.flatMap { ownership.runs(in: $0) } }
 
-    /// The hand-overs that are pending, the oldest first.
-    public var tickets: [TraceTicket] { pending.values.map(\.ticket).sorted { $0.id < $1.id } }
+    /// The hand-overs that are pending and who asked for them, the oldest first.
+    public var handovers: [(ticket: TraceTicket, requester: Requester)] {
+        pending.values.map { ($0.ticket, $0.request.requester) }.sorted { $0.ticket.id < $1.ticket.id }
+    }
 
     /// Takes an event into the account.
     ///

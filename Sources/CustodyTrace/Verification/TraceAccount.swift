@@ -7,6 +7,9 @@ package struct TraceAccount: ~Copyable {
     /// The line that was taken last; `nil` at the beginning of a trace.
     package private(set) var last: Trace.Entry?
 
+    /// The torn last line of a file, which was skipped.
+    package var tornLine: TraceError? { reader.tornLine }
+
     private var reader: TraceReader
     private let line: Int
     private let end: Timestamp?
@@ -35,6 +38,7 @@ package struct TraceAccount: ~Copyable {
     ///
     /// - Throws: ``TraceError`` for a line that is none of a trace, or cannot be.
     package mutating func read() throws(TraceError) {
+        if let gap = reader.gap { throw gap }
         while !isOver {
             let next: TraceReader.Line?
             // What comes after the line is only looked at for what belongs before it.
@@ -54,6 +58,7 @@ package struct TraceAccount: ~Copyable {
     }
 
     private mutating func begin(_ header: TraceHeader) throws(TraceError) {
+        if let gap = reader.gap { throw gap }
         guard header.continues == nil else { return }
         try finish()
         // A trace that went on after the end has it.

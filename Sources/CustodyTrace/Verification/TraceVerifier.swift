@@ -24,8 +24,8 @@ public struct TraceVerifier: ~Copyable {
 
     private var reader: TraceReader
     private let acceptsOpenEnd: Bool
+    private let contradiction: (TraceHeader) -> String?
     private var model: Oracle?
-    private var header: TraceHeader?
     private var order = TraceOrder()
     /// The time of the last line of each thread.
     private var times: [Int: Timestamp] = [:]
@@ -39,10 +39,17 @@ public struct TraceVerifier: ~Copyable {
 
     /// A verifier of the trace at `path`. A trace that its writer has not closed is wrong unless `acceptsOpenEnd`.
     ///
+    /// - Parameter contradiction: What a header's configuration has otherwise than the header, for whoever reads
+    ///   configurations; `nil` for nothing.
     /// - Throws: ``TraceError`` where the file cannot be opened.
-    public init(_ path: String, acceptsOpenEnd: Bool = false) throws(TraceError) {
+    public init(
+        _ path: String,
+        acceptsOpenEnd: Bool = false,
+        contradiction: @escaping (TraceHeader) -> String? = { _ in nil }
+    ) throws(TraceError) {
         reader = try TraceReader(path)
         self.acceptsOpenEnd = acceptsOpenEnd
+        self.contradiction = contradiction
     }
 
     /// Reads the trace to its end, or to the first line that cannot be.
@@ -67,19 +74,14 @@ public struct TraceVerifier: ~Copyable {
     }
 
     private mutating func begin(_ next: TraceHeader) throws(TraceError) {
-        if let number = next.continues {
-            guard let header else { throw error("the beginning of the trace is missing: it was cut by size") }
-            guard number == nextNumber, next.layout == header.layout else {
-                throw error("the file does not go on where the one before it ends")
-            }
-            return
-        }
+        if let gap = reader.gap { throw gap }
+        guard next.continues == nil else { return }
         if model != nil { try finish() }
-        header = next
         model = Oracle(next)
         order = TraceOrder()
         (times, unanswered, nextNumber, isClosed, lastStep) = ([:], [:], 1, false, (nil, 0))
         report.traces += 1
+        if let wrong = contradiction(next) { throw error(wrong) }
     }
 
     /// Takes a line as it stands in the file: none is missing, and none is from before another of its thread.

@@ -1,4 +1,5 @@
 import Custody
+import CustodyOptions
 import CustodyPolicy
 import CustodyTool
 import Foundation
@@ -6,10 +7,10 @@ import SimulationBackend
 
 enum SnapshotTarget {
     static func run(_ bytes: [UInt8]) throws(FuzzTarget.Failure) {
-        guard let snapshot = try? JSONDecoder().decode(ControllerSnapshot.self, from: Data(bytes)) else { return }
+        guard let snapshot = try? JSONText.decode(ControllerSnapshot.self, from: bytes) else { return }
         let encoder = JSONEncoder()
         if let written = try? encoder.encode(snapshot) {
-            let again = try? JSONDecoder().decode(ControllerSnapshot.self, from: written)
+            let again = try? JSONText.decode(ControllerSnapshot.self, from: Array(written))
             try FuzzTarget.require(again == snapshot, "a snapshot that is written and read is not the same")
         } else {
             throw FuzzTarget.Failure(description: "a snapshot that was read cannot be written")

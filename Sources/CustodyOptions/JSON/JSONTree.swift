@@ -86,12 +86,9 @@ final class JSONTree: Sendable {
         }
     }
 
-    /// A whole number. One that is written with a point or an exponent is one where it has no other part.
+    /// A whole number, in digits alone: what a point or an exponent says may be rounded on the way.
     func integer<Value: FixedWidthInteger>(_ node: Int) throws(JSONError) -> Value {
-        if isNumber(node) {
-            let text = word(node)
-            if let value = Value(text) ?? Double(text).flatMap({ Value(exactly: $0) }) { return value }
-        }
+        if isNumber(node), let value = Value(word(node)) { return value }
         throw mismatch(node, "a whole number from \(Value.min) to \(Value.max)")
     }
 

@@ -250,8 +250,22 @@ import Testing
         #expect(guest.boxes == 1 && guest.executor.clock.timerCount == 1)
         #expect(guest.controller.state.withLock { $0.timeBoxes.height } == 1, "levels of the tree of pages")
         mapping.release()
-        guest.executor.pass(.milliseconds(1))
+        guest.executor.pass(.milliseconds(1 + count / 16))
         #expect(guest.boxes == 0 && guest.controller.tally.private == 4)
+    }
+
+    /// The shortest box beside the longest mapping is few requests, each later than the one before it.
+    @Test func whatIsHeldForLongIsAskedForSeldom() throws {
+        let guest = try Guest(pages: 4, initially: .private, policy: boxed(.milliseconds(1)))
+        try guest.convert(0..<1, to: .shared)
+        let mapping = try guest.lease(0..<1, .mapping)
+        let before = guest.executor.submissions
+        guest.executor.pass(.seconds(36_000))
+        // The waits make a geometric series: log(36,000,000 / 16 + 1) / log(17 / 16) of them.
+        #expect((200...242).contains(guest.executor.submissions - before))
+        mapping.release()
+        guest.executor.pass(.seconds(36_000 / 16 + 1))
+        #expect(guest.boxes == 0 && guest.controller.tally.private == 4, "it comes back soon, as such times go")
     }
 
     /// A time that is over at the end of time is not over again and again.

@@ -4,6 +4,7 @@ import Custody
 struct TimeBox: Sendable, Hashable {
     /// When their time is over.
     let due: Timestamp
-    /// The time that they were given, and after which those still shared are asked for once more.
+    /// The time after which those still shared are asked for once more: first that which they were given, then longer each
+    /// time.
     let period: Duration
 }

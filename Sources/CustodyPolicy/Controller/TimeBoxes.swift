@@ -50,7 +50,8 @@ struct TimeBoxes: Sendable {
     }
 
     /// Up to `limit` runs whose time is over, from the earliest on. They are asked for now, and once more after their
-    /// period where they are still in their box then.
+    /// period where they are still in their box then. That grows by a sixteenth each time, so that a page that is held
+    /// for *t* is asked for O(log *t*) times, and has come back at the latest when a sixteenth of *t* more has passed.
     mutating func takeDue(by now: Timestamp, atMost limit: Int) -> [Run] {
         var due: [Run] = []
         while due.count < limit, let (_, id, run) = queue.popDue(by: now) {
@@ -58,9 +59,10 @@ struct TimeBoxes: Sendable {
             due.append(run)
         }
         for run in due {
-            let next = now.advanced(by: max(run.box.period, .milliseconds(1)))
+            let period = max(run.box.period, .milliseconds(1))
+            let next = now.advanced(by: period)
             guard next != .never else { continue }
-            insert(Run(range: run.range, box: TimeBox(due: next, period: run.box.period)))
+            insert(Run(range: run.range, box: TimeBox(due: next, period: period + period / 16)))
         }
         return due
     }

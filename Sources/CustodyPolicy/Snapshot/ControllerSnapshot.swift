@@ -63,7 +63,7 @@ public struct ControllerSnapshot: Sendable, Equatable {
     public struct TimeBox: Sendable, Hashable, Codable {
         /// When their time is over.
         public let due: Timestamp
-        /// The time that they were given.
+        /// The time after which those still shared then are asked for again.
         public let period: Duration
         /// The pages that are still shared.
         public let ranges: [PageRange]

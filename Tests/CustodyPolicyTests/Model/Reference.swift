@@ -81,8 +81,9 @@ struct Reference {
     /// The time box of each page, one for each change; 0 for none.
     var box = [Int](repeating: 0, count: Story.pageCount)
     var boxes = 0
-    /// When the time of a box is over.
+    /// When the time of a box is over, and after what time it is asked for again.
     var dues: [Int: Int] = [:]
+    var periods: [Int: Duration] = [:]
     /// When boxes are looked at.
     var alarm: Int?
     /// What has been let go of since hand-overs were looked at.
@@ -92,7 +93,9 @@ struct Reference {
     var isLost = false
     var isAway = false
     var drifted: [Int: Ownership] = [:]
+    /// The time in nanoseconds.
     var now = 0
+    static let millisecond = 1_000_000
     var jobs: [(due: Int, job: Job)] = []
     var lastListener = 0
     var nextTicket: UInt64 = 1
@@ -253,7 +256,7 @@ struct Reference {
         let taken = target == .private ? changes.filter { $0.from.allows(.host) }.flatMap(\.pages) : []
         let holders = leases.filter { lease in taken.contains { lease.pages.contains($0) } }
         var deadline: Int?
-        if case .milliseconds(let time) = patience { deadline = now + time }
+        if case .milliseconds(let time) = patience { deadline = now + time * Self.millisecond }
         guard !holders.isEmpty else {
             let handover = Handover(
                 id: nextTicket,
@@ -446,7 +449,8 @@ struct Reference {
             for change in handover.changes {
                 boxes += 1
                 for page in change.pages { box[page] = boxes }
-                dues[boxes] = now + time
+                dues[boxes] = now + time * Self.millisecond
+                periods[boxes] = .milliseconds(time)
             }
             setAlarm()
         }
@@ -535,7 +539,7 @@ struct Reference {
         }
         handovers[index].phase = .draining
         handovers[index].lastListener = nil
-        jobs.append((now + waits[handovers[index].attempts - 1], .resume(id)))
+        jobs.append((now + waits[handovers[index].attempts - 1] * Self.millisecond, .resume(id)))
     }
 
     private mutating func settle(
@@ -641,7 +645,7 @@ struct Reference {
     }
 
     mutating func pass(_ time: Int) {
-        let end = now + time
+        let end = now + time * Self.millisecond
         drain()
         while let next = jobs.map(\.due).min(), next <= end {
             now = max(now, next)
@@ -681,7 +685,11 @@ struct Reference {
         alarm = nil
         if isLost { box = box.map { _ in 0 } }
         let due = Set(box.filter { $0 != 0 && dues[$0, default: .max] <= now })
-        for number in due { dues[number] = now + max(story.timeBox ?? 0, 1) }
+        for number in due {
+            let period = periods[number] ?? .zero
+            dues[number] = now + Int(period / .nanoseconds(1))
+            periods[number] = period + period / 16
+        }
         let parts = runs(Story.ram.filter { due.contains(box[$0]) }) { box[$0] }.map(\.pages)
         for neighbours in runs(parts.flatMap { $0 }, { _ in true }).map(\.pages) {
             for run in runs(neighbours.filter { owner[$0] == .shared }, { _ in true }).map(\.pages) {
@@ -806,15 +814,19 @@ struct Reference {
         drifted = [:]
         jobs = []
         (released, isGoingToLook) = ([], false)
-        let before = box.map { $0 == 0 ? nil : dues[$0] }
+        let (old, kept) = (dues, periods)
+        func key(_ number: Int) -> [Duration] { [.nanoseconds(old[number] ?? 0), kept[number] ?? .zero] }
+        let before = box
         box = box.map { _ in 0 }
-        (boxes, dues, alarm) = (0, [:], nil)
-        for due in Set(before.compactMap { $0 }).sorted() {
-            let pages = Story.ram.filter { before[$0] == due && owner[$0] == .shared }
+        (boxes, dues, periods, alarm) = (0, [:], [:], nil)
+        let keys = Set(before.filter { $0 != 0 }.map(key)).sorted { ($0[0], $0[1]) < ($1[0], $1[1]) }
+        for each in keys {
+            let pages = Story.ram.filter { before[$0] != 0 && key(before[$0]) == each && owner[$0] == .shared }
             for run in runs(pages, { _ in true }) {
                 boxes += 1
                 for page in run.pages { box[page] = boxes }
-                dues[boxes] = due
+                dues[boxes] = Int(each[0] / .nanoseconds(1))
+                periods[boxes] = each[1]
             }
         }
         setAlarm()

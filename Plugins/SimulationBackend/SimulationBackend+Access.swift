@@ -35,10 +35,18 @@ extension SimulationBackend {
         do {
             range = try PageRange(touching: address, byteCount: UInt64(byteCount))
         } catch {
+            guard party != .guest else { throw denied(address, "the access wraps around the end of the address space") }
             throw BackendError(.invalidArgument, "\(byteCount) bytes at \(address): \(error)")
         }
         if let hole = layout.firstHole(in: range) {
-            throw BackendError(.invalidArgument, "there is no memory at \(hole.address)", range: range)
+            guard party == .guest else {
+                throw BackendError(.invalidArgument, "there is no memory at \(hole.address)", range: range)
+            }
+            if let lost = state.withLock({ $0.lost }) { throw lost }
+            // A guest gets as far as there is memory. What is beyond is no argument of a call, but an exit to its monitor.
+            let stop = max(address, hole.address)
+            _ = try touch(address, Int(stop.rawValue - address.rawValue), by: party, body)
+            throw denied(stop, "there is no memory")
         }
         return try state.withLock { state throws(BackendError) -> [UInt8] in
             if let lost = state.lost { throw lost }

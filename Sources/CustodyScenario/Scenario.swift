@@ -39,7 +39,7 @@ public struct Scenario: Sendable {
     /// What a scenario may be.
     package static let format = Format<Scenario>.mapping(
         .required("name", .text, "What the story is about."),
-        .required("steps", .list(of: StepFormat.format, atLeast: 1), "The steps, in their order."),
+        .required("steps", steps, "The steps, in their order."),
         .optional("backends", backends, "The options that a back end needs to play it, by its name."),
         .optional("policy", .included(PolicyFormat.reference), "The rules. Or the name of a file with them."),
         .optional("limits", .included(LimitsFormat.format), "What bounds the guest's requests. Or the name of a file."),
@@ -50,9 +50,7 @@ public struct Scenario: Sendable {
         ),
         rules
     ) {
-        (name, steps, options: [String: ConfigurationSection]?, policy, limits, pool, rules) throws(ConfigurationError)
-        in
-        try checkTime(of: steps)
+        (name, steps, options: [String: ConfigurationSection]?, policy, limits, pool, rules) in
         return Scenario(
             name: name,
             steps: steps,
@@ -64,19 +62,22 @@ public struct Scenario: Sendable {
         )
     }
 
-    /// All that the steps wait for together has an end: the time of a back end does not run out under them.
-    private static func checkTime(of steps: [ScenarioStep]) throws(ConfigurationError) {
-        var total = Duration.zero
-        for step in steps {
-            total += step.action.time
-            guard total > Format<Duration>.longest else { continue }
-            let most = Format<Duration>.longest.text
-            throw ConfigurationError(
-                "the steps up to here wait for more than \(most): a hundred years",
-                at: step.location
-            )
+    /// The steps. What each adds to the work of all is counted before the next is read.
+    private static let steps: Format<[ScenarioStep]> = {
+        let step = StepFormat.format
+        let list = Format<[ScenarioStep]>.list(of: step, atLeast: 1)
+        return Format(list.schema) { (node, site) throws(ConfigurationError) in
+            guard case .list(let nodes) = node.content, !nodes.isEmpty else { return try list.read(node, site) }
+            var work = ScenarioWork()
+            var steps: [ScenarioStep] = []
+            for node in nodes {
+                let step = try step.read(node, site).value
+                try work.add(step)
+                steps.append(step)
+            }
+            return Reading(steps, "")
         }
-    }
+    }()
 
     /// The options are the back ends' own, and which ones there are is known when it is played.
     private static let backends = Format<[String: ConfigurationSection]>(

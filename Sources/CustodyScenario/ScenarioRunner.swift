@@ -10,7 +10,14 @@ import CustodyTrace
 /// An oracle is told of everything that the controller does, and is asked after each step whether a promise was broken,
 /// whatever the steps expect.
 public struct ScenarioRunner: ~Copyable {
+    /// The most pages that the steps of a play have changed, thrown away or measured: 16 GiB. A back end does that page by
+    /// page, and a small file can ask for any number of them.
+    public static let maximumPages: UInt64 = 1 << 22
+
     private let facets: PlayFacets
+    private let limits: ControllerLimits
+    /// The pages that the next steps may still have changed.
+    private var pagesLeft = ScenarioRunner.maximumPages
     private let controller: MemoryController
     private let recorder = EventRecorder()
     private var leases = LeaseTable()
@@ -32,6 +39,7 @@ public struct ScenarioRunner: ~Copyable {
         observer: (any ControllerObserver)? = nil
     ) {
         facets = PlayFacets(backend)
+        self.limits = limits
         audit = PlayAudit(of: backend, limits: limits)
         let observers = [recorder, observer].compactMap(\.self)
         controller = MemoryController(
@@ -149,7 +157,7 @@ public struct ScenarioRunner: ~Copyable {
         facets.executor.drain()
         let began = facets.executor.now
         let before = step.action.range.map { describeOwnership($0) }
-        var account = perform(step.action)
+        var account = takeWork(of: step.action) ?? perform(step.action)
         let (recorded, ownership) = settle()
         let ended = facets.executor.now
         let events = recorded.map(\.event)
@@ -192,6 +200,21 @@ public struct ScenarioRunner: ~Copyable {
             broken: broken,
             events: events
         )
+    }
+
+    /// Counts the pages that a step has changed; where they are too many, the step is not carried out.
+    private mutating func takeWork(of action: ScenarioAction) -> Account? {
+        guard let range = action.changedRange else { return nil }
+        var pages = controller.layout.memory(in: range).reduce(0) { $0 + $1.count }
+        if case .guestRequests = action { pages = min(pages, limits.pagesPerGuestRequest) }
+        guard pages > pagesLeft else {
+            pagesLeft -= pages
+            return nil
+        }
+        var account = Account("play", "stops", range)
+        let most = ByteCount.text(ofPages: ScenarioRunner.maximumPages)
+        account.fail("by this step, more than \(most) are to be changed, discarded or measured in one play")
+        return account
     }
 
     /// Ends the leases whose time has come.

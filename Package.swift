@@ -224,8 +224,11 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
         "CustodyTrace", "SimulationBackend",
     ],
     "CustodyFilesTests": ["CustodyFiles"],
-    // The tool as a program: it is built beside the tests.
-    "CustodyToolTests": ["CustodyMain"],
+    // The tool as a program, which is built beside the tests; and what its commands and its schemas say.
+    "CustodyToolTests": [
+        "Custody", "CustodyConfiguration", "CustodyMain", "CustodyOptions", "CustodyScenario", "CustodyTool",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+    ],
     "FuzzCorpusTests": ["FuzzTargets"],
     "CustodyTraceTests": [
         "Custody", "CustodyConfiguration", "CustodyPolicy", "CustodyScenario", "CustodyTestSupport", "CustodyTrace",

@@ -1,3 +1,4 @@
+import Synchronization
 import SystemPackage
 
 #if canImport(Glibc)
@@ -18,8 +19,19 @@ package struct InputFile: ~Copyable {
 
     /// How long a named pipe may be without a writer, in milliseconds.
     private static let patience: Int32 = 2000
+    /// After how many milliseconds without a byte it is said what is waited for.
+    private static let silence: Int32 = 1000
 
+    private static let notice = Mutex<@Sendable (String) -> Void>({ _ in })
+
+    /// Names who says what is waited for: a pipe or a terminal whose writer has been silent for a second. There is no end to
+    /// the wait, because a slow writer is no mistake.
+    package static func onWait(_ say: @escaping @Sendable (String) -> Void) { notice.withLock { $0 = say } }
+
+    private let path: String
     private let descriptor: FileDescriptor
+    /// Whether it has been said that this one is waited for.
+    private var isAnnounced = false
     /// A pipe of which nothing has been read yet.
     private var isFreshPipe: Bool
 
@@ -27,6 +39,7 @@ package struct InputFile: ~Copyable {
     ///
     /// - Throws: ``FileError``.
     package init(_ path: String, _ kind: Kind = .any) throws(FileError) {
+        self.path = path
         (descriptor, isFreshPipe) = try InputFile.open(path, kind)
     }
 
@@ -77,7 +90,7 @@ package struct InputFile: ~Copyable {
     /// - Throws: ``FileError``; a pipe that nobody writes to is one.
     package mutating func read(into buffer: inout [UInt8]) throws(FileError) -> Int {
         while true {
-            if isFreshPipe { waitForBytes(InputFile.patience) }
+            if isFreshPipe { _ = waitForBytes(InputFile.patience) }
             do {
                 let count = try unsafe buffer.withUnsafeMutableBytes { unsafe try descriptor.read(into: $0) }
                 guard count > 0 || !isFreshPipe else { throw FileError("it is a pipe that nobody writes to") }
@@ -88,16 +101,25 @@ package struct InputFile: ~Copyable {
             } catch Errno.resourceTemporarilyUnavailable {
                 // There is a writer, who has nothing to say yet.
                 isFreshPipe = false
-                waitForBytes(-1)
+                waitForWriter()
             } catch {
                 throw FileError("\(error)")
             }
         }
     }
 
-    private func waitForBytes(_ milliseconds: Int32) {
+    /// Waits without an end, and says so once.
+    private mutating func waitForWriter() {
+        guard !isAnnounced else { return _ = waitForBytes(-1) }
+        guard !waitForBytes(InputFile.silence) else { return }
+        isAnnounced = true
+        InputFile.notice.withLock { $0 }(path)
+    }
+
+    /// Waits for so many milliseconds; returns whether there is something to read, or an end or an error of it.
+    private func waitForBytes(_ milliseconds: Int32) -> Bool {
         var entry = pollfd(fd: descriptor.rawValue, events: Int16(POLLIN), revents: 0)
-        _ = unsafe poll(&entry, 1, milliseconds)
+        return unsafe poll(&entry, 1, milliseconds) != 0
     }
 
     /// All bytes of a file.

@@ -7,7 +7,7 @@ import CustodyProtocols
 import Foundation
 
 /// `custody check`: every interleaving of a protocol's actors.
-struct CheckCommand: ParsableCommand {
+struct CheckCommand: ParsableCommand, RuledArguments {
     static let configuration = CommandConfiguration(
         commandName: "check",
         abstract:
@@ -23,8 +23,35 @@ struct CheckCommand: ParsableCommand {
             Exit codes: 0 when every property holds in all that can be reached, 1 when one does not (or a mutation \
             survives), 2 when the exploration stopped at a bound before that, 64 when the command line is wrong, 74 \
             when a file cannot be written.
+
+            \(rules.text)
             """
     )
+
+    private static let single = ["--set", "--actors"]
+    private static let explored = ["--all"] + single
+    private static let tables = ["--all", "--mutants", "--questions", "--properties"]
+
+    static let rules = [
+        OptionRule("--protocol", excludes: ["--mutants", "--questions", "--properties"]),
+        OptionRule("--all", excludes: ["--mutants", "--questions", "--properties"] + single),
+        OptionRule("--mutants", excludes: ["--questions", "--properties"] + single),
+        OptionRule("--questions", excludes: ["--properties"] + single),
+        OptionRule("--properties", excludes: single),
+        OptionRule("--actors", excludes: ["--set"]),
+        OptionRule("--set"),
+        OptionRule("--folios", needs: ["--actors"]),
+        OptionRule("--pages", needs: ["--actors"]),
+        OptionRule("--start", needs: ["--actors"]),
+        OptionRule("--no-reduction", needs: explored),
+        OptionRule("--max-states", needs: explored + ["--questions"]),
+        OptionRule("--property", needs: explored),
+        OptionRule("--first", needs: explored),
+        OptionRule("--quiet", needs: single),
+        OptionRule("--scenario", needs: single),
+        OptionRule("--html", needs: single),
+        OptionRule("--markdown", needs: tables),
+    ]
 
     @Option(help: "The protocol.", completion: .list(HandoverProtocol.all.map(\.name)))
     var `protocol`: String?
@@ -32,31 +59,31 @@ struct CheckCommand: ParsableCommand {
     @Option(help: "The actors, separated by commas.")
     var actors: String?
 
-    @Option(name: .customLong("set"), help: "The actors and the beginning of this set of the suite.")
-    var setName: String?
+    @Option(help: "The actors and the beginning of this set of the suite.")
+    var set: String?
 
-    @Option(help: "How many folios the file has.")
-    var folios: Int = 1
+    @Option(help: "How many folios the file has; 1 unless named.")
+    var folios: Int?
 
-    @Option(help: "The size of a folio, in pages: 1, 2, 4 or 8.")
-    var pages: Int = 1
-
-    @Option(
-        help: "The folios at the beginning: mapped, present, absent, private, or pending (some actor is final-put)."
-    )
-    var start: String = "mapped"
-
-    @Flag(name: .customLong("no-reduction"), help: "Take every order, also those that cannot matter.")
-    var full = false
-
-    @Option(help: "Stop after so many states.")
-    var maxStates: Int = 4_000_000
+    @Option(help: "The size of a folio, in pages: 1, 2, 4 or 8; 1 unless named.")
+    var pages: Int?
 
     @Option(
-        name: .customLong("property"),
-        help: "Ask about these properties alone, separated by commas, and stop when they are broken."
+        help: """
+            The folios at the beginning: mapped, present, absent, private, or pending (some actor is final-put); mapped \
+            unless named.
+            """
     )
-    var propertyName: String?
+    var start: String?
+
+    @Flag(help: "Take every order, also those that cannot matter.")
+    var noReduction = false
+
+    @Option(help: "Stop after so many states; 4000000 unless named.")
+    var maxStates: Int?
+
+    @Option(help: "Ask about these properties alone, separated by commas, and stop when they are broken.")
+    var property: String?
 
     @Flag(help: "Stop at the first counterexample, however long; else look for the shortest within --max-states.")
     var first = false
@@ -85,7 +112,10 @@ struct CheckCommand: ParsableCommand {
     @Flag(help: "List the properties with their sources.")
     var properties = false
 
-    func validate() throws { try DistinctFiles.check(["--scenario": scenario, "--html": html]) }
+    func validate() throws {
+        try checkRules()
+        try DistinctFiles.check(["--scenario": scenario, "--html": html])
+    }
 
     func run() throws {
         if properties {
@@ -93,7 +123,7 @@ struct CheckCommand: ParsableCommand {
         } else if mutants {
             try exit(MutationTable().print(markdown))
         } else if questions {
-            for question in Question.all { try print(QuestionText(question, maxStates).text(markdown)) }
+            for question in Question.all { try print(QuestionText(question, checkedMaxStates()).text(markdown)) }
         } else if all {
             let protocols = try chosenProtocol().map { [$0] } ?? HandoverProtocol.all
             try exit(SuiteTable(protocols: protocols, try checker()).print(markdown))
@@ -151,16 +181,25 @@ struct CheckCommand: ParsableCommand {
     // MARK: The command line
 
     private func checker() throws -> Checker {
-        guard maxStates > 0 else { throw ValidationError("--max-states takes a number from 1 on") }
-        var checker = Checker(reduction: !full, maximumStates: maxStates, shortest: !first, stopsAtFirst: first)
-        if let propertyName {
-            let names = propertyName.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
-            guard !names.isEmpty else { throw ValidationError("--property names none") }
+        var checker = Checker(
+            reduction: !noReduction,
+            maximumStates: try checkedMaxStates(),
+            shortest: !first,
+            stopsAtFirst: first
+        )
+        if let property {
+            let names = try CommaList.names(property, "--property")
             checker.properties = Set(
                 try names.map { try known("property", $0, Property.allCases, \.rawValue, "--property") }
             )
         }
         return checker
+    }
+
+    private func checkedMaxStates() throws -> Int {
+        let states = maxStates ?? 4_000_000
+        guard states > 0 else { throw ValidationError("--max-states takes a number from 1 on") }
+        return states
     }
 
     private func chosenProtocol() throws -> HandoverProtocol? {
@@ -172,22 +211,22 @@ struct CheckCommand: ParsableCommand {
             let names = HandoverProtocol.all.map(\.name).joined(separator: ", ")
             throw ValidationError("--protocol is missing (one of \(names)), or --all for the whole suite")
         }
-        if let setName {
-            return try known("set", setName, Suite.configurations(for: handover), \.name, "--set")
+        if let set {
+            return try known("set", set, Suite.configurations(for: handover), \.name, "--set")
         }
         guard let actors else {
             throw ValidationError("--actors is missing, or --set with the name of a set of the suite")
         }
         let beginnings = CustodyChecker.Configuration.InitialFolio.allCases
-        let beginning = try known("beginning", start, beginnings, \.rawValue, "--start")
-        let names = actors.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+        let beginning = try known("beginning", start ?? "mapped", beginnings, \.rawValue, "--start")
+        let names = try CommaList.names(actors, "--actors")
         do throws(CustodyChecker.Configuration.ActorError) {
             return try CustodyChecker.Configuration(
                 handover,
                 actors: names,
                 start: beginning,
-                folios: folios,
-                pagesPerFolio: pages
+                folios: folios ?? 1,
+                pagesPerFolio: pages ?? 1
             )
         } catch {
             throw refusal(error)
@@ -204,6 +243,8 @@ struct CheckCommand: ParsableCommand {
         case .nobody: ValidationError("--actors names nobody")
         case .actor(_, .name(let name)): unknown("actor", name, ActorName.allCases.map(\.rawValue), "--actors")
         case .actor(_, .word(let word)): unknown("word of an actor", word, ActorName.words, "--actors")
+        case .actor(let text, .contradiction(let word, let other)):
+            ValidationError("‘\(word)’ does not go with ‘\(other)’ in ‘\(text)’")
         case .actor(let text, .pages(let pages)):
             ValidationError("‘\(pages)’ in ‘\(text)’ is not PAGE or PAGE+COUNT within the file")
         case .nothingToHold: ValidationError("final-put holds a reference: --start absent has no folio")
@@ -226,7 +267,7 @@ struct CheckCommand: ParsableCommand {
     }
 
     private func unknown(_ what: String, _ word: String, _ known: [String], _ option: String) -> ValidationError {
-        let place = SourceLocation(file: option, line: 1, column: 1)
+        let place = SourceLocation(option: option)
         return ValidationError(ConfigurationError(unknown: what, word, known: known, at: place).message)
     }
 }

@@ -6,7 +6,7 @@ import CustodyScenario
 import Foundation
 
 /// `custody check-config`: reads configuration files as strictly as a monitor does, and says what it understood.
-struct CheckConfigCommand: ParsableCommand {
+struct CheckConfigCommand: ParsableCommand, RuledArguments {
     /// The kinds of files that there is a schema of.
     enum Schema: EnumerableFlag {
         case configuration
@@ -53,6 +53,10 @@ struct CheckConfigCommand: ParsableCommand {
             """
     )
 
+    static let rules = [
+        OptionRule("files", excludes: ["--schema"]), OptionRule("--schema"), OptionRule("--quiet", needs: ["files"]),
+    ]
+
     @Argument(help: "The configuration files.")
     var files: [String] = []
 
@@ -63,7 +67,8 @@ struct CheckConfigCommand: ParsableCommand {
     var quiet = false
 
     func validate() throws {
-        guard files.isEmpty != (schema == nil) else {
+        try checkRules()
+        guard !files.isEmpty || schema != nil else {
             throw ValidationError("check-config takes files, or the schema that is to be printed")
         }
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CustodyFiles
 
 #if canImport(Glibc)
     import Glibc
@@ -15,6 +16,7 @@ package enum CommandLineTool {
     /// by `SIGPIPE`, as other tools do, but not before the command has put everything away.
     package static func main() -> Never {
         Signals.prepare()
+        InputFile.onWait { report("custody: waiting for somebody to write to \($0)") }
         var code = run()
         do throws(OutputError) {
             try StandardOutput.flush()
@@ -27,7 +29,9 @@ package enum CommandLineTool {
 
     private static func run() -> ExitCode {
         do {
-            var command = try CustodyCommand.parseAsRoot()
+            let arguments = Array(CommandLine.arguments.dropFirst())
+            if let option = repeated(arguments) { throw ValidationError("\(option) stands twice") }
+            var command = try CustodyCommand.parseAsRoot(arguments)
             try command.run()
             return .success
         } catch let error as OutputError {
@@ -43,6 +47,13 @@ package enum CommandLineTool {
             do throws(OutputError) { try print(message) } catch { return failed(error) }
             return code
         }
+    }
+
+    /// An option that stands twice: one of the two would be dropped in silence.
+    private static func repeated(_ arguments: [String]) -> String? {
+        var seen: Set<Substring> = []
+        let options = arguments.prefix { $0 != "--" }.filter { $0.hasPrefix("-") && $0 != "-" }
+        return options.map { $0.prefix { $0 != "=" } }.first { !seen.insert($0).inserted }.map(String.init)
     }
 
     /// Says that standard output took no more.

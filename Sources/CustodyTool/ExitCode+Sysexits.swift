@@ -4,7 +4,8 @@ import CustodyFiles
 import CustodyOptions
 import CustodyTrace
 
-/// The exit codes of sysexits.h that the tool uses beside 0 for success and 1 for a scenario that is not as expected.
+/// The exit codes of sysexits.h that the tool uses beside 0 for success, 1 for a scenario that is not as expected, and 64
+/// (`EX_USAGE`) for a command line that is wrong, which is ArgumentParser's `validationFailure`.
 extension ExitCode {
     /// `EX_DATAERR`: a trace or a snapshot cannot be read.
     static let dataError = ExitCode(65)
@@ -32,14 +33,12 @@ extension ExitCode {
         do {
             try body()
         } catch let error as ConfigurationError {
-            report("\(error)")
-            throw configuration
+            throw refused(error)
         } catch let error as TraceError {
             report("\(error)")
             throw dataError
         } catch BackendCreationError.configuration(let error) {
-            report("\(error)")
-            throw configuration
+            throw refused(error)
         } catch BackendCreationError.backend(let error) {
             report("custody: \(error)")
             throw unavailable
@@ -47,5 +46,11 @@ extension ExitCode {
             report("custody: \(error)")
             throw unavailable
         }
+    }
+
+    /// Says what is wrong; the code tells whether it is in a file or on the command line.
+    private static func refused(_ error: ConfigurationError) -> ExitCode {
+        report("\(error)")
+        return error.location.origin == .option ? .validationFailure : configuration
     }
 }

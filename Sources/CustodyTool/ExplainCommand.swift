@@ -2,7 +2,7 @@ import ArgumentParser
 import CustodyProtocols
 
 /// `custody explain`: what a protocol is, as its own step machine shows it.
-struct ExplainCommand: ParsableCommand {
+struct ExplainCommand: ParsableCommand, RuledArguments {
     static let configuration = CommandConfiguration(
         commandName: "explain",
         abstract: "Print the states, events, guards and results of a protocol, read off its step machine.",
@@ -36,11 +36,10 @@ struct ExplainCommand: ParsableCommand {
     @Flag(help: "Also list every step of the machine, with the code that it stands for.")
     var steps = false
 
-    func validate() throws {
-        guard [dot, svg, steps].count(where: { $0 }) <= 1 else {
-            throw ValidationError("--dot, --svg and --steps are three answers: name one of them")
-        }
-    }
+    static let rules = [
+        OptionRule("handover"), OptionRule("--dot", excludes: ["--svg", "--steps"]),
+        OptionRule("--svg", excludes: ["--steps"]), OptionRule("--steps"),
+    ]
 
     func run() throws {
         let description = ProtocolDescription(handover)

@@ -7,7 +7,7 @@ import CustodyTrace
 import SimulationBackend
 
 /// `custody replay`: plays a trace once more, and compares.
-struct ReplayCommand: ParsableCommand {
+struct ReplayCommand: ParsableCommand, RuledArguments {
     static let configuration = CommandConfiguration(
         commandName: "replay",
         abstract: "Play a trace once more, and compare decisions, outcomes and ownership step by step.",
@@ -18,9 +18,11 @@ struct ReplayCommand: ParsableCommand {
 
             Exit codes: 0 when all is the same, 1 when it is not, with the first difference; 64 when the command line is \
             wrong, 65 when the file is none of a trace, 69 when the back end is not available or its guest cannot begin \
-            as that of the trace, 78 when there is no such back end, or the rules in the trace, or those named, are wrong.
+            as that of the trace, 78 when the rules in the trace, or those named, are wrong.
             """
     )
+
+    static let rules = ["file", "--backend", "--rules"].map { OptionRule($0) }
 
     @Argument(help: "The trace.")
     var file: String
@@ -45,7 +47,7 @@ struct ReplayCommand: ParsableCommand {
 
     private func replay(_ trace: Trace, _ interruption: Interruption) throws {
         let registry = BackendRegistry.linked
-        let place = SourceLocation(file: "--backend", line: 1, column: 1)
+        let place = SourceLocation(option: "--backend")
         let provider = try registry.provider(named: backend, at: place)
         let configuration = try configuration(of: trace, place, registry)
         let made = try interruption.watching { try makeBackend(trace, provider, place) }

@@ -8,7 +8,7 @@ import CustodyTrace
 import SimulationBackend
 
 /// `custody run`: plays scenarios on a back end and shows who owned what, when.
-struct RunCommand: ParsableCommand {
+struct RunCommand: ParsableCommand, RuledArguments {
     static let configuration = CommandConfiguration(
         commandName: "run",
         abstract: "Play scenarios on a back end and show a timeline of the ownership of its pages.",
@@ -22,6 +22,11 @@ struct RunCommand: ParsableCommand {
             SIGINT, SIGTERM and SIGHUP end the guest first; the exit code is 128 and the signal's number.
             """
     )
+
+    static let rules = [
+        "scenarios", "--config", "--backend", "--seed", "--interleave", "--repeat", "--events", "--trace", "--lockstep",
+        "--snapshot",
+    ].map { OptionRule($0) }
 
     @Argument(help: "Scenario files to play, each on a fresh guest.")
     var scenarios: [String] = []
@@ -39,10 +44,9 @@ struct RunCommand: ParsableCommand {
     var interleave = false
 
     @Option(
-        name: .customLong("repeat"),
         help: "Play so often, each time with the next seed where there is one; show the first that is not right."
     )
-    var repetitions: Int = 1
+    var `repeat`: Int?
 
     @Flag(help: "Also print every step that the controller took.")
     var events = false
@@ -57,12 +61,15 @@ struct RunCommand: ParsableCommand {
     var snapshot: String?
 
     func validate() throws {
+        try checkRules()
         guard repetitions >= 1 else { throw ValidationError("--repeat takes a number from 1 on") }
         try DistinctFiles.check(
             ["--trace": trace, "--snapshot": snapshot],
             apartFrom: scenarios + [config].compactMap(\.self)
         )
     }
+
+    private var repetitions: Int { `repeat` ?? 1 }
 
     func run() throws {
         try ExitCode.reporting {
@@ -79,7 +86,7 @@ struct RunCommand: ParsableCommand {
                 try Configuration(ConfigurationFile.read(path), registry: registry)
             } ?? BuiltIn.configuration(registry)
         if let backend {
-            configuration.backend = (backend, SourceLocation(file: "--backend", line: 1, column: 1))
+            configuration.backend = (backend, SourceLocation(option: "--backend"))
         }
         var isAsExpected = true
         for scenario in try chosenScenarios(configuration) {
@@ -106,8 +113,8 @@ struct RunCommand: ParsableCommand {
         for repetition in 0..<UInt64(repetitions) {
             var options = given
             let seed = first.map { $0 &+ repetition }
-            if let seed { options = options.setting("seed", to: "\(seed)", origin: "--seed") }
-            if interleave { options = options.setting("interleave", to: "true", origin: "--interleave") }
+            if let seed { options = options.setting("seed", to: "\(seed)", option: "--seed") }
+            if interleave { options = options.setting("interleave", to: "true", option: "--interleave") }
             let made = try interruption.watching {
                 try configuration.makeBackend(overrides: options)
             }
@@ -173,7 +180,7 @@ struct RunCommand: ParsableCommand {
         guard repetitions > 1 else { return nil }
         var options = options
         if let seed = try options.unsigned("seed") { return seed }
-        let one = ConfigurationSection(at: options.location).setting("seed", to: "1", origin: "--repeat")
+        let one = ConfigurationSection(at: options.location).setting("seed", to: "1", option: "--repeat")
         do { _ = try provider?.read(one) } catch { return nil }
         return 1
     }

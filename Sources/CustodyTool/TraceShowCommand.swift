@@ -3,11 +3,13 @@ import Custody
 import CustodyTrace
 
 /// `custody trace show`: a timeline of a trace.
-struct TraceShowCommand: ParsableCommand {
+struct TraceShowCommand: ParsableCommand, RuledArguments {
     static let configuration = CommandConfiguration(
         commandName: "show",
         abstract: "Show the lines of a trace as a timeline."
     )
+
+    static let rules = ["file", "--page", "--who", "--kind", "--from", "--to"].map { OptionRule($0) }
 
     @Argument(help: "The trace.")
     var file: String
@@ -27,7 +29,10 @@ struct TraceShowCommand: ParsableCommand {
     @Option(help: "Only up to this time.")
     var to: String?
 
-    func validate() throws { _ = try filter() }
+    func validate() throws {
+        try checkRules()
+        _ = try filter()
+    }
 
     func run() throws {
         try ExitCode.reporting {
@@ -75,18 +80,14 @@ struct TraceShowCommand: ParsableCommand {
             guard let number else { throw ValidationError("--page takes an address such as 2MiB, not ‘\(text)’") }
             return GuestPhysicalAddress(number)
         }
-        let kinds = kind.map { Set($0.split(separator: ",").map(String.init)) }
+        let kinds = try kind.map { Set(try CommaList.names($0, "--kind")) }
         if let unknown = kinds?.subtracting(TraceEvent.names).sorted().first {
             throw ValidationError(
                 "there is no event ‘\(unknown)’ (there are: \(TraceEvent.names.joined(separator: ", ")))"
             )
         }
-        return TraceFilter(
-            page: address?.page,
-            who: who,
-            kinds: kinds,
-            from: try time(from, "--from"),
-            to: try time(to, "--to")
-        )
+        let (begin, end) = (try time(from, "--from"), try time(to, "--to"))
+        if let begin, let end, begin > end { throw ValidationError("--from is after --to: no line is between them") }
+        return TraceFilter(page: address?.page, who: who, kinds: kinds, from: begin, to: end)
     }
 }

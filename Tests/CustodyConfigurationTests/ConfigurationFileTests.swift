@@ -78,7 +78,7 @@ import Testing
                     registry: BackendRegistry([SimulationProvider()])
                 )
             }
-            #expect(error?.location == SourceLocation(file: policy, line: 2, column: 1))
+            #expect(error?.location == SourceLocation(file: policy, line: 2, column: 1, isIncluded: true))
         }
     }
 }

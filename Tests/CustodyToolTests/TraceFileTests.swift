@@ -94,8 +94,8 @@ import Testing
         let rules = "guest: {memory: [{at: 0, size: 64KiB}]}"
         try fixture.write(header(rules) + TraceFileTests.closed, as: "t.jsonl")
         let unknown = try fixture.run("custody replay --backend simulaton t.jsonl")
-        #expect(unknown.code == 78, "\(unknown.errorText)")
-        #expect(unknown.errorText.hasPrefix("--backend:1:1: error: unknown back end ‘simulaton’; did you mean"))
+        #expect(unknown.code == 64, "\(unknown.errorText)")
+        #expect(unknown.errorText.hasPrefix("--backend: error: unknown back end ‘simulaton’; did you mean"))
         try fixture.write(header("backend: kvm\\n" + rules) + TraceFileTests.closed, as: "named.jsonl")
         let named = try fixture.run("custody replay named.jsonl")
         #expect(named.code == 78, "\(named.errorText)")

@@ -12,7 +12,7 @@ import Testing
     private func options(_ key: String, _ value: String) throws -> LibvirtOptions {
         try LibvirtOptions(
             ConfigurationSection(at: SourceLocation(file: "guest.yaml", line: 1, column: 1))
-                .setting(key, to: value, origin: "option")
+                .setting(key, to: value, option: "option")
         )
     }
 

@@ -65,6 +65,8 @@ public enum ActorName: String, CaseIterable, Sendable {
         case word(String)
         /// The pages are not of the form PAGE or PAGE+COUNT, or do not lie within the file.
         case pages(String)
+        /// A word says otherwise than one before it, or the same again.
+        case contradiction(String, String)
     }
 
     /// The operation that `text` stands for, on a file of `pages` pages. Where it names no pages, an actor that converts
@@ -84,7 +86,13 @@ public enum ActorName: String, CaseIterable, Sendable {
             operation.start = PageOffset(start)
             operation.count = count
         }
+        // What a word is about, and which word that was.
+        var said: [String: String] = [:]
         for word in words {
+            let subject =
+                word.hasPrefix("space-")
+                ? "space" : ["believes-registered", "asks-again", "leaves"].contains(word) ? "behavior" : word
+            if let other = said.updateValue(word, forKey: subject) { throw .contradiction(word, other) }
             switch word {
             case "atomic": operation.context = .atomic
             case "reads": operation.writes = false

@@ -29,7 +29,10 @@ extension Rule {
                     Format<String>.name.map { (mark, location) throws(ConfigurationError) in
                         // A rule's own marks begin with its name.
                         guard !all.contains(where: { $0.name == mark }) else {
-                            throw ConfigurationError("a mark has not the name of a rule, ‘\(mark)’", at: location)
+                            throw ConfigurationError(
+                                "a mark has not the name of a rule, \(location.quoting(mark, or: "as this has"))",
+                                at: location
+                            )
                         }
                         return mark
                     },

@@ -23,7 +23,9 @@ public enum ConfigurationFile {
             throw ConfigurationError("the name of a file has characters, and none of them is NUL", at: node.location)
         }
         let path = resolve(name, in: node.location.file)
-        return try read(path, .regular, failingAt: node.location) { "the file \(path) cannot be read: \($0)" }
+        // A name that stands in a file which a file names is not quoted either.
+        let shown = node.location.origin == .includedFile ? "that is named here" : path
+        return try read(path, .regular, failingAt: node.location) { "the file \(shown) cannot be read: \($0)" }
     }
 
     private static func read(
@@ -41,7 +43,7 @@ public enum ConfigurationFile {
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw ConfigurationError("the file is not UTF-8 text", at: place(ofWrongByteIn: bytes, path))
         }
-        return try YAMLReader.read(text, file: path)
+        return try YAMLReader.read(text, file: path, isIncluded: kind == .regular)
     }
 
     /// The place of the first byte that belongs to no character.

@@ -14,7 +14,7 @@ extension Format {
             guard site.mayNameFiles else {
                 if let name = node.text {
                     throw ConfigurationError(
-                        "‘\(name)’ names a file, and what stands here may name none",
+                        "\(node.location.quoting(name, or: "a text")) names a file, and what stands here may name none",
                         at: node.location
                     )
                 }

@@ -52,7 +52,10 @@ struct YAMLDocument {
                 throw ConfigurationError("there are more than \(YAMLReader.maximumAliases) aliases", at: location)
             }
             guard let value = anchors[name] else {
-                throw ConfigurationError("the alias ‘\(name)’ is of nothing that stands before it", at: location)
+                throw ConfigurationError(
+                    "the alias \(location.quoting(name, or: "here")) is of nothing that stands before it",
+                    at: location
+                )
             }
             try count(value.size, height: value.height, location)
             let node = ConfigurationNode(value.node.content, at: location)
@@ -104,8 +107,12 @@ struct YAMLDocument {
             parent.pairs.append((key, value.node))
             parent.key = nil
         } else {
-            if let text = value.node.text, let first = parent.keys.updateValue(value.node.location, forKey: text) {
-                throw ConfigurationError("the key ‘\(text)’ stands twice, first at \(first)", at: value.node.location)
+            let place = value.node.location
+            if let text = value.node.text, let first = parent.keys.updateValue(place, forKey: text) {
+                throw ConfigurationError(
+                    "the key \(place.quoting(text, or: "here")) stands twice, first at \(first)",
+                    at: place
+                )
             }
             parent.key = value.node
         }

@@ -27,16 +27,18 @@ struct YAMLEventReader: ~Copyable {
     private static let boundNesting: Void = yaml_set_max_nest_level(4096)
 
     private let file: String
+    private let isIncluded: Bool
     private let bytes: [UInt8]
     // The parser has its own address in it, and that of the text.
     private let parser: UnsafeMutablePointer<yaml_parser_t>
     private let text: UnsafeMutableBufferPointer<UInt8>
 
-    /// A reader of `bytes`. Errors show `file` as the name of the file.
+    /// A reader of `bytes`. Errors show `file` as the name of the file, and do not quote one that is included.
     ///
     /// - Throws: `ConfigurationError` where there is no memory for it.
-    init(_ bytes: [UInt8], file: String) throws(ConfigurationError) {
+    init(_ bytes: [UInt8], file: String, isIncluded: Bool) throws(ConfigurationError) {
         self.file = file
+        self.isIncluded = isIncluded
         self.bytes = bytes
         let text = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: bytes.count)
         _ = unsafe text.initialize(from: bytes)
@@ -66,9 +68,10 @@ struct YAMLEventReader: ~Copyable {
         guard unsafe yaml_parser_parse(parser, &event) == 1 else { throw error }
         defer { unsafe yaml_event_delete(&event) }
         if let tag = unsafe YAMLEventReader.tag(of: event) {
+            let place = unsafe location(event.start_mark)
             throw ConfigurationError(
-                "a tag is not accepted here, and this is one: ‘\(tag)’",
-                at: location(unsafe event.start_mark)
+                "a tag is not accepted here, and \(place.quoting(tag, or: "this")) is one",
+                at: place
             )
         }
         return (unsafe YAMLEventReader.value(of: event), unsafe location(event.start_mark))
@@ -112,7 +115,12 @@ struct YAMLEventReader: ~Copyable {
     }
 
     private func location(_ mark: yaml_mark_t) -> SourceLocation {
-        SourceLocation(file: file, line: Int(clamping: mark.line) + 1, column: Int(clamping: mark.column) + 1)
+        SourceLocation(
+            file: file,
+            line: Int(clamping: mark.line) + 1,
+            column: Int(clamping: mark.column) + 1,
+            isIncluded: isIncluded
+        )
     }
 
     /// What the parser stopped at.
@@ -138,6 +146,6 @@ struct YAMLEventReader: ~Copyable {
         for character in before {
             (line, column) = character.isNewline ? (line + 1, 1) : (line, column + character.unicodeScalars.count)
         }
-        return SourceLocation(file: file, line: line, column: column)
+        return SourceLocation(file: file, line: line, column: column, isIncluded: isIncluded)
     }
 }

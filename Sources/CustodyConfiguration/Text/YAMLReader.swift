@@ -17,16 +17,21 @@ public enum YAMLReader {
 
     /// The one document of `text`. One byte-order mark before it is skipped, and places count without it.
     ///
-    /// Errors show `file` as the name of the file.
+    /// Errors show `file` as the name of the file. What is in a file that another file names, they do not quote.
     ///
     /// - Throws: `ConfigurationError`, at the token in question.
-    public static func read(_ text: String, file: String) throws(ConfigurationError) -> ConfigurationNode {
-        let start = SourceLocation(file: file, line: 1, column: 1)
+    public static func read(
+        _ text: String,
+        file: String,
+        isIncluded: Bool = false
+    ) throws(ConfigurationError) -> ConfigurationNode {
+        let start = SourceLocation(file: file, line: 1, column: 1, isIncluded: isIncluded)
         guard text.utf8.count <= maximumSize else {
             throw ConfigurationError("the file is larger than \(ByteCount(UInt64(maximumSize)))", at: start)
         }
         let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
-        var events = try YAMLEventReader(Array(text.utf8.dropFirst(text.utf8.starts(with: mark) ? 3 : 0)), file: file)
+        let bytes = Array(text.utf8.dropFirst(text.utf8.starts(with: mark) ? 3 : 0))
+        var events = try YAMLEventReader(bytes, file: file, isIncluded: isIncluded)
         var document = YAMLDocument()
         var isRead = false
         while true {

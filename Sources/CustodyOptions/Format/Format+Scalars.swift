@@ -79,7 +79,7 @@ extension Format<String> {
             }
             guard isName else {
                 throw ConfigurationError(
-                    "a name has letters, digits, ‘.’, ‘_’ and ‘-’ only, unlike ‘\(name)’",
+                    "a name has letters, digits, ‘.’, ‘_’ and ‘-’ only, unlike \(location.quoting(name, or: "this"))",
                     at: location
                 )
             }

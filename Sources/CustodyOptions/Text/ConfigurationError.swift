@@ -13,7 +13,8 @@ public struct ConfigurationError: Error, Sendable, Hashable {
 
     /// An error about a word that is not one of `known`: it names the nearest one.
     public init(unknown what: String, _ word: String, known: [String], at location: SourceLocation) {
-        var message = "unknown \(what) ‘\(word)’\(EditDistance.question(about: word, in: known))"
+        var message =
+            "unknown \(what) \(location.quoting(word, or: "there"))\(EditDistance.question(about: word, in: known))"
         message += known.isEmpty ? " (none is accepted)" : " (accepted: \(known.joined(separator: ", ")))"
         self.init(message, at: location)
     }

@@ -34,7 +34,7 @@ public struct ConfigurationNode: Sendable {
     /// What the value is, in the words of an error message.
     var kind: String {
         switch content {
-        case .scalar(let text): "‘\(text)’"
+        case .scalar(let text): location.quoting(text, or: "what stands there")
         case .list: "a list"
         case .mapping: "a mapping"
         case .empty: "nothing"

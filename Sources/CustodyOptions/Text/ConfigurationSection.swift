@@ -37,7 +37,10 @@ public struct ConfigurationSection: Sendable {
                     throw ConfigurationError("a key must be a word, not \(key.kind)", at: key.location)
                 }
                 guard names.insert(name).inserted else {
-                    throw ConfigurationError("the key ‘\(name)’ stands here twice", at: key.location)
+                    throw ConfigurationError(
+                        "the key \(key.location.quoting(name, or: "there")) stands here twice",
+                        at: key.location
+                    )
                 }
                 entries.append((name, key.location, value))
             }
@@ -49,10 +52,9 @@ public struct ConfigurationSection: Sendable {
 
     /// The section with one more key, or with another value for one that it has: what a command line adds to a file.
     ///
-    /// Errors about the value show `origin` in place of a file's name.
-    public func setting(_ key: String, to text: String, origin: String) -> ConfigurationSection {
-        let place = SourceLocation(file: origin, line: 1, column: 1)
-        return setting(key, to: ConfigurationNode(.scalar(text), at: place))
+    /// Errors about the value show `option` in place of a place in a file.
+    public func setting(_ key: String, to text: String, option: String) -> ConfigurationSection {
+        setting(key, to: ConfigurationNode(.scalar(text), at: SourceLocation(option: option)))
     }
 
     /// The section with the keys of another one, which take precedence.

@@ -13,7 +13,12 @@ import CustodyOptions
 
     /// Where a command of `custody domain` looks: what a configuration names, a root, a directory, or where there is one by
     /// default.
-    struct DomainPlace: ParsableArguments {
+    struct DomainPlace: RuledArguments {
+        static let rules = [
+            OptionRule("--config", excludes: ["--root", "--memory"]), OptionRule("--root", excludes: ["--memory"]),
+            OptionRule("--memory"),
+        ]
+
         @Option(name: .shortAndLong, help: "The configuration file of a domain.")
         var config: String?
 
@@ -22,12 +27,6 @@ import CustodyOptions
 
         @Option(help: "A directory of memory files: the key ‘memory’, or a daemon's memory_backing_dir.")
         var memory: String?
-
-        func validate() throws {
-            guard [config, root, memory].compactMap(\.self).count <= 1 else {
-                throw ValidationError("one of --config, --root and --memory says where to look")
-            }
-        }
 
         var inventory: MemoryInventory {
             get throws {

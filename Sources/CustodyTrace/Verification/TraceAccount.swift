@@ -1,4 +1,4 @@
-import Custody
+package import Custody
 
 /// What the lines of a trace come to, up to one of them or to a time.
 package struct TraceAccount: ~Copyable {
@@ -9,10 +9,13 @@ package struct TraceAccount: ~Copyable {
 
     /// The torn last line of a file, which was skipped.
     package var tornLine: TraceError? { reader.tornLine }
+    /// How far the trace has been read: its last line, and the latest time of one.
+    package var end: (line: Int, time: Timestamp) { (reader.line, latest) }
 
     private var reader: TraceReader
     private let line: Int
-    private let end: Timestamp?
+    private let limit: Timestamp?
+    private var latest = Timestamp.zero
     private var order = TraceOrder()
     /// Lines from after the end: what they tell of took effect before it if a later step was told of by then.
     private var late: [Trace.Entry] = []
@@ -28,7 +31,7 @@ package struct TraceAccount: ~Copyable {
         var reader = try TraceReader(path)
         guard case .header(let header)? = try reader.next() else { throw TraceError("no trace", file: path) }
         model = Oracle(header)
-        end = time.map { Timestamp.zero.advanced(by: $0) }
+        limit = time.map { Timestamp.zero.advanced(by: $0) }
         self.line = line ?? .max
         isOver = self.line <= 1
         self.reader = reader
@@ -50,6 +53,7 @@ package struct TraceAccount: ~Copyable {
             case nil: return try finish()
             case .header(let header)?: try begin(header)
             case .record(let record)?:
+                latest = max(latest, record.time)
                 let entry = Trace.Entry(record: record, file: reader.file, line: reader.line)
                 if let due = try order.add(entry) { try take(due) }
             }
@@ -73,7 +77,7 @@ package struct TraceAccount: ~Copyable {
 
     private mutating func take(_ entry: Trace.Entry) throws(TraceError) {
         late.append(entry)
-        if let end, entry.record.time > end { return isOver = late.count > TraceOrder.window }
+        if let limit, entry.record.time > limit { return isOver = late.count > TraceOrder.window }
         for entry in late where !isOver {
             do throws(OracleViolation) { try model.apply(entry.record) } catch { throw error.at(entry) }
             last = entry

@@ -68,7 +68,7 @@ import Testing
             do throws(BackendCreationError) {
                 let overrides = [("root", TestRoot.root.path), ("memory", TestRoot.root.memory)].reduce(
                     ConfigurationSection(at: SourceLocation(file: "test", line: 1, column: 1))
-                ) { $0.setting($1.0, to: $1.1, origin: "test") }
+                ) { $0.setting($1.0, to: $1.1, option: "test") }
                 _ = try configuration.makeBackend(overrides: overrides)
             } catch {
                 guard case .configuration(let flaw) = error else { throw error }

@@ -68,7 +68,7 @@ import Testing
         #expect(backend.hostError(at: Guests.address(6))?.fault?.evidence == "SIGBUS")
         #expect(backend.hostError(at: Guests.address(3)) == nil)
         #expect(!backend.withdraw(handover))
-        #expect(backend.held.count == 0)
+        #expect(backend.engine.pendingCount == 0)
         // It can go back, and be converted again.
         try backend.change(Guests.range(4, 4), from: .private, to: .shared)
         try backend.change(Guests.range(4, 4), from: .shared, to: .private)
@@ -142,7 +142,7 @@ import Testing
         var code: BackendError.Code?
         do throws(BackendError) { _ = try backend.commit(prepared) } catch { code = error.code }
         #expect(code == .resourcesExhausted)
-        #expect(backend.held.count == 0)
+        #expect(backend.engine.pendingCount == 0)
         #expect(try backend.hostRead(1, from: Guests.address(4)) == [3])
         fake.setMemoryIsShort(false)
         try backend.change(Guests.range(4, 2), from: .shared, to: .private)
@@ -232,7 +232,7 @@ import Testing
         }
         #expect(blockers.map(\.range) == [try Guests.range(9, 1)])
         #expect(controller.ownership(of: try Guests.range(9, 1).start) == .shared)
-        #expect(backend.held.count == 0)
+        #expect(backend.engine.pendingCount == 0)
         fake.unpin(Guests.address(9))
         guard case .completed = try controller.convert(request).status else {
             Issue.record("not completed")
@@ -260,12 +260,12 @@ import Testing
         #expect(blockers.map(\.range) == [try Guests.range(9, 1)])
         lease.release()
         // The ledger's is gone, the kernel's is not.
-        #expect(waits { backend.held.count == 1 })
+        #expect(waits { backend.engine.pendingCount == 1 })
         #expect(controller.ownership(of: Guests.address(9).page) == .inTransit)
         #expect(ticket.result == nil)
         fake.unpin(Guests.address(10))
         guard case .completed = ticket.wait(for: .seconds(20)) else { throw Unexpected.outcome }
         #expect(controller.ownership(of: Guests.address(9).page) == .private)
-        #expect(backend.held.count == 0)
+        #expect(backend.engine.pendingCount == 0)
     }
 }

@@ -30,7 +30,7 @@ import Testing
                 }
             }
         }
-        #expect(backend.ledger.withLock { $0.lost == nil })
+        #expect(backend.engine.lost == nil)
         #expect(backend.slotRuns.count == 1)
         #expect(meddler.doubles.isEmpty)
     }
@@ -67,7 +67,7 @@ import Testing
         #expect(all.flatMap(\.others) == [])
         #expect(all.reduce(0) { $0 + $1.added } == Int(count))
         #expect(all.reduce(0) { $0 + $1.refused } == Int(count))
-        #expect(backend.ledger.withLock { $0.lost == nil })
+        #expect(backend.engine.lost == nil)
         #expect(backend.slotRuns.count == 1)
         #expect(meddler.doubles.isEmpty)
     }

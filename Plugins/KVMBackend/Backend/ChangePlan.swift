@@ -1,14 +1,10 @@
-import Custody
-
-/// What is kept of a change from its preparation until it is finished or undone.
-struct ChangePlan: Sendable {
-    /// The change.
-    let change: OwnershipChange
+/// What KVM needs for a change from its plan to its end.
+public struct ChangePlan: Sendable {
     /// The pages' placement before.
     let before: Placement
     /// The placement asked for.
     let after: Placement
-    /// The slots held: for the commit until then, for an undo afterwards.
+    /// The slots held: for the move until it is made, for moving back afterwards.
     var slots: Int
 
     /// Whether the pages are converted: made private, or shared again.

@@ -3,16 +3,6 @@ import Custody
 
 // What goes wrong, and what is said then.
 extension KVMBackend {
-    /// Notes that the guest's state is not known any more, and tells the observer.
-    func lose(_ error: BackendError) -> BackendError {
-        let observer = ledger.withLock { ledger in
-            ledger.lost = error
-            return ledger.observer
-        }
-        if let observer { executor.submit { observer.backendLost(error) } }
-        return error
-    }
-
     func denied(at address: UInt64, _ signal: Int32) -> BackendError {
         let address = GuestPhysicalAddress(address)
         let name = signal == CKVM_SIGNAL_BUS ? "SIGBUS" : "SIGSEGV"

@@ -16,7 +16,7 @@ extension KVMBackend {
     /// Processors have to leave the guest only where slots are replaced: a mode's own call is seen by them all at once.
     ///
     /// - Parameter holding: the slots held for this; `nil` for a change taken back, which may use every slot.
-    func move(
+    func relocate(
         _ range: PageRange,
         to target: ChangePlan.Placement,
         holding held: Int?
@@ -37,7 +37,7 @@ extension KVMBackend {
             let steps = ledger.slots.steps(for: range, to: target.backing)
             guard let steps else { return Result<[SlotStep], BackendError>.failure(KVMBackend.scattered(range)) }
             let growth = SlotMap.growth(of: steps)
-            guard let held, !ledger.hasRoom(for: growth - held) else { return .success(steps) }
+            guard let held, !ledger.hasRoom(for: growth, holding: held) else { return .success(steps) }
             return .failure(KVMBackend.noSlots(range))
         }.get()
         // Away from the host first, to the host last: in between the page is nobody's, never both sides'.
@@ -134,7 +134,7 @@ extension KVMBackend {
         do throws(KVMError) {
             if try drop(visibility, range) { return }
         } catch {}
-        ledger.withLock { $0.residues.append(ChangeLedger.Residue(visibility: visibility, range: range)) }
+        ledger.withLock { $0.residues.append(SlotLedger.Residue(visibility: visibility, range: range)) }
     }
 
     /// Drops what an earlier change ought to have dropped from any file of the pages.
@@ -168,18 +168,6 @@ extension KVMBackend {
 
     // MARK: Places
 
-    /// Whether the pages are RAM of the guest, and whole units of what ownership changes in.
-    func checkShape(of range: PageRange) throws(BackendError) {
-        try checkIsRAM(range)
-        guard range.isAligned(to: layout.granularity) else {
-            throw BackendError(
-                .invalidArgument,
-                "ownership changes in units of \(ByteCount(layout.granularity.bytes))",
-                range: range
-            )
-        }
-    }
-
     /// Whether the pages are RAM of the guest.
     func checkIsRAM(_ range: PageRange) throws(BackendError) {
         if let hole = layout.firstHole(in: range) {
@@ -188,7 +176,7 @@ extension KVMBackend {
     }
 
     /// Where all pages of a range are, or `nil` where they are not in one place.
-    func placement(of range: PageRange, _ ledger: ChangeLedger) -> ChangePlan.Placement? {
+    func placement(of range: PageRange, _ ledger: SlotLedger) -> ChangePlan.Placement? {
         guard let run = ledger.slots.backings.run(containing: range.start), run.range.contains(range),
             machine.privatePages.runLength(from: range.start, limit: range.count) == range.count
         else { return nil }

@@ -28,8 +28,8 @@ extension KVMBackend {
         else {
             throw BackendError(.invalidArgument, "\(contents.count) bytes at \(address) are no pages of memory")
         }
+        if let lost = engine.lost { throw lost }
         let slot = try ledger.withLock { ledger -> Result<UInt32, BackendError> in
-            if let lost = ledger.lost { return .failure(lost) }
             let taken = layout.regions + ledger.readOnlyPlaces
             if let other = taken.first(where: { $0.overlaps(range) }) {
                 return .failure(BackendError(.invalidArgument, "there is memory already: \(other)", range: range))

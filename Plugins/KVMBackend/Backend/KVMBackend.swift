@@ -18,7 +18,7 @@ import SystemPackage
 ///   reference to is a pending hand-over, which completes by itself when the reference goes.
 ///
 /// A page owned by the host has no memory slot. All host access goes through a copy that survives the signal.
-public final class KVMBackend: MemoryBackend {
+public final class KVMBackend: PageMover {
     /// What it can do.
     public let capabilities: Capabilities
     /// Where the guest has RAM.
@@ -39,9 +39,10 @@ public final class KVMBackend: MemoryBackend {
     let processors: [VirtualProcessor]
     /// What the guest has written.
     let tracker: DirtyTracker
-    let ledger: Locked<ChangeLedger>
-    /// Changes that wait for references that only the kernel sees.
-    let held = HeldChanges()
+    /// The changes under way. One that waits for a reference that only the kernel sees is tried again: after a millisecond, and
+    /// ever more seldom, but at least ten times a second.
+    public let engine = ChangeEngine<ChangePlan>()
+    let ledger: Locked<SlotLedger>
     /// Whether `KVM_PRE_FAULT_MEMORY` is there.
     let canPreFault: Bool
     /// Whether a slot can be read-only.
@@ -193,13 +194,10 @@ public final class KVMBackend: MemoryBackend {
         canPreFault = features[.preFaultMemory] != 0
         hasReadOnlySlots = features[.readOnlyMemory] != 0
         guestAgent = KVMGuestAgent(processors: processors)
-        ledger = Locked(ChangeLedger(slots: slots, limit: slotCount))
+        ledger = Locked(SlotLedger(slots: slots, limit: slotCount))
     }
 
     deinit { shutDown() }
-
-    /// Names who is told when the guest is lost; it is held weakly.
-    public func report(to observer: any BackendObserver) { ledger.withLock { $0.observer = observer } }
 
     /// Takes all processors out of the guest and ends their threads; further changes are refused.
     ///
@@ -207,11 +205,11 @@ public final class KVMBackend: MemoryBackend {
     /// is told that the guest is lost, and the wait goes on.
     public func shutDown() {
         let message = "the guest has been shut down"
-        ledger.withLock { if $0.lost == nil { $0.lost = BackendError(.lost, message) } }
+        close(BackendError(.lost, message))
         let error = BackendError(.guestFailed, message)
         for processor in processors { processor.end(because: error) }
         gate.shut { late in
-            if let observer = ledger.withLock({ $0.observer }) { executor.submit { observer.backendLost(late) } }
+            if let observer = engine.observer { executor.submit { observer.backendLost(late) } }
         }
         for processor in processors { processor.waitForEnd() }
     }

@@ -1,3 +1,5 @@
+public import Custody
+
 /// What holds for a request that is carried out. Where several rules set terms, the tightest counts.
 public struct PolicyTerms: Sendable, Hashable, Codable {
     /// The time after which a hand-over that the request begins is given up, at most.

@@ -1,4 +1,4 @@
-import Custody
+public import Custody
 
 /// What holds for every request that is carried out: a deadline, a time box, a back-off.
 public struct Terms: Policy {

@@ -1,0 +1,139 @@
+public import Custody
+import Synchronization
+
+/// A guest whose memory is an array of bytes in this process. Pages change hands at once, and keep their bytes.
+public final class PlainBackend: PageMover {
+    private struct Memory: Sendable {
+        var owners: PageRunMap<Ownership>
+        var bytes: [UInt8]
+    }
+
+    public let layout: GuestMemoryLayout
+    public let initialOwnership: PageRunMap<Ownership>
+    public let executor: any CompletionExecutor
+    public let engine = ChangeEngine<Void>()
+    public var capabilities: Capabilities { PlainBackend.capabilities }
+    public var guestAgent: (any GuestAgent)? { self }
+    private let memory: Mutex<Memory>
+
+    static let capabilities = Capabilities(
+        granularity: .base,
+        enforcement: .process,
+        contents: .init(toPrivate: .preserved, toShared: .preserved, toHost: .preserved),
+        pendingHandovers: .ledger,
+        transitAccess: .asBefore,
+        reclaim: .offeredByGuest,
+        maximumProcessors: 1,
+        maximumGuestBytes: 1 << 30
+    )
+
+    public init(_ guest: GuestConfiguration) throws(BackendError) {
+        layout = guest.layout
+        guard layout.bounds.byteCount <= PlainBackend.capabilities.maximumGuestBytes else {
+            throw BackendError(.unsupported, "the guest's RAM lies within 1 GiB from its first page on")
+        }
+        initialOwnership = PageRunMap(bounds: layout.bounds, state: .shared)
+        executor = try ThreadExecutor()
+        let bytes = [UInt8](repeating: 0, count: Int(layout.bounds.byteCount))
+        memory = Mutex(Memory(owners: initialOwnership, bytes: bytes))
+    }
+
+    // MARK: Changes
+
+    public func plan(_ change: OwnershipChange) throws(BackendError) {
+        guard memory.withLock({ $0.owners.isUniform(change.range, change.from) }) else {
+            throw BackendError(.invalidArgument, "the pages are not all \(change.from)", range: change.range)
+        }
+    }
+
+    public func move(_ planned: inout PlannedChange<Void>) -> MoveOutcome {
+        set(planned.change.range, to: planned.change.to)
+        return .done
+    }
+
+    public func moveBack(_ planned: PlannedChange<Void>) { set(planned.change.range, to: planned.change.from) }
+
+    public func drop(_ planned: PlannedChange<Void>) -> ContentsEffect { .preserved }
+
+    public func shutDown() { close(BackendError(.lost, "the guest has been shut down")) }
+
+    private func set(_ range: PageRange, to owner: Ownership) {
+        memory.withLock { $0.owners.set(range, to: owner) }
+    }
+
+    // MARK: Bytes
+
+    public func discardContents(of range: PageRange) throws(BackendError) {
+        if let lost = engine.lost { throw lost }
+        try touch(range.address, Int(range.byteCount), by: nil) { bytes, places in
+            for place in places { bytes[place] = 0 }
+        }
+    }
+
+    public func read(_ bytes: inout MutableSpan<UInt8>, from address: GuestPhysicalAddress) throws(BackendError) {
+        let copy = try load(bytes.count, from: address, by: .host)
+        for index in copy.indices { bytes[index] = copy[index] }
+    }
+
+    public func write(_ bytes: Span<UInt8>, to address: GuestPhysicalAddress) throws(BackendError) {
+        try store(bytes.indices.map { bytes[$0] }, to: address, by: .host)
+    }
+
+    private func load(_ count: Int, from address: GuestPhysicalAddress, by party: Party) throws(BackendError) -> [UInt8]
+    {
+        try touch(address, count, by: party) { bytes, places in Array(bytes[places]) }
+    }
+
+    private func store(_ new: [UInt8], to address: GuestPhysicalAddress, by party: Party) throws(BackendError) {
+        try touch(address, new.count, by: party) { bytes, places in bytes.replaceSubrange(places, with: new) }
+    }
+
+    /// Lets a party at bytes, unless one of their pages is out of its reach.
+    private func touch<Value: Sendable>(
+        _ address: GuestPhysicalAddress,
+        _ count: Int,
+        by party: Party?,
+        _ body: (inout [UInt8], Range<Int>) -> Value
+    ) throws(BackendError) -> Value {
+        guard let range = try? PageRange(touching: address, byteCount: UInt64(max(count, 1))),
+            layout.firstHole(in: range) == nil
+        else { throw BackendError(.invalidArgument, "\(count) bytes at \(address) are not all RAM of the guest") }
+        return try memory.withLock { memory throws(BackendError) in
+            if let party, let run = memory.owners.runs(in: range).first(where: { !$0.state.allows(party) }) {
+                let place = max(run.range.address, address)
+                let fault = HostFault(enforcement: .process, address: place, evidence: "the page is \(run.state)")
+                throw BackendError(.accessDenied, "\(place) is out of reach", fault: fault)
+            }
+            let start = Int(address.rawValue - layout.bounds.address.rawValue)
+            return body(&memory.bytes, start..<(start + count))
+        }
+    }
+}
+
+extension PlainBackend: GuestAgent {
+    public var processorCount: Int { 1 }
+
+    public func perform(
+        _ operation: GuestOperation,
+        on processor: Int,
+        answeringTo handler: any GuestRequestHandler
+    ) throws(BackendError) -> GuestOutcome {
+        if let lost = engine.lost { throw lost }
+        guard processor == 0 else { throw BackendError(.invalidArgument, "there is no processor \(processor)") }
+        do throws(BackendError) {
+            switch operation {
+            case .write(let bytes, let address):
+                try store(bytes, to: address, by: .guest)
+                return .written
+            case .read(let count, let address): return .bytes(try load(count, from: address, by: .guest))
+            case .request(let address, let byteCount, let target):
+                let request = GuestRequest(processor: 0, address: address, byteCount: byteCount, target: target)
+                return .reply(handler.handle(request))
+            case .answerRemovals: return .understood
+            }
+        } catch {
+            guard let fault = error.fault else { throw error }
+            return .fault(fault.address)
+        }
+    }
+}

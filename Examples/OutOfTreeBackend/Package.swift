@@ -8,20 +8,14 @@ let package = Package(
         .package(name: "custody", path: "../..")
     ],
     targets: [
-        .target(
-            name: "PlainBackend",
-            dependencies: [
-                .product(name: "Custody", package: "custody"),
-                .product(name: "CustodyOptions", package: "custody"),
-            ]
-        ),
         .executableTarget(
             name: "OutOfTree",
             dependencies: [
-                "PlainBackend",
+                .product(name: "Custody", package: "custody"),
                 .product(name: "CustodyConfiguration", package: "custody"),
+                .product(name: "CustodyOptions", package: "custody"),
                 .product(name: "CustodyScenario", package: "custody"),
             ]
-        ),
+        )
     ]
 )

@@ -1,7 +1,6 @@
 import CustodyConfiguration
 import CustodyOptions
 import CustodyScenario
-import PlainBackend
 
 #if canImport(Glibc)
     import Glibc

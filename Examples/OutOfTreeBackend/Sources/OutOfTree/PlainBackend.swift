@@ -1,19 +1,19 @@
-public import Custody
+import Custody
 import Synchronization
 
 /// A guest whose memory is an array of bytes in this process. Pages change hands at once, and keep their bytes.
-public final class PlainBackend: PageMover {
+final class PlainBackend: PageMover {
     private struct Memory: Sendable {
         var owners: PageRunMap<Ownership>
         var bytes: [UInt8]
     }
 
-    public let layout: GuestMemoryLayout
-    public let initialOwnership: PageRunMap<Ownership>
-    public let executor: any CompletionExecutor
-    public let engine = ChangeEngine<Void>()
-    public var capabilities: Capabilities { PlainBackend.capabilities }
-    public var guestAgent: (any GuestAgent)? { self }
+    let layout: GuestMemoryLayout
+    let initialOwnership: PageRunMap<Ownership>
+    let executor: any CompletionExecutor
+    let engine = ChangeEngine<Void>()
+    var capabilities: Capabilities { PlainBackend.capabilities }
+    var guestAgent: (any GuestAgent)? { self }
     private let memory: Mutex<Memory>
 
     static let capabilities = Capabilities(
@@ -27,7 +27,7 @@ public final class PlainBackend: PageMover {
         maximumGuestBytes: 1 << 30
     )
 
-    public init(_ guest: GuestConfiguration) throws(BackendError) {
+    init(_ guest: GuestConfiguration) throws(BackendError) {
         layout = guest.layout
         guard layout.bounds.byteCount <= PlainBackend.capabilities.maximumGuestBytes else {
             throw BackendError(.unsupported, "the guest's RAM lies within 1 GiB from its first page on")
@@ -40,22 +40,22 @@ public final class PlainBackend: PageMover {
 
     // MARK: Changes
 
-    public func plan(_ change: OwnershipChange) throws(BackendError) {
+    func plan(_ change: OwnershipChange) throws(BackendError) {
         guard memory.withLock({ $0.owners.isUniform(change.range, change.from) }) else {
             throw BackendError(.invalidArgument, "the pages are not all \(change.from)", range: change.range)
         }
     }
 
-    public func move(_ planned: inout PlannedChange<Void>) -> MoveOutcome {
+    func move(_ planned: inout PlannedChange<Void>) -> MoveOutcome {
         set(planned.change.range, to: planned.change.to)
         return .done
     }
 
-    public func moveBack(_ planned: PlannedChange<Void>) { set(planned.change.range, to: planned.change.from) }
+    func moveBack(_ planned: PlannedChange<Void>) { set(planned.change.range, to: planned.change.from) }
 
-    public func drop(_ planned: PlannedChange<Void>) -> ContentsEffect { .preserved }
+    func drop(_ planned: PlannedChange<Void>) -> ContentsEffect { .preserved }
 
-    public func shutDown() { close(BackendError(.lost, "the guest has been shut down")) }
+    func shutDown() { close(BackendError(.lost, "the guest has been shut down")) }
 
     private func set(_ range: PageRange, to owner: Ownership) {
         memory.withLock { $0.owners.set(range, to: owner) }
@@ -63,19 +63,19 @@ public final class PlainBackend: PageMover {
 
     // MARK: Bytes
 
-    public func discardContents(of range: PageRange) throws(BackendError) {
+    func discardContents(of range: PageRange) throws(BackendError) {
         if let lost = engine.lost { throw lost }
         try touch(range.address, Int(range.byteCount), by: nil) { bytes, places in
             for place in places { bytes[place] = 0 }
         }
     }
 
-    public func read(_ bytes: inout MutableSpan<UInt8>, from address: GuestPhysicalAddress) throws(BackendError) {
+    func read(_ bytes: inout MutableSpan<UInt8>, from address: GuestPhysicalAddress) throws(BackendError) {
         let copy = try load(bytes.count, from: address, by: .host)
         for index in copy.indices { bytes[index] = copy[index] }
     }
 
-    public func write(_ bytes: Span<UInt8>, to address: GuestPhysicalAddress) throws(BackendError) {
+    func write(_ bytes: Span<UInt8>, to address: GuestPhysicalAddress) throws(BackendError) {
         try store(bytes.indices.map { bytes[$0] }, to: address, by: .host)
     }
 
@@ -111,9 +111,9 @@ public final class PlainBackend: PageMover {
 }
 
 extension PlainBackend: GuestAgent {
-    public var processorCount: Int { 1 }
+    var processorCount: Int { 1 }
 
-    public func perform(
+    func perform(
         _ operation: GuestOperation,
         on processor: Int,
         answeringTo handler: any GuestRequestHandler

@@ -39,8 +39,11 @@ public struct TraceVerifier: ~Copyable {
 
     /// A verifier of the trace at `path`. A trace that its writer has not closed is wrong unless `acceptsOpenEnd`.
     ///
-    /// - Parameter contradiction: What a header's configuration has otherwise than the header, for whoever reads
-    ///   configurations; `nil` for nothing.
+    /// - Parameters:
+    ///   - path: The file's path.
+    ///   - acceptsOpenEnd: Whether the file may be one that is still written to.
+    ///   - contradiction: What a header's configuration has otherwise than the header, for whoever reads configurations; `nil`
+    ///     for nothing.
     /// - Throws: ``TraceError`` where the file cannot be opened.
     public init(
         _ path: String,

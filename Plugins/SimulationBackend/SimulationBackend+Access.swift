@@ -94,45 +94,17 @@ extension SimulationBackend {
     }
 }
 
-extension SimulationBackend: GuestAgent {
+extension SimulationBackend: InProcessGuest {
     /// The number of virtual processors.
     public var processorCount: Int { processors }
 
-    /// Performs the operation on the caller's thread.
-    public func perform(
-        _ operation: GuestOperation,
-        on processor: Int,
-        answeringTo handler: any GuestRequestHandler
-    ) throws(BackendError) -> GuestOutcome {
-        guard (0..<processors).contains(processor) else {
-            throw BackendError(.invalidArgument, "the guest has no processor \(processor)")
-        }
-        do {
-            switch operation {
-            case .write(let bytes, let address):
-                try write(bytes, to: address, by: .guest)
-                return .written
-            case .read(let count, let address):
-                return .bytes(
-                    try touch(address, count, by: .guest) { world, page, offset, _, count in
-                        world.bytes(of: page, offset, count)
-                    }
-                )
-            case .request(let address, let byteCount, let target):
-                let request = GuestRequest(
-                    processor: processor,
-                    address: address,
-                    byteCount: byteCount,
-                    target: target
-                )
-                return .reply(handler.handle(request))
-            case .answerRemovals(let answer):
-                answerRemovals(answer)
-                return .understood
-            }
-        } catch {
-            guard let fault = error.fault else { throw error }
-            return .fault(fault.address)
-        }
+    /// Loads bytes as the guest.
+    public func load(_ count: Int, from address: GuestPhysicalAddress) throws(BackendError) -> [UInt8] {
+        try touch(address, count, by: .guest) { world, page, offset, _, count in world.bytes(of: page, offset, count) }
+    }
+
+    /// Stores bytes as the guest.
+    public func store(_ bytes: [UInt8], to address: GuestPhysicalAddress) throws(BackendError) {
+        try write(bytes, to: address, by: .guest)
     }
 }

@@ -1,4 +1,4 @@
-import Custody
+public import Custody
 import CustodyProtocols
 
 // Regions that come and go as memory modules do: the guest is asked for them, and answers when it likes.
@@ -40,7 +40,7 @@ extension SimulationBackend {
     }
 
     /// Has the guest answer from now on, and to what it has been asked already.
-    func answerRemovals(_ answer: RemovalAnswer) {
+    public func answerRemovals(_ answer: RemovalAnswer) {
         state.withLock { $0.answer = answer }
         submitWork()
     }

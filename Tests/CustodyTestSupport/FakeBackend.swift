@@ -98,16 +98,7 @@ package final class FakeBackend: MemoryBackend {
         self.executor = executor
         behind = nil
         let initial = PageRunMap(bounds: layout.bounds, state: ownership)
-        capabilities = Capabilities(
-            granularity: layout.granularity,
-            enforcement: .none,
-            contents: .init(toPrivate: contents, toShared: contents, toHost: contents),
-            pendingHandovers: .ledgerAndBackend,
-            transitAccess: .asBefore,
-            reclaim: reclaim,
-            maximumProcessors: 64,
-            maximumGuestBytes: .max
-        )
+        capabilities = .ofTest(layout, contents: contents, reclaim: reclaim)
         state = Locked(State(initial: initial, ownership: initial))
     }
 

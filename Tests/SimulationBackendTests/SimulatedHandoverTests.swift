@@ -8,29 +8,9 @@ import Testing
 @Suite struct SimulatedHandoverTests {
     private typealias KernelOperation = CustodyProtocols.Operation
 
-    /// What has been reported, in words.
-    private final class Reports: BackendObserver {
-        private let log = Locked<[String]>([])
-        var words: [String] { log.withLock { $0 } }
-        private func note(_ word: String) { log.withLock { $0.append(word) } }
-
-        func handoverCompleted(_ handover: BackendHandover, _ committed: consuming CommittedChange) {
-            note("completed \(handover.rawValue)")
-        }
-        func handoverAdvanced(_ handover: BackendHandover, stillHeldBy blockers: [Blocker]) {
-            note("advanced \(handover.rawValue), \(blockers.count) left")
-        }
-        func handoverFailed(_ handover: BackendHandover, _ error: BackendError) {
-            note("failed \(handover.rawValue): \(error.code.rawValue)")
-        }
-        func guestOffers(_ range: PageRange) { note("offered \(range.count)") }
-        func backendReconnected(finding ownership: PageRunMap<Ownership>) { note("reconnected") }
-        func backendLost(_ error: BackendError) { note("lost") }
-    }
-
     private struct Guest {
         let backend: SimulationBackend
-        let reports = Reports()
+        let reports = BackendReports()
 
         init(_ options: SimulationOptions) throws {
             let regions = try [PageRange(pages: 0..<16), PageRange(pages: 32..<48)]
@@ -203,7 +183,7 @@ import Testing
         switch answer {
         case .accept:
             #expect(
-                guest.reports.words == ["advanced \(handover.rawValue), 0 left", "completed \(handover.rawValue)"]
+                guest.reports.words == ["advanced \(handover.rawValue): []", "completed \(handover.rawValue)"]
             )
             #expect(!guest.backend.withdraw(handover))
         case .refuse:
@@ -254,7 +234,7 @@ import Testing
         #expect(guest.code { _ = try guest.commit(0..<1, .shared, .private) } == .lost)
         #expect(guest.reports.words.isEmpty, "on the executor")
         guest.backend.clock.drain()
-        #expect(guest.reports.words == ["lost"])
+        #expect(guest.reports.words == ["lost: injected at commit"])
         #expect(guest.code { _ = try guest.commit(1..<2, .shared, .private) } == .lost)
         #expect(guest.code { _ = try guest.read(1) } == .lost)
     }

@@ -205,7 +205,7 @@ public final class KVMBackend: PageMover {
     /// is told that the guest is lost, and the wait goes on.
     public func shutDown() {
         let message = "the guest has been shut down"
-        close(BackendError(.lost, message))
+        refuseCalls(with: BackendError(.lost, message))
         let error = BackendError(.guestFailed, message)
         for processor in processors { processor.end(because: error) }
         gate.shut { late in

@@ -109,7 +109,7 @@ extension PageMover {
     }
 
     /// Has calls fail from now on, because the back end is being shut down; the observer is not told.
-    public func close(_ error: BackendError) {
+    public func refuseCalls(with error: BackendError) {
         if engine.lose(error).isFirst { retryPending() }
     }
 

@@ -45,16 +45,7 @@ final class StressBackend: MemoryBackend {
         layout = try GuestMemoryLayout(pages: 0..<count)
         pages = (0..<count).map { _ in Page() }
         self.executor = executor
-        capabilities = Capabilities(
-            granularity: layout.granularity,
-            enforcement: .process,
-            contents: .init(toPrivate: .zeroed, toShared: .zeroed, toHost: .zeroed),
-            pendingHandovers: .ledgerAndBackend,
-            transitAccess: .denied,
-            reclaim: .askingGuest,
-            maximumProcessors: 64,
-            maximumGuestBytes: .max
-        )
+        capabilities = .ofTest(layout, enforcement: .process, transitAccess: .denied)
     }
 
     /// The ownership of a page, as one that is not on its way has it.

@@ -8,11 +8,11 @@ import Testing
 /// What the engine makes of a back end's steps: what is called when, what is told, and that each change ends once.
 @Suite(.timeLimit(.minutes(60))) struct ChangeEngineTests {
     private let mover: ScriptedMover
-    private let recorder = EngineRecorder()
+    private let reports = BackendReports()
 
     init() throws {
         mover = try ScriptedMover()
-        mover.report(to: recorder)
+        mover.report(to: reports)
     }
 
     private func change(_ page: UInt64 = 0) throws -> OwnershipChange {
@@ -46,7 +46,7 @@ import Testing
             return
         }
         #expect(mover.finish(made) == .preserved)
-        #expect(mover.steps == ["plan", "move", "drop"] && mover.engine.count == 0 && recorder.reports == [])
+        #expect(mover.steps == ["plan", "move", "drop"] && mover.engine.count == 0 && reports.words == [])
     }
 
     @Test func aChangeIsTakenBack() throws {
@@ -111,8 +111,8 @@ import Testing
         let waits = zip(times, times.dropFirst()).map { $1.since($0).components.attoseconds / 1_000_000_000_000_000 }
         #expect(waits == [1, 2, 4, 8, 16, 32, 64, 100, 100, 100, 100])
         #expect(
-            recorder.reports == [
-                "advanced \(handover.rawValue) [\"disk\"]", "completed \(handover.rawValue) private",
+            reports.words == [
+                "advanced \(handover.rawValue): [\"disk\"]", "completed \(handover.rawValue)",
             ]
         )
         #expect(mover.steps.suffix(2) == ["move", "drop"] && mover.engine.count == 0 && mover.engine.pendingCount == 0)
@@ -126,13 +126,13 @@ import Testing
         mover.retry(handover)
         mover.retry(handover)
         mover.executor.drain()
-        #expect(mover.steps == ["plan", "move", "move"] && recorder.reports == [])
+        #expect(mover.steps == ["plan", "move", "move"] && reports.words == [])
         mover.retryPending { $0.change.to == .host }
         mover.executor.drain()
         #expect(mover.steps == ["plan", "move", "move"])
         mover.retryPending()
         mover.executor.drain()
-        #expect(recorder.reports == ["completed \(handover.rawValue) private"])
+        #expect(reports.words == ["completed \(handover.rawValue)"])
     }
 
     /// The answer may be there before the question has returned.
@@ -140,18 +140,18 @@ import Testing
         let asked = MoveOutcome.asked(by: try holders("guest"))
         let handover = try pend(.runs({ mover, id in mover.retry(id) }, then: asked), .does(.done))
         mover.executor.drain()
-        #expect(recorder.reports == ["completed \(handover.rawValue) private"])
+        #expect(reports.words == ["completed \(handover.rawValue)"])
         // And once more in an attempt.
         let other = try pend(.does(asked), .runs({ mover, id in mover.retry(id) }, then: asked), .does(.done))
         mover.retry(other)
         mover.executor.drain()
-        #expect(recorder.reports.last == "completed \(other.rawValue) private" && mover.engine.count == 0)
+        #expect(reports.words.last == "completed \(other.rawValue)" && mover.engine.count == 0)
     }
 
     @Test func anErrorEndsWhatWaits() throws {
         let handover = try pend(.does(.held(by: try holders("nic"))), .fails(error))
         mover.executor.pass(.seconds(1))
-        #expect(recorder.reports == ["failed \(handover.rawValue) system"])
+        #expect(reports.words == ["failed \(handover.rawValue): system"])
         #expect(mover.steps == ["plan", "move", "move", "release"] && mover.engine.count == 0)
     }
 
@@ -162,7 +162,7 @@ import Testing
         #expect(mover.withdraw(handover))
         #expect(!mover.withdraw(handover))
         mover.executor.pass(.seconds(10))
-        #expect(mover.steps == ["plan", "move", "stop", "release"] && recorder.reports == [])
+        #expect(mover.steps == ["plan", "move", "stop", "release"] && reports.words == [])
     }
 
     /// What can not be stopped any more is made, and told.
@@ -172,14 +172,14 @@ import Testing
         #expect(!mover.withdraw(handover))
         mover.executor.drain()
         #expect(mover.steps == ["plan", "move", "stop", "move", "drop"])
-        #expect(recorder.reports == ["completed \(handover.rawValue) private"])
+        #expect(reports.words == ["completed \(handover.rawValue)"])
         #expect(!mover.withdraw(handover))
     }
 
     /// Withdrawing waits for the attempt that is under way, and comes too late then.
     @Test func anAttemptIsWaitedFor() throws {
         let mover = try ScriptedMover(executor: try ThreadExecutor())
-        mover.report(to: recorder)
+        mover.report(to: reports)
         let isBusy = Monitor(false), mayGoOn = Monitor(false)
         mover.script([
             .does(.held(by: try holders("nic"))),
@@ -218,7 +218,7 @@ import Testing
         #expect(caught?.message == "gone")
         mover.executor.pass(.seconds(1))
         #expect(
-            recorder.reports == ["lost gone", "failed \(held.rawValue) lost", "failed \(asked.rawValue) lost"]
+            reports.words == ["lost: gone", "failed \(held.rawValue): lost", "failed \(asked.rawValue): lost"]
         )
         #expect(mover.engine.count == 0 && mover.state.withLock { $0.open } == [])
     }
@@ -227,12 +227,12 @@ import Testing
         let held = try pend(.does(.held(by: try holders("nic"))))
         mover.shutDown()
         mover.executor.pass(.seconds(1))
-        #expect(recorder.reports == ["failed \(held.rawValue) lost"])
+        #expect(reports.words == ["failed \(held.rawValue): lost"])
     }
 
     @Test func whatCannotBeTakenBackIsLost() throws {
-        for (code, reports) in [
-            (BackendError.Code.refusedByGuest, []), (.system, ["lost a change cannot be taken back"]),
+        for (code, told) in [
+            (BackendError.Code.refusedByGuest, []), (.system, ["lost: a change cannot be taken back"]),
         ] {
             mover.state.withLock { $0.backError = BackendError(code, "as told") }
             guard case .completed(let made) = try mover.commit(try mover.prepare(try change())) else {
@@ -243,10 +243,10 @@ import Testing
                 try mover.undo(made)
                 Issue.record("it has been taken back")
             } catch {
-                #expect(error.code == (reports.isEmpty ? .refusedByGuest : .lost))
+                #expect(error.code == (told.isEmpty ? .refusedByGuest : .lost))
             }
             mover.executor.drain()
-            #expect(recorder.reports == reports)
+            #expect(reports.words == told)
         }
     }
 
@@ -275,8 +275,8 @@ import Testing
     @Test func eachPlanEndsOnce() throws {
         var (random, note) = Seed.generator("Engine")
         for _ in 0..<2_000 {
-            let mover = try ScriptedMover(), recorder = EngineRecorder()
-            mover.report(to: recorder)
+            let mover = try ScriptedMover(), reports = BackendReports()
+            mover.report(to: reports)
             var pending: [BackendHandover] = []
             for _ in 0..<24 {
                 let held = try holders(["nic", "disk"][Int(random.next() % 2)])
@@ -315,7 +315,7 @@ import Testing
             let (open, ended, planned) = mover.state.withLock { ($0.open, $0.ended, $0.next) }
             #expect(open == [] && ended.count == planned && ended.values.allSatisfy { $0 == 1 }, "\(note)")
             #expect(mover.engine.count == 0 && mover.engine.pendingCount == 0, "\(note)")
-            let ends = recorder.reports.filter { !$0.hasPrefix("advanced") && !$0.hasPrefix("lost") }
+            let ends = reports.words.filter { !$0.hasPrefix("advanced") && !$0.hasPrefix("lost") }
             #expect(Set(ends).count == ends.count, "\(note): \(ends)")
         }
     }

@@ -38,16 +38,7 @@ final class ScriptedMover: PageMover {
         layout = try GuestMemoryLayout(pages: 0..<64)
         initialOwnership = PageRunMap(bounds: layout.bounds, state: .shared)
         self.executor = executor
-        capabilities = Capabilities(
-            granularity: layout.granularity,
-            enforcement: .none,
-            contents: .init(toPrivate: .preserved, toShared: .preserved, toHost: .preserved),
-            pendingHandovers: .ledgerAndBackend,
-            transitAccess: .asBefore,
-            reclaim: .offeredByGuest,
-            maximumProcessors: 1,
-            maximumGuestBytes: .max
-        )
+        capabilities = .ofTest(layout, contents: .preserved)
     }
 
     /// What ``move(_:)`` is to answer from now on, in order; after that pages are moved.
@@ -108,7 +99,7 @@ final class ScriptedMover: PageMover {
     }
 
     func discardContents(of range: PageRange) throws(BackendError) {}
-    func shutDown() { close(BackendError(.lost, "shut down")) }
+    func shutDown() { refuseCalls(with: BackendError(.lost, "shut down")) }
     func read(_ bytes: inout MutableSpan<UInt8>, from address: GuestPhysicalAddress) throws(BackendError) {}
     func write(_ bytes: Span<UInt8>, to address: GuestPhysicalAddress) throws(BackendError) {}
 }

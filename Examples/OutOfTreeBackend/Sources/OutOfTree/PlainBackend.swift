@@ -55,7 +55,7 @@ final class PlainBackend: PageMover {
 
     func drop(_ planned: PlannedChange<Void>) -> ContentsEffect { .preserved }
 
-    func shutDown() { close(BackendError(.lost, "the guest has been shut down")) }
+    func shutDown() { refuseCalls(with: BackendError(.lost, "the guest has been shut down")) }
 
     private func set(_ range: PageRange, to owner: Ownership) {
         memory.withLock { $0.owners.set(range, to: owner) }
@@ -71,21 +71,13 @@ final class PlainBackend: PageMover {
     }
 
     func read(_ bytes: inout MutableSpan<UInt8>, from address: GuestPhysicalAddress) throws(BackendError) {
-        let copy = try load(bytes.count, from: address, by: .host)
+        let copy = try touch(address, bytes.count, by: .host) { bytes, places in Array(bytes[places]) }
         for index in copy.indices { bytes[index] = copy[index] }
     }
 
     func write(_ bytes: Span<UInt8>, to address: GuestPhysicalAddress) throws(BackendError) {
-        try store(bytes.indices.map { bytes[$0] }, to: address, by: .host)
-    }
-
-    private func load(_ count: Int, from address: GuestPhysicalAddress, by party: Party) throws(BackendError) -> [UInt8]
-    {
-        try touch(address, count, by: party) { bytes, places in Array(bytes[places]) }
-    }
-
-    private func store(_ new: [UInt8], to address: GuestPhysicalAddress, by party: Party) throws(BackendError) {
-        try touch(address, new.count, by: party) { bytes, places in bytes.replaceSubrange(places, with: new) }
+        let copy = bytes.indices.map { bytes[$0] }
+        try touch(address, copy.count, by: .host) { memory, places in memory.replaceSubrange(places, with: copy) }
     }
 
     /// Lets a party at bytes, unless one of their pages is out of its reach.
@@ -97,7 +89,12 @@ final class PlainBackend: PageMover {
     ) throws(BackendError) -> Value {
         guard let range = try? PageRange(touching: address, byteCount: UInt64(max(count, 1))),
             layout.firstHole(in: range) == nil
-        else { throw BackendError(.invalidArgument, "\(count) bytes at \(address) are not all RAM of the guest") }
+        else {
+            let fault = HostFault(enforcement: .process, address: address, evidence: "there is no memory")
+            let text = "\(count) bytes at \(address) are not all RAM of the guest"
+            guard party == .guest else { throw BackendError(.invalidArgument, text) }
+            throw BackendError(.accessDenied, text, fault: fault)
+        }
         return try memory.withLock { memory throws(BackendError) in
             if let party, let run = memory.owners.runs(in: range).first(where: { !$0.state.allows(party) }) {
                 let place = max(run.range.address, address)
@@ -110,30 +107,14 @@ final class PlainBackend: PageMover {
     }
 }
 
-extension PlainBackend: GuestAgent {
+extension PlainBackend: InProcessGuest {
     var processorCount: Int { 1 }
 
-    func perform(
-        _ operation: GuestOperation,
-        on processor: Int,
-        answeringTo handler: any GuestRequestHandler
-    ) throws(BackendError) -> GuestOutcome {
-        if let lost = engine.lost { throw lost }
-        guard processor == 0 else { throw BackendError(.invalidArgument, "there is no processor \(processor)") }
-        do throws(BackendError) {
-            switch operation {
-            case .write(let bytes, let address):
-                try store(bytes, to: address, by: .guest)
-                return .written
-            case .read(let count, let address): return .bytes(try load(count, from: address, by: .guest))
-            case .request(let address, let byteCount, let target):
-                let request = GuestRequest(processor: 0, address: address, byteCount: byteCount, target: target)
-                return .reply(handler.handle(request))
-            case .answerRemovals: return .understood
-            }
-        } catch {
-            guard let fault = error.fault else { throw error }
-            return .fault(fault.address)
-        }
+    func load(_ count: Int, from address: GuestPhysicalAddress) throws(BackendError) -> [UInt8] {
+        try touch(address, count, by: .guest) { bytes, places in Array(bytes[places]) }
+    }
+
+    func store(_ bytes: [UInt8], to address: GuestPhysicalAddress) throws(BackendError) {
+        try touch(address, bytes.count, by: .guest) { memory, places in memory.replaceSubrange(places, with: bytes) }
     }
 }

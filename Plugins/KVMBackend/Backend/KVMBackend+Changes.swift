@@ -55,7 +55,7 @@ extension KVMBackend {
     /// that was private before and is held by then is waited for, for a second at most.
     public func moveBack(_ planned: PlannedChange<ChangePlan>) throws(BackendError) {
         let range = planned.change.range
-        release(planned)
+        defer { release(planned) }
         var attempts = 0
         while case .held(let page) = try relocate(range, to: planned.token.before, holding: nil) {
             attempts += 1

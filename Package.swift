@@ -262,7 +262,7 @@ let tests: KeyValuePairs<String, [Target.Dependency]> = [
         "CGuestChannel", "Custody", "CustodyPolicy", "CustodyTestSupport", "GuestChannel", "SimulationBackend",
     ],
     "EquivalenceTests": [
-        "Custody", "CustodyPolicy", "CustodyScenario", "KVMBackend", "SimulationBackend",
+        "Custody", "CustodyPolicy", "CustodyScenario", "CustodyTestSupport", "KVMBackend", "SimulationBackend",
         .target(name: "LibvirtBackend", condition: libvirt),
     ],
 ]

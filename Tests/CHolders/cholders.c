@@ -66,6 +66,30 @@ static const char *other(ino_t number, const char *name)
     _exit(1);
 }
 
+static int set(const char *path, const char *text)
+{
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t count = file < 0 ? -1 : write(file, text, strlen(text));
+
+    if (file >= 0)
+        close(file);
+    return count < 0 ? -1 : 0;
+}
+
+/* A table of mounts of this process's own, in which it may mount: anybody's who is root in a user namespace. */
+static int own_mounts(void)
+{
+    char user[32], group[32];
+
+    snprintf(user, sizeof user, "0 %u 1", geteuid());
+    snprintf(group, sizeof group, "0 %u 1", getegid());
+    if (unshare(CLONE_NEWNS) != 0 &&
+        (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0 || set("/proc/self/setgroups", "deny") != 0 ||
+         set("/proc/self/uid_map", user) != 0 || set("/proc/self/gid_map", group) != 0))
+        return -1;
+    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 || mount("none", "/mnt", "tmpfs", 0, NULL) != 0 ? -1 : 0;
+}
+
 /* Takes the file by an overlay, and the overlay away. */
 static void overlay(void)
 {
@@ -78,13 +102,12 @@ static void overlay(void)
 
     snprintf(link, sizeof link, "/proc/self/fd/%d", life.file);
     length = readlink(link, path, sizeof path - 1);
-    if (length < 0 || fstat(life.file, &status) != 0 || unshare(CLONE_NEWNS) != 0)
+    if (length < 0 || fstat(life.file, &status) != 0 || own_mounts() != 0)
         _exit(1);
     path[length] = '\0';
     name = strrchr(path, '/');
     *name++ = '\0';
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 || mount("none", "/mnt", "tmpfs", 0, NULL) != 0 ||
-        mkdir("/mnt/low", 0700) != 0 || mkdir("/mnt/at", 0700) != 0 || mkdir("/mnt/other", 0700) != 0 ||
+    if (mkdir("/mnt/low", 0700) != 0 || mkdir("/mnt/at", 0700) != 0 || mkdir("/mnt/other", 0700) != 0 ||
         mount("none", "/mnt/other", "tmpfs", 0, NULL) != 0)
         _exit(1);
     if (life.kind == CHOLDERS_OVERLAY_OTHER)
@@ -204,6 +227,29 @@ static int finish(pid_t process)
         if (errno != EINTR)
             return -1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+int cholders_can_overlay(void)
+{
+    pid_t process = fork();
+
+    if (process == 0)
+        _exit(own_mounts() == 0 && mkdir("/mnt/low", 0700) == 0 && mkdir("/mnt/high", 0700) == 0 &&
+                      mkdir("/mnt/at", 0700) == 0 &&
+                      mount("none", "/mnt/at", "overlay", 0, "lowerdir=/mnt/high:/mnt/low") == 0
+                  ? 0
+                  : 1);
+    return process > 0 && finish(process) == 0;
+}
+
+int cholders_can_ring(void)
+{
+    struct io_uring_params parameters = {0};
+    int ring = (int)syscall(SYS_io_uring_setup, 1, &parameters);
+
+    if (ring >= 0)
+        close(ring);
+    return ring >= 0;
 }
 
 int cholders_truncate(const char *path, off_t less, off_t size)

@@ -1,5 +1,6 @@
 import Custody
 import CustodyPolicy
+import CustodyTestSupport
 import Foundation
 import KVMBackend
 import SimulationBackend
@@ -7,7 +8,7 @@ import Testing
 
 /// A guest that asks for whatever comes into its head, on a real processor: every answer is that of the simulation, which
 /// hears the same requests.
-@Suite(.enabled(if: FileManager.default.isWritableFile(atPath: "/dev/kvm"), "this user has no /dev/kvm to open"))
+@Suite(.enabled(if: TestHost.hasKVM, "there is no /dev/kvm that this user may open"))
 struct GuestFuzzTests {
     /// How many requests are made: `CUSTODY_FUZZ_REQUESTS`, or a hundred thousand.
     private static let total: Int = {

@@ -1,11 +1,11 @@
 import Custody
-import Foundation
+import CustodyTestSupport
 import KVMBackend
 import SimulationBackend
 import Testing
 
 /// What a guest meets where it has no memory: the same on the simulation and on a real guest.
-@Suite(.enabled(if: FileManager.default.isWritableFile(atPath: "/dev/kvm"), "this user has no /dev/kvm to open"))
+@Suite(.enabled(if: TestHost.hasKVM, "there is no /dev/kvm that this user may open"))
 struct SameAccessTests {
     private struct Refusing: GuestRequestHandler {
         func handle(_ request: GuestRequest) -> GuestReply { .refused }

@@ -1,6 +1,7 @@
 import Custody
 import CustodyPolicy
 import CustodyScenario
+import CustodyTestSupport
 import Foundation
 import KVMBackend
 import SimulationBackend
@@ -9,7 +10,7 @@ import Testing
 /// One scenario is one sequence of ownership events, whatever carries it out.
 ///
 /// What may differ is the time of an event and who enforces an ownership; neither is in an event's line.
-@Suite(.enabled(if: FileManager.default.isWritableFile(atPath: "/dev/kvm"), "this user has no /dev/kvm to open"))
+@Suite(.enabled(if: TestHost.hasKVM, "there is no /dev/kvm that this user may open"))
 struct SameEventsTests {
     private func guest() throws -> GuestConfiguration {
         let region = try PageRange(address: GuestPhysicalAddress(2 << 20), byteCount: 64 << 20)

@@ -1,4 +1,5 @@
 import Custody
+import CustodyTestSupport
 import Testing
 
 @testable import KVMBackend
@@ -33,7 +34,7 @@ struct ModeUnderTest: Sendable, CustomTestStringConvertible {
 
     /// The modes of this machine's kernel.
     static let real: [ModeUnderTest] =
-        KVMDeviceCondition.isUsable
+        TestHost.hasKVM
         ? [ModeUnderTest(mode: .dual, isFake: false), ModeUnderTest(mode: .revoked, isFake: false)] : []
 
     /// A new kernel.

@@ -1,3 +1,4 @@
+import CustodyTestSupport
 import Testing
 
 @testable import KVMBackend
@@ -10,7 +11,7 @@ enum TestKernel: String, Sendable, CustomTestStringConvertible {
     var testDescription: String { "the \(rawValue) kernel" }
 
     /// Both, or the fake alone where this machine has no KVM.
-    static let both: [TestKernel] = KVMDeviceCondition.isUsable ? [.real, .fake] : [.fake]
+    static let both: [TestKernel] = TestHost.hasKVM ? [.real, .fake] : [.fake]
 
     /// A new one: as this machine's.
     func make() throws -> any Kernel { self == .real ? LinuxKernel() : try FakeKernel(.plain) }

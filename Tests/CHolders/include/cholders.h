@@ -12,15 +12,20 @@
 #define CHOLDERS_PROTECTED 3
 /* It has ended and is not collected. */
 #define CHOLDERS_ZOMBIE 4
-/* It has the file mapped, or open, by an overlay (overlayfs) that is mounted nowhere any more. For root. */
+/* It has the file mapped, or open, by an overlay (overlayfs) that is mounted nowhere any more. For who can
+   (`cholders_can_overlay`). */
 #define CHOLDERS_OVERLAY_MAPPED 5
 #define CHOLDERS_OVERLAY_OPEN 6
 /* The same with `xino`, so that inode numbers have the layer's above them. */
 #define CHOLDERS_OVERLAY_XINO 7
-/* It has another file mapped by an overlay, which has the same inode number. For root, and for a file on a tmpfs. */
+/* It has another file mapped by an overlay, which has the same inode number. For a file on a tmpfs. */
 #define CHOLDERS_OVERLAY_OTHER 8
 /* It has the file registered with an io_uring(7), and open nowhere. */
 #define CHOLDERS_RING 9
+
+/* Whether this process can have an overlay, as root here or in a user namespace of its own; whether it can have an io_uring. */
+int cholders_can_overlay(void);
+int cholders_can_ring(void);
 
 /* pipe2(2) with O_CLOEXEC. */
 int cholders_pipe(int ends[2]);

@@ -240,13 +240,7 @@ import Testing
     }
 
     /// Nor is one that is registered with an io_uring.
-    @Test(
-        .enabled(
-            if: (try? String(contentsOfFile: "/proc/sys/kernel/io_uring_disabled", encoding: .utf8)) == "0\n",
-            "io_uring is off"
-        )
-    )
-    func aFileOfARingIsWaitedFor() throws {
+    @Test(.needsRings) func aFileOfARingIsWaitedFor() throws {
         let live = try LiveGuest("ring")
         let process = try HolderProcess(.ring, keeping: live.backend.modules[0].file.descriptor.rawValue)
         let (ticket, _) = try live.begin(live.module(), to: .private, heldBy: ["unknown"])
@@ -259,7 +253,7 @@ import Testing
 
     /// While QEMU has the file, too: what an overlay shows is the file.
     @Test(
-        .enabled(if: geteuid() == 0, "overlays are root's"),
+        .needsOverlays,
         arguments: [HolderProcess.Kind.overlayMapped, .overlayOpen]
     )
     func whatAnOverlayShowsIsWaitedFor(kind: HolderProcess.Kind) throws {

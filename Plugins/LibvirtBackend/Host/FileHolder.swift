@@ -14,9 +14,9 @@ struct FileHolder: Sendable, Hashable {
         case unseen(String)
     }
 
-    /// The process; `nil` for a part of the kernel.
+    /// The process; `nil` for a part of the kernel, and for one that has not been looked at.
     let process: Int32?
-    /// What it calls itself: `/proc/PID/comm`, or a device's name.
+    /// What it calls itself: `/proc/PID/comm`, or a device's name, or who it is in words.
     let command: String
     /// What is known of it.
     let hold: Hold

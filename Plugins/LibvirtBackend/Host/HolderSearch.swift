@@ -59,26 +59,32 @@ struct HolderSearch {
     /// Looks.
     ///
     /// Processes that come while others are looked at are looked at, too, until there are no new ones: what was forked off
-    /// by one that has ended since is seen.
+    /// by one that has ended since is seen. Where they come faster than they can be looked at, the next one is taken to have the
+    /// file.
     ///
     /// - Returns: the holders, and the number of a list of which everybody has been looked at.
-    /// - Throws: `HostError` where the processes cannot be listed, with `EAGAIN` where they come faster than they can be looked
-    ///   at.
+    /// - Throws: `HostError` where the processes cannot be listed.
     /// - Complexity: O(*n*) in the processes of the machine, and in the tasks, mappings and descriptors of those that are not
     ///   passed over.
     func holders() throws(HostError) -> (holders: [FileHolder], list: UInt64) {
         var holders: [FileHolder] = []
         var seen: Set<UInt64> = []
         defer { register.note(HolderSearches(count: 1, complete: list == 0 ? 1 : 0, processes: UInt64(seen.count))) }
-        for _ in 0..<HolderSearch.longestChase {
+        var number = list
+        var areAllSeen = false
+        for _ in 0..<HolderSearch.longestChase where !areAllSeen {
             let all = try register.list(gate)
             let new = all.entries.filter { entry in
                 entry.since > list && !isPassedOver.contains(entry.process) && seen.insert(entry.inode).inserted
             }
-            if new.isEmpty { return (holders + (list == 0 ? try loopDevices() : []), all.number) }
             holders += new.compactMap { holder($0.process) }
+            (number, areAllSeen) = (all.number, new.isEmpty)
         }
-        throw HostError(call: HostCall.scan.rawValue, subject: "/proc", errno: EAGAIN)
+        if !areAllSeen {
+            let why = "processes come faster than they can be looked at"
+            holders.append(FileHolder(process: nil, command: "a process that has just come", hold: .unseen(why)))
+        }
+        return (holders + (list == 0 ? try loopDevices() : []), number)
     }
 
     /// How often new processes, or tasks of one, are looked for.
@@ -144,8 +150,8 @@ struct HolderSearch {
             } catch {
                 // Only root may follow such a link. To others the mounts of the process say what a device is.
                 guard error.errno == EPERM || error.errno == EACCES else { throw error }
-                guard try isOverlay(mapping.identity.device, to: task) else { continue }
-                return .unseen("\(link) is of an overlay (overlayfs), and has the file's inode number")
+                guard let what = try suspicion(against: mapping.identity.device, of: task) else { continue }
+                return .unseen("\(link) is of \(what), and has the file's inode number")
             }
         }
         return nil
@@ -166,16 +172,22 @@ struct HolderSearch {
         }
     }
 
-    /// Whether a device is an overlay's by the mounts of a task (proc_pid_mountinfo(5)).
-    private func isOverlay(_ device: Substring, to task: Int32) throws(HostError) -> Bool {
+    /// Why what is on a device may be the file, by the mounts of a task (proc_pid_mountinfo(5)); `nil` where it is not: on another
+    /// file system that is mounted there, or on that of memory files, which is mounted nowhere.
+    private func suspicion(against device: Substring, of task: Int32) throws(HostError) -> String? {
         let numbers = device.split(separator: ":").compactMap { UInt64($0, radix: 16) }
         let name = numbers.map(String.init).joined(separator: ":")
         let mounts = String(decoding: try ProcessMaps.read("/proc/\(task)/mountinfo", .maps, gate), as: UTF8.self)
-        return mounts.split(separator: "\n").contains { line in
+        for line in mounts.split(separator: "\n") {
             let fields = line.split(separator: " ")
-            guard fields.count > 2, fields[2] == name, let dash = fields.firstIndex(of: "-") else { return false }
-            return fields.dropFirst(dash + 1).first == "overlay"
+            guard fields.count > 2, fields[2] == name, let dash = fields.firstIndex(of: "-") else { continue }
+            return fields.dropFirst(dash + 1).first == "overlay" ? "an overlay (overlayfs)" : nil
         }
+        let file = try OwnedFile(.makeMemoryFile, "a device", gate: gate) {
+            unsafe clibvirt_memory_file("custody-device")
+        }
+        guard try ProcessMaps.identity(of: file, gate).device != device else { return nil }
+        return "a file system that is mounted nowhere, as an overlay (overlayfs) may be"
     }
 
     /// How a task has the file open; `nil` where it has not.
@@ -201,35 +213,53 @@ struct HolderSearch {
 
     private func isGone(_ error: HostError) -> Bool { error.errno == ENOENT || error.errno == ESRCH }
 
-    /// Whether a task has ended and is only not collected yet: nobody but root may look into such a one.
-    private func hasEnded(_ task: String) -> Bool {
-        do throws(HostError) {
-            let line = String(decoding: try ProcessMaps.read(task + "/stat", .maps, gate), as: UTF8.self)
-            let state = line.split(separator: ")").last?.split(separator: " ").first
-            return state == "Z" || state == "X"
-        } catch { return isGone(error) }
+    /// What the kernel says of a process or a task that does not let itself be looked into.
+    private enum Life {
+        /// There is none of its number any more.
+        case gone
+        /// It has ended, and nobody has collected it.
+        case ended
+        /// It is a thread of the kernel's.
+        case kernel
+        case other
     }
 
-    /// Whether a process that does not let itself be looked into has no files and no memory of its own, as a thread of the kernel,
-    /// or is one of those that are accepted.
+    /// What the kernel says in the `stat` of a folder of `/proc` (proc_pid_stat(5)).
+    private func life(_ folder: String, _ gate: any CallGate) -> Life {
+        let line: [UInt8]
+        do throws(HostError) { line = try ProcessMaps.read(folder + "/stat", .maps, gate) } catch {
+            return isGone(error) ? .gone : .other
+        }
+        let fields = String(decoding: line, as: UTF8.self).split(separator: ")").last?.split(separator: " ") ?? []
+        if fields.first == "Z" || fields.first == "X" { return .ended }
+        // The ninth field has `PF_KTHREAD` (linux/sched.h), which no program can give itself.
+        guard fields.count > 6, let flags = UInt64(fields[6]) else { return .other }
+        return flags & 0x20_0000 != 0 ? .kernel : .other
+    }
+
+    /// Whether a task has ended: nobody but root may look into one that is only not collected yet.
+    private func hasEnded(_ task: String) -> Bool {
+        switch life(task, gate) {
+        case .gone, .ended: true
+        case .kernel, .other: false
+        }
+    }
+
+    /// Whether a process that did not let itself be looked into has no files and no memory, as a thread of the kernel or one that
+    /// has gone since, or is one of those that are accepted. One whose first thread has ended may have both.
     private func hasNothing(_ error: HostError, _ process: Int32) -> Bool {
         guard error.errno == EACCES || error.errno == EPERM else { return false }
-        if isOfKernel(process) { return true }
         let status = ProcessMaps.text("/proc/\(process)/status").split(separator: "\n")
+        switch life("/proc/\(process)", OpenGate()) {
+        case .gone, .kernel: return true
+        case .ended, .other: break
+        }
         guard let user = status.first(where: { $0.hasPrefix("Uid:") })?.split(separator: "\t").dropFirst().first
         else { return false }
         return accepted.contains(user == "\(getuid())" ? .protected : .otherUsers)
     }
 
     // MARK: The kernel
-
-    /// Whether a process is a thread of the kernel's: the ninth field of its `stat` (proc_pid_stat(5)) has `PF_KTHREAD`
-    /// (linux/sched.h), which no program can give itself.
-    private func isOfKernel(_ process: Int32) -> Bool {
-        let fields = ProcessMaps.text("/proc/\(process)/stat").split(separator: ")").last?.split(separator: " ") ?? []
-        guard fields.count > 6, let flags = UInt64(fields[6]) else { return false }
-        return flags & 0x20_0000 != 0
-    }
 
     /// The loop devices that the file is behind: the kernel has it open for them (loop(4)).
     private func loopDevices() throws(HostError) -> [FileHolder] {

@@ -245,8 +245,8 @@ import Glibc
         try search(passingOver: [], since: 0, accepting: accepted, among: register).holders
     }
 
-    /// Looks for who has it, beside this process and the guest's, until the kernel has told of nobody who opened it meanwhile.
-    /// Who is known not to have it is passed over.
+    /// Looks for who has it, beside this process and the guest's, until the kernel has told of nobody who opened it meanwhile;
+    /// where it always has, somebody is taken to have it. Who is known not to have it is passed over.
     ///
     /// - Parameter hear: takes what the kernel has told, and returns `false` where it tells nothing: then nobody is passed over.
     func strangers(
@@ -273,7 +273,8 @@ import Glibc
             guard isHeard else { return [] }
             if hear(), cleared.clear(upTo: list, since: standing) { return [] }
         }
-        throw HostError(call: HostCall.scan.rawValue, subject: path, errno: EAGAIN)
+        let why = "\(path) is opened as often as its holders are looked for"
+        return [FileHolder(process: nil, command: "who has just opened it", hold: .unseen(why))]
     }
 
     private static let longestChase = 64

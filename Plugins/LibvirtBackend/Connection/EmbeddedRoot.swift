@@ -96,27 +96,26 @@ package struct EmbeddedRoot: Sendable, Hashable {
 
     /// Where the memory files are: a configuration of the user's may name another directory.
     var memoryInUse: String {
-        do throws(HostError) { return try EmbeddedRoot.memoryDirectory(namedIn: path) } catch {
-            // Libvirt's own, where a configuration names none (virQEMUDriverConfigNew).
-            return error.call == EmbeddedRoot.memoryKey ? path + "/lib/qemu/ram" : memory
+        // Libvirt's own, where a configuration names none (virQEMUDriverConfigNew).
+        do throws(HostError) { return try EmbeddedRoot.memoryDirectory(namedIn: path) ?? path + "/lib/qemu/ram" } catch
+        {
+            return memory
         }
     }
 
-    /// The directory of memory files that the configuration in a root names.
+    /// The directory of memory files that the configuration in a root names; `nil` where it names none.
     ///
-    /// - Throws: `HostError`, with `ENOENT` where it names none.
-    static func memoryDirectory(namedIn root: String) throws(HostError) -> String {
+    /// - Throws: `HostError` where there is no configuration that can be read.
+    static func memoryDirectory(namedIn root: String) throws(HostError) -> String? {
         let path = root + "/etc/qemu.conf"
         let text = String(decoding: try ProcessMaps.read(path, .read, OpenGate()), as: UTF8.self)
         for line in text.split(separator: "\n") {
             let parts = line.split(separator: "=", maxSplits: 1).map { $0.filter { !$0.isWhitespace } }
-            guard parts.count == 2, parts[0] == memoryKey else { continue }
+            guard parts.count == 2, parts[0] == "memory_backing_dir" else { continue }
             return String(line.drop { $0 != "\"" }.dropFirst().prefix { $0 != "\"" })
         }
-        throw HostError(call: memoryKey, subject: path, errno: ENOENT)
+        return nil
     }
-
-    private static let memoryKey = "memory_backing_dir"
 
     /// The first line of a configuration that was written here.
     private static let mark =

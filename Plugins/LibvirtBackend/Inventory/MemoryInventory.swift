@@ -36,9 +36,15 @@ public struct MemoryInventory: Sendable {
     ///
     /// - Throws: `BackendError` with code `unavailable` where it names none.
     public init(ofRoot root: String) throws(BackendError) {
-        do throws(HostError) { self.init(of: try EmbeddedRoot.memoryDirectory(namedIn: root)) } catch {
-            throw BackendError(.unavailable, "‘\(root)’ is no root of libvirt's driver in a process", cause: error)
+        let text = "‘\(root)’ is no root of libvirt's driver in a process"
+        let memory: String?
+        do throws(HostError) { memory = try EmbeddedRoot.memoryDirectory(namedIn: root) } catch {
+            throw BackendError(.unavailable, text, cause: error)
         }
+        guard let memory else {
+            throw BackendError(.unavailable, "\(text): its etc/qemu.conf names no memory_backing_dir")
+        }
+        self.init(of: memory)
     }
 
     // MARK: What is there

@@ -258,7 +258,9 @@ public final class LockstepBackend: MemoryBackend {
             effect == .zeroed
         {
             // A look at a page may take memory for it, which the change itself has given back.
-            for memory in [real, twin] { try? memory.discardContents(of: change.range) }
+            do throws(BackendError) {
+                for memory in [real, twin] { try memory.discardContents(of: change.range) }
+            } catch { noteUncompared("the memory of \(change.range) after it was looked at: \(error.message)") }
         }
         return effect
     }

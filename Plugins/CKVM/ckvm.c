@@ -90,6 +90,8 @@ long ckvm_close(int fd) { RETURN_OR_ERRNO(close(fd)); }
 long ckvm_ioctl(int fd, unsigned long request, uintptr_t argument) { RETURN_OR_ERRNO(ioctl(fd, request, argument)); }
 long ckvm_memfd_create(const char *name) { RETURN_OR_ERRNO(memfd_create(name, MFD_CLOEXEC)); }
 
+long ckvm_duplicate(int fd) { RETURN_OR_ERRNO(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
+
 long ckvm_ftruncate(int fd, uint64_t size) {
     /* Beyond RLIMIT_FSIZE the kernel sends SIGXFSZ to this thread beside EFBIG. The error is enough. */
     sigset_t limit, before, pending;

@@ -67,7 +67,7 @@ import Testing
     /// - Returns: how many signals there were.
     private func signals(duringPasses passes: UInt64, of monitor: ProgramMonitor, _ backend: KVMBackend) throws -> Int {
         let hammer = GuestCommand.hammer(passes: passes, address: Guests.base, count: 64)
-        try #require(backend.machine.boot.mailbox(of: 0)).put(hammer)
+        try #require(backend.program.memory.mailbox(of: 0)).put(hammer)
         let thread = Monitor(Optional<pthread_t>.none)
         let end = Monitor(Optional<Result<ProcessorExit, BackendError>>.none)
         try Thread.start {

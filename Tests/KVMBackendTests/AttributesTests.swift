@@ -83,7 +83,7 @@ import Testing
         }
         let monitor = try ProgramMonitor(backend, requests: busy)
         #expect(try monitor.run() == ProgramMonitor.idle)
-        try #require(backend.machine.boot.mailbox(of: 0)).put(.write([1], address: Guests.address(3).rawValue))
+        try #require(backend.program.memory.mailbox(of: 0)).put(.write([1], address: Guests.address(3).rawValue))
         let end = Monitor(Optional<Result<ProcessorExit, BackendError>>.none)
         try monitor.processor.start(monitor, answeringRequestsWith: busy) { result in end.update { $0 = result } }
         _ = isAsked.wait { $0 > 2 ? () : nil }

@@ -58,6 +58,18 @@ extension KVMBackend {
         }
     }
 
+    /// The guest program's slot, of a machine that is the back end's own.
+    var program: BootSlot {
+        guard let own else { fatalError("the machine is adopted") }
+        return own.programSlot
+    }
+
+    /// What takes its own processors out.
+    var ownGate: QuiesceGate {
+        guard let own else { fatalError("the machine is adopted") }
+        return own.gate
+    }
+
     /// The host's own reading of bytes.
     func hostRead(_ count: Int, from address: GuestPhysicalAddress) throws -> [UInt8] {
         var bytes = [UInt8](repeating: 0xEE, count: count)

@@ -167,7 +167,7 @@ import Testing
             let counter = Guests.address(UInt64(round))
             _ = try again.perform(.checksum(address: Guests.base, count: 1))
             let forever = GuestCommand.hammer(passes: .max, address: counter.rawValue, count: 8)
-            try #require(backend.machine.boot.mailbox(of: 0)).put(forever)
+            try #require(backend.program.memory.mailbox(of: 0)).put(forever)
             try again.processor.start(again, answeringRequestsWith: Refusing()) { result in end.update { $0 = result } }
             // Until it is known to be at work a stop might come before the run and be forgotten.
             #expect(waits { (try? backend.hostRead(1, from: counter)) != [0] })

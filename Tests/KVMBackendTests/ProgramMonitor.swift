@@ -29,15 +29,15 @@ final class ProgramMonitor: ProcessorExitHandler {
         self.backend = backend
         self.requests = requests
         processor = try #require(backend.processor(index))
-        mailbox = try #require(backend.machine.boot.mailbox(of: index))
-        try backend.machine.programSlot.keep()
+        mailbox = try #require(backend.program.memory.mailbox(of: index))
+        try backend.program.keep()
         var special = try processor.specialRegisters()
-        LongMode.configure(&special, pageTable: backend.machine.boot.pageTable)
+        LongMode.configure(&special, pageTable: backend.program.memory.pageTable)
         try processor.setSpecialRegisters(special)
         try processor.setRegisters(
             LongMode.start(
-                at: backend.machine.boot.program,
-                mailbox: backend.machine.boot.mailboxAddress(of: index)
+                at: backend.program.memory.program,
+                mailbox: backend.program.memory.mailboxAddress(of: index)
             )
         )
     }

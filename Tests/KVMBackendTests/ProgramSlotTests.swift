@@ -22,10 +22,10 @@ import Testing
     @Test(arguments: TestKernel.both) func theProgramIsStoppedAtItsOwnMemory(kernel: TestKernel) throws {
         let backend = try ProgramSlotTests.backend(kernel, regions: [(0, 16 << 20)])
         let end: UInt64 = 16 << 20
-        #expect(backend.machine.boot.placement.address == end)
+        #expect(backend.program.memory.placement.address == end)
         // Whatever is in RAM, from its first byte on.
         try backend.hostWrite([UInt8](repeating: 0xFF, count: 8192), to: GuestPhysicalAddress(0))
-        for offset: UInt64 in [0, 0x3000, 0x4800, backend.machine.boot.placement.size - 8] {
+        for offset: UInt64 in [0, 0x3000, 0x4800, backend.program.memory.placement.size - 8] {
             let address = GuestPhysicalAddress(end + offset)
             #expect(try backend.guestRead(8, from: address) == .fault(address))
             #expect(try backend.guestWrite([1, 2, 3, 4, 5, 6, 7, 8], to: address) == .fault(address))
@@ -129,7 +129,7 @@ import Testing
     /// Such a guest finds no memory beyond its layout: the monitor's device is there, even where the program has been.
     @Test(.needsKVM, arguments: [KVMMode.dual, .revoked]) func aMonitorsGuestFindsItsDevices(mode: KVMMode) throws {
         let backend = try Guests.backend(mode, pages: 1024, processors: 2)
-        let place = backend.machine.boot.placement.address
+        let place = backend.program.memory.placement.address
         for _ in 0..<3 {
             // The program has been at work.
             #expect(try backend.guestWrite([1], to: Guests.address(100), on: 1) == .written)
@@ -161,7 +161,7 @@ import Testing
                 refusals.withLock { $0.append(nil) }
             } catch { refusals.withLock { $0.append(error.code) } }
             do throws(BackendError) {
-                try backend.addReadOnlyMemory([1], at: GuestPhysicalAddress(backend.machine.boot.placement.address))
+                try backend.addReadOnlyMemory([1], at: GuestPhysicalAddress(backend.program.memory.placement.address))
                 refusals.withLock { $0.append(nil) }
             } catch { refusals.withLock { $0.append(error.code) } }
             return .refused
@@ -180,7 +180,7 @@ import Testing
         #expect(try backend.guestWrite([1], to: Guests.address(1)) == .written)
         try backend.addReadOnlyMemory(
             [1, 2, 3],
-            at: GuestPhysicalAddress(backend.machine.boot.placement.address + 4096)
+            at: GuestPhysicalAddress(backend.program.memory.placement.address + 4096)
         )
         let error = #expect(throws: BackendError.self) { try backend.guestRead(1, from: Guests.address(1)) }
         #expect(error?.code == .unsupported)

@@ -43,7 +43,7 @@ import Testing
         let (backend, processor) = try processor()
         var special = try processor.specialRegisters()
         #expect(try processor.specialRegisters() == special)
-        LongMode.configure(&special, pageTable: backend.machine.boot.pageTable)
+        LongMode.configure(&special, pageTable: backend.program.memory.pageTable)
         special.cr2 = 0x1234_5000
         special.cr8 = 3
         special.fs.base = 0x5000
@@ -156,9 +156,9 @@ import Testing
         let registers = try processor.registers()
         // It is back at its doorbell.
         #expect(registers.rdx & 0xFFFF == UInt64(CKVM_PORT_DOORBELL))
-        #expect(registers.rdi == backend.machine.boot.mailboxAddress(of: 0))
-        #expect(registers.rip > backend.machine.boot.program)
-        #expect(registers.rip < backend.machine.boot.program + UInt64(ckvm_guest_program_size()))
+        #expect(registers.rdi == backend.program.memory.mailboxAddress(of: 0))
+        #expect(registers.rip > backend.program.memory.program)
+        #expect(registers.rip < backend.program.memory.program + UInt64(ckvm_guest_program_size()))
     }
 
     /// While a processor runs its registers are nobody else's; from within its exits they are.
@@ -168,7 +168,7 @@ import Testing
         _ = try monitor.perform(.checksum(address: Guests.base, count: 1))
         let end = Monitor(Optional<Result<ProcessorExit, BackendError>>.none)
         let forever = GuestCommand.hammer(passes: .max, address: Guests.base, count: 8)
-        try #require(backend.machine.boot.mailbox(of: 0)).put(forever)
+        try #require(backend.program.memory.mailbox(of: 0)).put(forever)
         try processor.start(monitor, answeringRequestsWith: Refusing()) { result in end.update { $0 = result } }
         #expect(try waits { try backend.hostRead(8, from: Guests.address(0)) != [UInt8](repeating: 0, count: 8) })
         for use in [

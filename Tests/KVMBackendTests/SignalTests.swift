@@ -83,7 +83,7 @@ import Testing
             guard end.update({ $0 == nil }) else { exit(11) }
             backend.shutDown()
             // Its promise holds when it returns: no processor is in the guest.
-            guard backend.gate.isEmpty else { exit(12) }
+            guard backend.ownGate.isEmpty else { exit(12) }
             guard case .failure(let error)? = end.wait(for: .seconds(30), { $0 }), error.code == .guestFailed else {
                 exit(13)
             }
@@ -101,7 +101,7 @@ import Testing
             let isAtWork = Monitor(false)
             let processor = try SignalTests.talker(backend, Telling(isAtWork)) { result in end.update { $0 = result } }
             _ = isAtWork.wait { $0 ? () : nil }
-            let number = backend.gate.signal.number
+            let number = backend.ownGate.signal.number
             for handler in [SIG_IGN, SIG_DFL, SIG_IGN] {
                 _ = signal(number, handler)
                 try backend.change(Guests.range(10, 2), from: .shared, to: .private)
@@ -123,7 +123,7 @@ import Testing
             let isAtWork = Monitor(false)
             _ = try SignalTests.talker(backend, Telling(isAtWork)) { result in end.update { $0 = result } }
             _ = isAtWork.wait { $0 ? () : nil }
-            let number = backend.gate.signal.number
+            let number = backend.ownGate.signal.number
             _ = signal(number) { _ in _exit(20) }
             var before = backend.slotRuns.count
             do {
@@ -143,7 +143,7 @@ import Testing
             // Nothing has changed, and the guest goes on.
             guard backend.slotRuns.count == before, end.update({ $0 == nil }) else { exit(13) }
             backend.shutDown()
-            guard backend.gate.isEmpty, end.wait(for: .seconds(30), { $0 }) != nil else { exit(14) }
+            guard backend.ownGate.isEmpty, end.wait(for: .seconds(30), { $0 }) != nil else { exit(14) }
             exit(EXIT_SUCCESS)
         }
     }
@@ -162,11 +162,11 @@ import Testing
                 try KVMBackend(configuration, mode: .dual, kickSignal: signal)
             }
             let chosen = try backend(50)
-            guard chosen.gate.signal.number == 50 else { exit(10) }
+            guard chosen.ownGate.signal.number == 50 else { exit(10) }
             guard try chosen.guestWrite([1], to: Guests.address(1)) == .written else { exit(11) }
             // The same once more, another one, and whatever is free.
-            guard try backend(50).gate.signal.number == 50, try backend(51).gate.signal.number == 51,
-                try Guests.backend(.dual).gate.signal.number > 51
+            guard try backend(50).ownGate.signal.number == 50, try backend(51).ownGate.signal.number == 51,
+                try Guests.backend(.dual).ownGate.signal.number > 51
             else { exit(12) }
             for wrong: Int32 in [0, -1, SIGUSR1, 65, 1000] {
                 do throws(BackendError) {

@@ -144,6 +144,8 @@ long ckvm_open(const char *path, int flags);
 long ckvm_close(int fd);
 long ckvm_ioctl(int fd, unsigned long request, uintptr_t argument);
 long ckvm_memfd_create(const char *name);
+/* fcntl(2) with F_DUPFD_CLOEXEC. */
+long ckvm_duplicate(int fd);
 /* Beyond RLIMIT_FSIZE -EFBIG alone; no SIGXFSZ is left. */
 long ckvm_ftruncate(int fd, uint64_t size);
 /*

@@ -30,6 +30,13 @@ extension KVMBackend {
         )
     }
 
+    static func tooManyRegions(_ layout: GuestMemoryLayout, _ slotCount: Int) -> BackendError {
+        BackendError(
+            .resourcesExhausted,
+            "\(layout.regions.count) regions of RAM need more than the \(max(0, slotCount)) memory slots there are"
+        )
+    }
+
     static let handlersTaken = BackendError(
         .resourcesExhausted,
         "the handlers for SIGBUS and SIGSEGV are taken"

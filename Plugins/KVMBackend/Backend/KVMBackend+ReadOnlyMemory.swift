@@ -12,12 +12,15 @@ extension KVMBackend {
     ///   - contents: The bytes; the rest of the last page is zeroes.
     ///   - address: Where they are to be: the address of a page, outside of the guest's RAM.
     /// - Throws: `BackendError` with code `invalidArgument` for no bytes, an address within a page, or a place where there
-    ///   is memory or the guest program is at work, with `unsupported` where KVM has no such slots, with `resourcesExhausted` where it has none left.
+    ///   is memory or the guest program is at work, with `unsupported` where KVM has no such slots or the machine is adopted, with `resourcesExhausted` where it has none left.
     ///   Nothing has changed then.
     public func addReadOnlyMemory(
         _ contents: [UInt8],
         at address: GuestPhysicalAddress
     ) throws(BackendError) {
+        guard adopted == nil else {
+            throw BackendError(.unsupported, "the machine is adopted: memory beside RAM is its monitor's to add")
+        }
         guard hasReadOnlySlots else {
             throw BackendError(.unsupported, "KVM_CAP_READONLY_MEM is absent: the guest's memory can all be written")
         }
@@ -39,7 +42,7 @@ extension KVMBackend {
             return .success(ledger.slots.takeOther())
         }.get()
         do {
-            try machine.programSlot.leave(to: range)
+            try own?.programSlot.leave(to: range)
             let memory = try ReadOnlyMemory(contents, range: range, kernel: machine.virtualMachine.descriptor.kernel)
             try memory.bind(slot, in: machine.virtualMachine)
             ledger.withLock { $0.readOnly.append(memory) }
@@ -48,7 +51,7 @@ extension KVMBackend {
                 ledger.slots.giveBackOther(slot)
                 ledger.readOnlyPlaces.removeAll { $0 == range }
             }
-            machine.programSlot.retake(from: range)
+            own?.programSlot.retake(from: range)
             if let error = error as? BackendError { throw error }
             throw BackendError(
                 .system,

@@ -27,16 +27,20 @@ public final class KVMBackend: PageMover {
     public let initialOwnership: PageRunMap<Ownership>
     /// A thread of its own.
     public let executor: any CompletionExecutor
-    /// The guest program on the virtual processors.
+    /// The guest program on the virtual processors; `nil` where the machine is adopted.
     public let guestAgent: (any GuestAgent)?
 
     let mode: KVMMode
-    let machine: GuestMachine
+    let machine: MachineMemory
     let windows: (shared: UInt, private: UInt)
     /// The guest-physical byte address that files and windows begin at.
     let base: UInt64
-    let gate: QuiesceGate
-    let processors: [VirtualProcessor]
+    let gate: any Quiescence
+    /// The machine half; `nil` where the machine is adopted.
+    let own: OwnMachine?
+    /// What is lent; `nil` where the machine is this back end's own.
+    let adopted: AdoptedMachine?
+    var processors: [VirtualProcessor] { own?.processors ?? [] }
     /// What the guest has written.
     let tracker: DirtyTracker
     /// The changes under way. One that waits for a reference that only the kernel sees is tried again: after a millisecond, and
@@ -47,9 +51,6 @@ public final class KVMBackend: PageMover {
     let canPreFault: Bool
     /// Whether a slot can be read-only.
     let hasReadOnlySlots: Bool
-
-    /// Slots that only an undo may use.
-    private static let spareSlots = 16
 
     /// Makes a virtual machine with all its RAM shared, and its processors.
     ///
@@ -81,7 +82,7 @@ public final class KVMBackend: PageMover {
     }
 
     /// Makes a virtual machine through a given kernel; `slotLimit` lowers the number of slots.
-    package init(
+    package convenience init(
         _ guest: GuestConfiguration,
         mode: KVMMode,
         dirtyLog: DirtyLogChoice? = nil,
@@ -108,12 +109,7 @@ public final class KVMBackend: PageMover {
             granularity: guest.layout.granularity,
             dirtyLog: dirtyLog
         )
-        if let sharedMemory, !mode.sharedMemoryKinds.contains(sharedMemory) {
-            throw BackendError(
-                .unsupported,
-                "shared pages of the mode ‘\(mode.rawValue)’ cannot be in memory of the kind ‘\(sharedMemory.rawValue)’"
-            )
-        }
+        try mode.check(sharedMemory)
         let dirtyLogMethod = try (dirtyLog ?? .default(mode)).method(in: mode, features)
         let bounds = guest.layout.bounds
         guard (1...capabilities.maximumProcessors).contains(guest.processors) else {
@@ -132,69 +128,68 @@ public final class KVMBackend: PageMover {
         }
         let placement = try BootMemory.placement(beside: guest.layout, processors: guest.processors)
         guard ckvm_guarded_install() == 0 else { throw KVMBackend.handlersTaken }
-        let kickSignal = try KickSignal(kickSignal)
+        let gate = QuiesceGate(try KickSignal(kickSignal))
 
-        let slotCount = min(features[.memorySlots] - KVMBackend.spareSlots, slotLimit ?? .max) - 1
-        guard guest.layout.regions.count <= slotCount else {
-            throw BackendError(
-                .resourcesExhausted,
-                "\(guest.layout.regions.count) regions of RAM need more than the \(slotCount) memory slots there are"
-            )
-        }
-        var slots = SlotMap(bounds: bounds, firstNumber: GuestMachine.bootSlot + 1)
-        let machine: GuestMachine
+        let slotCount = min(features[.memorySlots] - AdoptedMachine.spareSlots, slotLimit ?? .max) - 1
+        guard guest.layout.regions.count <= slotCount else { throw KVMBackend.tooManyRegions(guest.layout, slotCount) }
+        var slots = SlotMap(bounds: bounds, firstNumber: OwnMachine.programSlotNumber + 1)
+        let memory: MachineMemory
         do throws(KVMError) {
-            machine = try GuestMachine.make(
-                device,
-                features: features,
-                mode: mode,
-                layout: guest.layout,
-                sharedMemory: sharedMemory ?? .memfd,
-                boot: placement,
-                slots: &slots,
-                kernel: kernel
-            )
+            let machine = try device.makeVirtualMachine(mode.virtualMachine)
+            if features[.setTSSAddress] != 0 { try machine.setTaskStateSegment() }
+            memory = try MachineMemory(machine, mode, guest.layout, sharedMemory ?? .memfd)
         } catch { throw BackendError(.system, "the virtual machine cannot be made", cause: error) }
         let tracker: DirtyTracker
         do throws(KVMError) {
-            tracker = try DirtyTracker(dirtyLogMethod, machine: machine.virtualMachine, bounds: bounds)
+            try memory.bind(guest.layout, &slots)
+            tracker = try DirtyTracker(dirtyLogMethod, machine: memory.virtualMachine, bounds: bounds)
         } catch { throw BackendError(.system, "the virtual machine cannot be made", cause: error) }
-        let gate = QuiesceGate(kickSignal)
         let executor = try ThreadExecutor()
-        var processors: [VirtualProcessor] = []
-        do throws(BackendError) {
-            for index in 0..<guest.processors {
-                processors.append(
-                    try VirtualProcessor(
-                        index,
-                        of: machine.virtualMachine,
-                        programSlot: machine.programSlot,
-                        gate: gate,
-                        tracker: tracker
-                    )
-                )
-            }
-        } catch {
-            for processor in processors { processor.end(because: error) }
-            for processor in processors { processor.waitForEnd() }
-            throw error
-        }
+        let own = try OwnMachine(of: memory.virtualMachine, placement, processors: guest.processors, gate, tracker)
+        self.init(
+            mode,
+            capabilities,
+            guest.layout,
+            memory,
+            Parts(gate: gate, own: own, adopted: nil, tracker: tracker, executor: executor, features: features),
+            SlotLedger(slots: slots, limit: slotCount)
+        )
+    }
 
+    /// What a back end is put together of, beside memory.
+    struct Parts {
+        let gate: any Quiescence
+        let own: OwnMachine?
+        let adopted: AdoptedMachine?
+        let tracker: DirtyTracker
+        let executor: ThreadExecutor
+        let features: KVMFeatures
+    }
+
+    init(
+        _ mode: KVMMode,
+        _ capabilities: Capabilities,
+        _ layout: GuestMemoryLayout,
+        _ memory: consuming MachineMemory,
+        _ parts: Parts,
+        _ slots: SlotLedger
+    ) {
         self.mode = mode
         self.capabilities = capabilities
-        layout = guest.layout
-        base = guest.layout.memoryStart
-        initialOwnership = PageRunMap(bounds: bounds, state: .shared)
-        windows = machine.ram.windows
-        self.machine = machine
-        self.gate = gate
-        self.executor = executor
-        self.processors = processors
-        self.tracker = tracker
-        canPreFault = features[.preFaultMemory] != 0
-        hasReadOnlySlots = features[.readOnlyMemory] != 0
-        guestAgent = KVMGuestAgent(processors: processors)
-        ledger = Locked(SlotLedger(slots: slots, limit: slotCount))
+        self.layout = layout
+        base = layout.memoryStart
+        initialOwnership = PageRunMap(bounds: layout.bounds, state: .shared)
+        windows = memory.ram.windows
+        machine = memory
+        gate = parts.gate
+        own = parts.own
+        adopted = parts.adopted
+        executor = parts.executor
+        tracker = parts.tracker
+        canPreFault = parts.features[.preFaultMemory] != 0
+        hasReadOnlySlots = parts.features[.readOnlyMemory] != 0
+        guestAgent = parts.own.map { KVMGuestAgent(processors: $0.processors) }
+        ledger = Locked(slots)
     }
 
     deinit { shutDown() }
@@ -202,19 +197,19 @@ public final class KVMBackend: PageMover {
     /// Takes all processors out of the guest and ends their threads; further changes are refused.
     ///
     /// It returns when no processor is in the guest, and not before: where one does not come out in five seconds the observer
-    /// is told that the guest is lost, and the wait goes on.
+    /// is told that the guest is lost, and the wait goes on. An adopted machine goes on; the guest does not find the memory
+    /// any more.
     public func shutDown() {
         let message = "the guest has been shut down"
         refuseCalls(with: BackendError(.lost, message))
-        let error = BackendError(.guestFailed, message)
-        for processor in processors { processor.end(because: error) }
-        gate.shut { late in
+        if adopted != nil { takeMemoryOut() }
+        own?.end(because: BackendError(.guestFailed, message)) { late in
             if let observer = engine.observer { executor.submit { observer.backendLost(late) } }
         }
-        for processor in processors { processor.waitForEnd() }
     }
 
-    /// A virtual processor, for a monitor that runs a guest of its own on it; `nil` for one that there is not.
+    /// A virtual processor, for a monitor that runs a guest of its own on it; `nil` for one that there is not, as there is none
+    /// where the machine is adopted.
     public func processor(_ index: Int) -> KVMProcessor? {
         processors.indices.contains(index) ? processors[index].processor : nil
     }

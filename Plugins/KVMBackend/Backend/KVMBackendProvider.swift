@@ -10,12 +10,20 @@ public import CustodyOptions
 /// also `anonymous`), and `kick-signal`, the real-time signal that takes processors out of the guest. Ownership changes in units of the guest's own `granularity`.
 public struct KVMBackendProvider: BackendProvider {
     private let kernel: any Kernel
+    private let adopted: AdoptedMachine?
 
     /// The back end of this machine's kernel.
     public init() { self.init(kernel: LinuxKernel()) }
 
+    /// The back end for memory in a virtual machine that a monitor has made. A configuration chooses the mode then; the keys
+    /// `processors`, `dirty-log`, `dirty-ring-entries` and `kick-signal` are refused: the machine is the monitor's.
+    public init(adopting machine: AdoptedMachine) { self.init(kernel: LinuxKernel(), adopting: machine) }
+
     /// The back end of a given kernel.
-    package init(kernel: any Kernel) { self.kernel = kernel }
+    package init(kernel: any Kernel, adopting machine: AdoptedMachine? = nil) {
+        self.kernel = kernel
+        adopted = machine
+    }
 
     /// `kvm`.
     public var name: String { "kvm" }
@@ -23,24 +31,19 @@ public struct KVMBackendProvider: BackendProvider {
     /// What it is.
     public var summary: String { "real guests on this machine, through KVM and guest_memfd" }
 
-    /// Looks at `/dev/kvm`, once for each mode.
+    /// Looks at `/dev/kvm`, or at the adopted machine, once for each mode.
     public func probe() -> [BackendProbe] {
-        do throws(BackendError) { return try probes(of: openDevice()) } catch {
-            return KVMMode.allCases.map { probe($0, nil, unavailable: error) }
-        }
-    }
-
-    private func probes(of device: borrowing KVMDevice) throws(BackendError) -> [BackendProbe] {
-        let features = try KVMBackendProvider.features(of: device)
-        var probes: [BackendProbe] = []
-        for mode in KVMMode.allCases {
-            var unavailable: BackendError?
-            do throws(KVMError) {
-                unavailable = try features.obstacle(to: mode, on: device).map { BackendError(.unavailable, $0) }
-            } catch { unavailable = KVMBackend.unavailable(error) }
-            probes.append(probe(mode, features, unavailable: unavailable))
-        }
-        return probes
+        do throws(BackendError) {
+            return try look { features, obstacle in
+                KVMMode.allCases.map { mode in
+                    let unavailable: BackendError?
+                    do throws(KVMError) {
+                        unavailable = try obstacle(mode).map { BackendError(.unavailable, $0) }
+                    } catch { unavailable = KVMBackend.unavailable(error) }
+                    return probe(mode, features, unavailable: unavailable)
+                }
+            }
+        } catch { return KVMMode.allCases.map { probe($0, nil, unavailable: error) } }
     }
 
     /// What its section of a configuration may be.
@@ -54,6 +57,7 @@ public struct KVMBackendProvider: BackendProvider {
         var guest = guest
         guest.processors = options.processors ?? guest.processors
         do throws(BackendError) {
+            if let adopted { return try makeBackend(in: adopted, guest.layout, options) }
             let mode = if let named = options.mode { named } else { try firstMode() }
             return try KVMBackend(
                 guest,
@@ -67,27 +71,62 @@ public struct KVMBackendProvider: BackendProvider {
         } catch { throw .backend(error) }
     }
 
-    /// The first mode that this machine has, in the order of ``KVMMode/byPreference``.
-    private func firstMode() throws(BackendError) -> KVMMode {
-        let device = try openDevice()
-        let features = try KVMBackendProvider.features(of: device)
-        var obstacles: [String] = []
-        for mode in KVMMode.byPreference {
-            do throws(KVMError) {
-                guard let obstacle = try features.obstacle(to: mode, on: device) else { return mode }
-                obstacles.append("‘\(mode.rawValue)’: \(obstacle)")
-            } catch { obstacles.append("‘\(mode.rawValue)’: \(error)") }
+    private func makeBackend(
+        in machine: AdoptedMachine,
+        _ layout: GuestMemoryLayout,
+        _ options: KVMOptions
+    ) throws(BackendError) -> KVMBackend {
+        let key =
+            if options.processors != nil { "processors" } else if options.dirtyLog.map({ $0 != .none }) == true {
+                "dirty-log"
+            } else if options.kickSignal != nil { "kick-signal" } else { String?.none }
+        if let key {
+            throw BackendError(
+                .unsupported,
+                "the virtual machine is its monitor's: the key ‘\(key)’ says nothing of it"
+            )
         }
-        throw BackendError(.unavailable, "this machine has none of the modes. \(obstacles.joined(separator: "; "))")
+        let mode = if let named = options.mode { named } else { try firstMode() }
+        return try KVMBackend(
+            adopting: machine,
+            layout: layout,
+            mode: mode,
+            sharedMemory: options.sharedMemory,
+            kernel: kernel
+        )
     }
 
-    private func openDevice() throws(BackendError) -> KVMDevice {
-        try KVMBackend.checkProcessor()
-        do throws(KVMError) { return try KVMDevice(kernel: kernel) } catch { throw KVMBackend.unavailable(error) }
+    /// The first mode that there is, in the order of ``KVMMode/byPreference``.
+    private func firstMode() throws(BackendError) -> KVMMode {
+        try look { features, obstacle throws(BackendError) in
+            var obstacles: [String] = []
+            for mode in KVMMode.byPreference {
+                do throws(KVMError) {
+                    guard let text = try obstacle(mode) else { return mode }
+                    obstacles.append("‘\(mode.rawValue)’: \(text)")
+                } catch { obstacles.append("‘\(mode.rawValue)’: \(error)") }
+            }
+            let place = adopted == nil ? "this machine" : "the virtual machine"
+            throw BackendError(.unavailable, "\(place) has none of the modes. \(obstacles.joined(separator: "; "))")
+        }
     }
 
-    private static func features(of device: borrowing KVMDevice) throws(BackendError) -> KVMFeatures {
-        do throws(KVMError) { return try KVMFeatures(of: device) } catch { throw KVMBackend.unavailable(error) }
+    /// Gives `body` what KVM has, and why a mode cannot be used: on this machine, or in the one that is adopted.
+    private func look<Result>(
+        _ body: (KVMFeatures, (KVMMode) throws(KVMError) -> String?) throws(BackendError) -> Result
+    ) throws(BackendError) -> Result {
+        guard let adopted else {
+            try KVMBackend.checkProcessor()
+            let device: KVMDevice
+            do throws(KVMError) { device = try KVMDevice(kernel: kernel) } catch { throw KVMBackend.unavailable(error) }
+            let features: KVMFeatures
+            do throws(KVMError) { features = try KVMFeatures(of: device) } catch { throw KVMBackend.unavailable(error) }
+            return try body(features) { mode throws(KVMError) in try features.obstacle(to: mode, on: device) }
+        }
+        let machine = try VirtualMachine.adopted(adopted.descriptor, kernel: kernel)
+        let features: KVMFeatures
+        do throws(KVMError) { features = try KVMFeatures(of: machine) } catch { throw KVMBackend.unavailable(error) }
+        return try body(features) { mode throws(KVMError) in try features.obstacle(to: mode, in: machine) }
     }
 
     private func probe(_ mode: KVMMode, _ features: KVMFeatures?, unavailable: BackendError?) -> BackendProbe {

@@ -33,6 +33,17 @@ extension KVMMode {
         }
     }
 
+    /// Checks that shared pages can be in memory of a kind.
+    ///
+    /// - Throws: `BackendError` with code `unsupported`.
+    func check(_ kind: SharedMemoryKind?) throws(BackendError) {
+        guard let kind, !sharedMemoryKinds.contains(kind) else { return }
+        throw BackendError(
+            .unsupported,
+            "shared pages of the mode ‘\(rawValue)’ cannot be in memory of the kind ‘\(kind.rawValue)’"
+        )
+    }
+
     /// Makes the guest's RAM, all shared. In bytes.
     func makeRAM(
         size: UInt64,

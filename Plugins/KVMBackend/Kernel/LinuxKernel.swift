@@ -17,6 +17,7 @@ package struct LinuxKernel: Kernel {
                 unsafe ckvm_create_guest_memfd(descriptor, UnsafeMutablePointer(bitPattern: argument))
             case .ioctl(let descriptor, let request, let argument):
                 ckvm_ioctl(descriptor, request.number, argument)
+            case .duplicate(let descriptor): ckvm_duplicate(descriptor)
             case .memfdCreate(let name): unsafe ckvm_memfd_create(name)
             case .ftruncate(let descriptor, let size): ckvm_ftruncate(descriptor, size)
             case .mmap(let descriptor, let length, let protection, let offset):

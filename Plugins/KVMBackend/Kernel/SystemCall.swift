@@ -9,6 +9,8 @@ package enum SystemCall: Sendable {
     /// `ioctl(2)`; the argument is a number or the address of the request's structure. A descriptor that it returns is
     /// close-on-exec.
     case ioctl(Int32, KVMRequest, argument: UInt)
+    /// `fcntl(2)` with `F_DUPFD_CLOEXEC`.
+    case duplicate(Int32)
     /// `memfd_create(2)`.
     case memfdCreate(name: String)
     /// `ftruncate(2)`, in bytes.
@@ -43,6 +45,7 @@ package enum SystemCall: Sendable {
         case .read: "read"
         case .close: "close"
         case .ioctl(_, let request, _): request.rawValue
+        case .duplicate: "fcntl"
         case .memfdCreate: "memfd_create"
         case .ftruncate: "ftruncate"
         case .mmap, .mmapPrivate: "mmap"
@@ -71,7 +74,7 @@ package enum SystemCall: Sendable {
         switch self {
         case .open(let path, _): path
         case .read(let descriptor, _, let length): "fd \(descriptor), \(length) bytes"
-        case .close(let descriptor): "fd \(descriptor)"
+        case .close(let descriptor), .duplicate(let descriptor): "fd \(descriptor)"
         case .ioctl(let descriptor, let request, let argument):
             "fd \(descriptor), \(request.description(ofArgument: argument))"
         case .memfdCreate(let name): name

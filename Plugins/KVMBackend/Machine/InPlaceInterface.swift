@@ -25,13 +25,28 @@ enum InPlaceInterface: Sendable, Hashable {
 
     /// Looks at a kernel that has virtual machines with private memory, and guest_memfds that can be mapped.
     static func look(at device: borrowing KVMDevice) throws(KVMError) -> InPlaceInterface {
-        var named: UInt32?
-        for candidate in candidates where named == nil {
-            let mask = try device.descriptor.request(.checkExtension, UInt(candidate))
-            if mask & Int(CKVM_MEMORY_ATTRIBUTE_PRIVATE) != 0 { named = candidate }
+        let named = try named(by: device.descriptor)
+        return try look(at: device.makeVirtualMachine(.softwareProtected), named: named)
+    }
+
+    /// Looks at what the kernel does for one virtual machine.
+    static func look(at machine: borrowing VirtualMachine) throws(KVMError) -> InPlaceInterface {
+        try look(at: machine, named: named(by: machine.descriptor))
+    }
+
+    /// The number of the capability that says so, where one does.
+    private static func named(by descriptor: borrowing OwnedDescriptor) throws(KVMError) -> UInt32? {
+        for candidate in candidates {
+            let mask = try descriptor.request(.checkExtension, UInt(candidate))
+            if mask & Int(CKVM_MEMORY_ATTRIBUTE_PRIVATE) != 0 { return candidate }
         }
+        return nil
+    }
+
+    private static func look(at machine: borrowing VirtualMachine, named: UInt32?) throws(KVMError) -> InPlaceInterface
+    {
+        let kernel = machine.descriptor.kernel
         guard ckvm_guarded_install() == 0 else { return .absent("the handlers for SIGBUS and SIGSEGV are taken") }
-        let machine = try device.makeVirtualMachine(.softwareProtected)
         let file: GuestMemoryFile
         do throws(KVMError) {
             file = try machine.makeGuestMemoryFile(.guestMemfd(flags: InPlaceRAM.flags), size: page)
@@ -39,10 +54,10 @@ enum InPlaceInterface: Sendable, Hashable {
             guard error.errno == .invalidArgument else { throw error }
             return .absent(
                 "a virtual machine with private memory may have no guest_memfd whose pages begin shared here: they "
-                    + "would be private for ever" + advice(device.descriptor.kernel)
+                    + "would be private for ever" + advice(kernel)
             )
         }
-        guard let surprise = try surprise(of: file, kernel: device.descriptor.kernel) else {
+        guard let surprise = try surprise(of: file, kernel: kernel) else {
             return .present(capability: named)
         }
         let claim = named.map { "capability \($0) claims it, but " } ?? ""

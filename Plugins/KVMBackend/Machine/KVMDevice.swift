@@ -33,8 +33,10 @@ struct KVMDevice: ~Copyable, Sendable {
                 .ioctl(descriptor.rawValue, .createVM, argument: type.rawValue),
                 of: descriptor.kernel
             ),
-            processorMapSize: UInt64(clamping: try descriptor.request(.getVCPUMapSize)),
-            processorIdentification: supportedIdentification()
+            VirtualMachine.ProcessorModel(
+                mapSize: UInt64(clamping: try descriptor.request(.getVCPUMapSize)),
+                identification: supportedIdentification()
+            )
         )
         // Without it the kernel answers a guest's request for a conversion by itself: there is no such call.
         let mapGPARange = UInt64(1) << UInt64(CKVM_HC_MAP_GPA_RANGE)

@@ -1,7 +1,8 @@
 import CKVM
+import Custody
 import SystemPackage
 
-/// A virtual machine's descriptor, with what its processors and memory are made with.
+/// A virtual machine's descriptor, with what its memory and, where it was made here, its processors are made with.
 struct VirtualMachine: ~Copyable, Sendable {
     /// The type of a virtual machine, by the kernel's number.
     enum Kind: UInt, Sendable, Hashable {
@@ -13,17 +14,42 @@ struct VirtualMachine: ~Copyable, Sendable {
 
     /// The descriptor.
     let descriptor: OwnedDescriptor
-    private let processorMapSize: UInt64
-    private let processorIdentification: ProcessorIdentification
+    /// What processors are made like; `nil` for a machine whose monitor makes them.
+    private let model: ProcessorModel?
 
-    init(
-        descriptor: consuming OwnedDescriptor,
-        processorMapSize: UInt64,
-        processorIdentification: ProcessorIdentification
-    ) {
+    /// What the processors of a machine have in common.
+    struct ProcessorModel: Sendable {
+        /// The size of what is shared with the kernel for each, in bytes.
+        let mapSize: UInt64
+        /// What `CPUID` tells a guest.
+        let identification: ProcessorIdentification
+    }
+
+    /// A machine that was made here, with a model of its processors, or by a monitor.
+    init(descriptor: consuming OwnedDescriptor, _ model: ProcessorModel?) {
         self.descriptor = descriptor
-        self.processorMapSize = processorMapSize
-        self.processorIdentification = processorIdentification
+        self.model = model
+    }
+
+    /// A machine that a monitor has made, by a duplicate of its descriptor.
+    ///
+    /// - Throws: `BackendError` with code `invalidArgument` for a descriptor that is no virtual machine's.
+    static func adopted(_ descriptor: Int32, kernel: any Kernel) throws(BackendError) -> VirtualMachine {
+        do throws(KVMError) {
+            let own = try OwnedDescriptor(.duplicate(descriptor), of: kernel)
+            // Virtual machines answer it, and so does the device, which alone tells the version of its interface.
+            try own.request(.checkExtension, UInt(KVMCapability.memorySlots.rawValue))
+            if own.isDevice {
+                throw KVMError(.ioctl(descriptor, .setUserMemoryRegion, argument: 0), .inappropriateIOCTLForDevice)
+            }
+            return VirtualMachine(descriptor: own, nil)
+        } catch {
+            throw BackendError(
+                .invalidArgument,
+                "descriptor \(descriptor) is no virtual machine of KVM's",
+                cause: error
+            )
+        }
     }
 
     /// The pages below 4 GiB that KVM needs on Intel hardware: a task state segment and an identity map.
@@ -118,17 +144,16 @@ struct VirtualMachine: ~Copyable, Sendable {
         )
     }
 
-    /// Makes a virtual processor.
+    /// Makes a virtual processor of a machine that was made here.
     func makeProcessor(_ index: Int) throws(KVMError) -> ProcessorDescriptor {
-        let processor = try OwnedDescriptor(
-            .ioctl(descriptor.rawValue, .createVCPU, argument: UInt(index)),
-            of: descriptor.kernel
-        )
-        var identification = processorIdentification
+        let call = SystemCall.ioctl(descriptor.rawValue, .createVCPU, argument: UInt(index))
+        guard let model else { throw KVMError(call, .notPermitted) }
+        let processor = try OwnedDescriptor(call, of: descriptor.kernel)
+        var identification = model.identification
         try identification.withStructure { address throws(KVMError) in
             _ = try processor.request(.setCPUID, address)
         }
-        return try ProcessorDescriptor(processor, mapSize: processorMapSize)
+        return try ProcessorDescriptor(processor, mapSize: model.mapSize)
     }
 }
 
@@ -151,5 +176,12 @@ extension Kernel {
         try unsafe withUnsafeMutablePointer(to: &region) { pointer throws(KVMError) in
             _ = try unsafe call(.ioctl(machine, .setUserMemoryRegion, argument: UInt(bitPattern: pointer)))
         }
+    }
+}
+
+extension OwnedDescriptor {
+    /// Whether it is `/dev/kvm`.
+    fileprivate var isDevice: Bool {
+        do throws(KVMError) { return try request(.getAPIVersion) > 0 } catch { return false }
     }
 }

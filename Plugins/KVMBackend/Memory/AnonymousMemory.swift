@@ -3,6 +3,7 @@ final class AnonymousMemory: GuestMemory {
     private let map: MappedMemory
 
     var address: UInt { map.address }
+    var file: Int32? { nil }
 
     init(size: UInt64, kernel: any Kernel) throws(KVMError) {
         map = try MappedMemory(privateOfLength: size, kernel: kernel)

@@ -4,6 +4,9 @@ protocol GuestMemory: AnyObject, Sendable {
     /// mapped a reserved place of the same size, where there is nothing to be touched.
     var address: UInt { get }
 
+    /// The descriptor of its file; `nil` where it has none.
+    var file: Int32? { get }
+
     /// Drops the pages of a part, as this kind of memory has it done; who touches them next finds zeroes.
     func discard(offset: UInt64, length: UInt64) throws(KVMError)
 

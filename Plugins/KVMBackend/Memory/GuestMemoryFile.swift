@@ -26,6 +26,7 @@ final class GuestMemoryFile: GuestMemory {
     let map: MappedMemory
 
     var address: UInt { map.address }
+    var file: Int32? { descriptor.rawValue }
 
     init(_ descriptor: consuming OwnedDescriptor, kind: Kind, size: UInt64) throws(KVMError) {
         let kernel = descriptor.kernel

@@ -312,12 +312,7 @@ public final class KVMProcessor: Sendable {
     ///
     /// - Returns: whether the guest may try its access again.
     func convert(_ fault: ProcessorExit.MemoryFault, askedOf requests: any GuestRequestHandler) -> Bool {
-        let request = GuestRequest(
-            processor: index,
-            address: fault.address.rawValue,
-            byteCount: fault.size,
-            target: fault.isPrivate ? .private : .shared
-        )
+        let request = fault.request(from: index)
         var delay = Duration.microseconds(50)
         while delay < .seconds(2) {
             switch requests.handle(request) {

@@ -137,6 +137,25 @@ public enum ProcessorExit: Sendable, Hashable {
             self.size = size
             self.isPrivate = isPrivate
         }
+
+        /// The fields of `kvm_run.memory_fault`, where a monitor has a loop of its own.
+        public init(flags: UInt64, address: UInt64, size: UInt64) {
+            self.init(
+                address: GuestPhysicalAddress(address),
+                size: size,
+                isPrivate: flags & UInt64(CKVM_MEMORY_EXIT_PRIVATE) != 0
+            )
+        }
+
+        /// The conversion that the access asks for, as the policy layer takes it.
+        public func request(from processor: Int) -> GuestRequest {
+            GuestRequest(
+                processor: processor,
+                address: address.rawValue,
+                byteCount: size,
+                target: isPrivate ? .private : .shared
+            )
+        }
     }
 
     /// Why KVM gave up.
@@ -360,11 +379,10 @@ extension ProcessorExit.MSRAccess {
 
 extension ProcessorExit.MemoryFault {
     fileprivate init(_ run: RunPage) {
-        let flags: UInt64 = run[CKVM_MEMORY_FAULT_FLAGS]
         self.init(
-            address: GuestPhysicalAddress(run[CKVM_MEMORY_FAULT_ADDRESS]),
-            size: run[CKVM_MEMORY_FAULT_SIZE],
-            isPrivate: flags & UInt64(CKVM_MEMORY_EXIT_PRIVATE) != 0
+            flags: run[CKVM_MEMORY_FAULT_FLAGS],
+            address: run[CKVM_MEMORY_FAULT_ADDRESS],
+            size: run[CKVM_MEMORY_FAULT_SIZE]
         )
     }
 }

@@ -7,7 +7,7 @@ import SystemPackage
 /// Replacing a slot is not atomic for a guest that runs: between the removal and the addition its access finds no memory.
 /// Whoever replaces one closes the gate first: processors in the guest are kicked out of it, others wait before they
 /// enter. A processor that handles an exit is out, whatever its thread does, so it may close the gate itself.
-final class QuiesceGate: Sendable {
+final class QuiesceGate: Quiescence {
     private struct Inside {
         let thread: pthread_t
         let runAddress: UInt

@@ -198,6 +198,18 @@ public final class ChangeEngine<Token: Sendable>: Sendable {
     /// Has a change wait on as it did, that was taken up in vain.
     func putBack(_ id: BackendHandover) { state.update { $0.entries[id]?.phase = .waiting } }
 
+    /// Notes that no call is to succeed any more, unless a change is under way, or one has been lost before.
+    ///
+    /// - Parameter isFree: Asked with the lock held, while there is no change and none can come.
+    /// - Returns: whether it is so now.
+    package func retire(because error: BackendError, where isFree: () -> Bool) -> Bool {
+        state.update { state in
+            guard state.entries.isEmpty, state.lost == nil, isFree() else { return false }
+            state.lost = error
+            return true
+        }
+    }
+
     /// Notes that no call is to succeed any more.
     ///
     /// - Returns: the observer, where nothing was lost before.

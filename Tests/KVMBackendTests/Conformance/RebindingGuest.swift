@@ -9,39 +9,32 @@ import Testing
 final class RebindingGuest: Sendable {
     /// The guest's RAM.
     let window: PageRange
-    private let machine: GuestMachine
-    private let gate = QuiesceGate(.test)
-    private let processor: VirtualProcessor
+    private let machine: MachineMemory
+    private let own: OwnMachine
+    private var gate: QuiesceGate { own.gate }
+    private var processor: VirtualProcessor { own.processors[0] }
     private let slots: Monitor<SlotMap>
 
     init(on kernel: TestKernel, pages: UInt64) throws {
         let bare = try BareMachine(on: kernel)
         window = try Guests.range(0, pages)
         let layout = try GuestMemoryLayout(regions: [window])
-        var map = SlotMap(bounds: layout.bounds, firstNumber: GuestMachine.bootSlot + 1)
-        machine = try GuestMachine.make(
-            bare.device,
-            features: try KVMFeatures(of: bare.device),
-            mode: .dual,
-            layout: layout,
-            boot: try BootMemory.placement(beside: layout, processors: 1),
-            slots: &map,
-            kernel: bare.kernel
-        )
+        var map = SlotMap(bounds: layout.bounds, firstNumber: OwnMachine.programSlotNumber + 1)
+        machine = try MachineMemory(bare.device.makeVirtualMachine(), .dual, layout, .memfd)
+        try machine.virtualMachine.setTaskStateSegment()
+        try machine.bind(layout, &map)
         slots = Monitor(map)
-        processor = try VirtualProcessor(
-            0,
+        own = try OwnMachine(
             of: machine.virtualMachine,
-            programSlot: machine.programSlot,
-            gate: gate,
-            tracker: .idle(machine.virtualMachine)
+            try BootMemory.placement(beside: layout, processors: 1),
+            processors: 1,
+            QuiesceGate(.test),
+            .idle(machine.virtualMachine)
         )
     }
 
     deinit {
-        processor.end(because: BackendError(.guestFailed, "the case is over"))
-        gate.shut()
-        processor.waitForEnd()
+        own.end(because: BackendError(.guestFailed, "the case is over")) { _ in }
     }
 
     /// Binds the pages to a file.

@@ -77,6 +77,7 @@ final class FakeKernel: Kernel {
             try state.update { state throws(Errno) in
                 try FakeRequest(features: features, argument: argument).perform(request, on: descriptor, &state)
             }
+        case .duplicate(let descriptor): try duplicate(descriptor)
         case .close(let descriptor): try closeDescriptor(descriptor)
         case .mmap(let descriptor, let length, _, _):
             try map(call, descriptor, length)
@@ -118,6 +119,21 @@ final class FakeKernel: Kernel {
     private func note(_ result: Int, _ body: (inout State, Int) -> Void) -> Int {
         state.update { body(&$0, result) }
         return result
+    }
+
+    private func duplicate(_ descriptor: Int32) throws(Errno) -> Int {
+        guard let object = state.update({ $0.objects[descriptor] }) else {
+            return try linux.perform(.duplicate(descriptor))
+        }
+        let number = try open(object)
+        state.update { state in
+            switch object {
+            case .machine(let machine): state.machines[machine]?.descriptors += 1
+            case .file(let file): state.files[file]?.descriptors += 1
+            case .device, .processor: break
+            }
+        }
+        return number
     }
 
     private func closeDescriptor(_ descriptor: Int32) throws(Errno) -> Int {

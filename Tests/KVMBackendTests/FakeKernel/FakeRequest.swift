@@ -58,6 +58,15 @@ struct FakeRequest {
 
     private func onMachine(_ number: Int, _ request: KVMRequest, _ state: inout State) throws(Errno) -> Int {
         switch request {
+        case .checkExtension
+        where argument == UInt(KVMCapability.memoryAttributes.rawValue)
+            && state.machines[number]?.type == VirtualMachine.Kind.default.rawValue:
+            return 0
+        // Pages of a machine with private memory begin private, unless they have attributes of their own.
+        case .checkExtension
+        where argument == UInt(KVMCapability.guestMemfdFlags.rawValue)
+            && state.machines[number]?.type != VirtualMachine.Kind.default.rawValue && !features.hasFileAttributes:
+            return Int(CKVM_GUEST_MEMFD_MMAP)
         case .checkExtension: return features.value(of: UInt32(truncatingIfNeeded: argument))
         case .setTSSAddress: return 0
         case .createVCPU: return try createProcessor(number, &state)

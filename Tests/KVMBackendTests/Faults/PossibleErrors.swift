@@ -8,7 +8,8 @@ enum PossibleErrors {
     /// One of every kind of call, with arguments that mean nothing.
     static let calls: [SystemCall] =
         [
-            .open(path: "/dev/kvm", flags: 2), .read(3, address: 0, length: 0), .close(3), .memfdCreate(name: "x"),
+            .open(path: "/dev/kvm", flags: 2), .read(3, address: 0, length: 0), .close(3), .duplicate(3),
+            .memfdCreate(name: "x"),
             .ftruncate(3, size: 1), .mmap(3, length: 1, protection: 0), .mmapPrivate(length: 1),
             .munmap(address: 1, length: 1), .mprotect(address: 1, length: 1, protection: 0),
             .punchHole(3, offset: 0, length: 1), .allocate(3, offset: 0, length: 1), .seekData(3, offset: 0),
@@ -28,6 +29,7 @@ enum PossibleErrors {
         case .read: [.interrupted, .ioError]
         case .close: [.interrupted, .ioError]
         case .ioctl(_, let request, _): of(request)
+        case .duplicate: [.badFileDescriptor, .tooManyOpenFiles]
         case .memfdCreate: [.tooManyOpenFiles, .tooManyOpenFilesInSystem, .noMemory]
         case .advise: [.noMemory, .invalidArgument, .resourceTemporarilyUnavailable]
         case .ftruncate: [.interrupted, .fileTooLarge, .notPermitted, .noSpace]

@@ -83,7 +83,8 @@ final class SweepKernel: Kernel {
         }
         let result = try base.perform(call)
         switch call {
-        case .open, .memfdCreate, .ioctl(_, .createVM, _), .ioctl(_, .createVCPU, _), .ioctl(_, .createGuestMemfd, _):
+        case .open, .duplicate, .memfdCreate, .ioctl(_, .createVM, _), .ioctl(_, .createVCPU, _),
+            .ioctl(_, .createGuestMemfd, _):
             state.update { _ = $0.descriptors.insert(result) }
         case .mmap, .mmapPrivate: state.update { _ = $0.mappings.insert(result) }
         default: break

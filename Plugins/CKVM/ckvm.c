@@ -215,10 +215,11 @@ static int claim_kick(int signal) {
     struct sigaction before;
     if (sigaction(signal, NULL, &before) != 0) return -errno;
     if (is_kick(&before)) return signal;
-    if (!is_default(&before)) return -EBUSY;
+    /* One that is ignored, as a parent may have left it, has no handler either. */
+    if (!is_default(&before) && !is_ignored(&before)) return -EBUSY;
     int result = install_kick(signal, &before);
     if (result != 0) return result;
-    if (is_kick(&before) || is_default(&before)) return signal;
+    if (is_kick(&before) || is_default(&before) || is_ignored(&before)) return signal;
     /* Somebody was faster: the signal is theirs. */
     sigaction(signal, &before, NULL);
     return -EBUSY;

@@ -242,6 +242,14 @@ int cholders_can_overlay(void)
     return process > 0 && finish(process) == 0;
 }
 
+int cholders_hide(const char *place, const char *by)
+{
+    return unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+                   mount(by, place, NULL, MS_BIND, NULL) != 0
+               ? -1
+               : 0;
+}
+
 int cholders_can_ring(void)
 {
     struct io_uring_params parameters = {0};

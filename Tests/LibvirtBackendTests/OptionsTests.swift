@@ -122,6 +122,63 @@ import Testing
         }
     }
 
+    /// What is somebody's doing in the directories is an error, and nothing is waited for.
+    @Test func whatIsLaidOutInTheDirectoriesIsRefused() throws {
+        let folder = "/tmp/custody-laid-\(getpid())"
+        let files = FileManager.default
+        defer { try? files.removeItem(atPath: folder) }
+        let root = EmbeddedRoot(folder)
+        try root.prepare()
+        // Links below the directory of memory files: the guest's memory would be behind them.
+        for (place, name) in [("/elsewhere", "/libvirt"), ("/libvirt/elsewhere", "/libvirt/qemu")] {
+            try? files.removeItem(atPath: root.memory + "/libvirt")
+            try files.createDirectory(atPath: root.memory + place, withIntermediateDirectories: true)
+            try files.createSymbolicLink(atPath: root.memory + name, withDestinationPath: root.memory + place)
+            let error = #expect(throws: BackendError.self) { try root.prepare() }
+            #expect(error?.code == .accessDenied && error?.message.contains("‘\(root.memory + name)’") == true)
+        }
+        try files.removeItem(atPath: root.memory + "/libvirt")
+        try root.prepare()
+        // A pipe in place of the configuration.
+        try files.removeItem(atPath: folder + "/etc/qemu.conf")
+        #expect(unsafe mkfifo(folder + "/etc/qemu.conf", 0o600) == 0)
+        #expect(throws: BackendError.self) { try root.prepare() }
+        #expect(throws: BackendError.self) { try MemoryInventory(ofRoot: folder) }
+    }
+
+    @Test func aNameThatNoDomainCanHaveIsRefused() throws {
+        for (name, text) in [
+            ("a/b", "no slashes"), ("a\nb", "no control characters"), ("", "not be empty"),
+            (String(repeating: "x", count: 49), "at most 48 bytes"),
+        ] {
+            var options = LibvirtOptions()
+            options.domain = name
+            #expect(options.flawOfName?.contains(text) == true, "\(name)")
+            options.adopt = "any"
+            #expect(options.flawOfName == nil)
+        }
+        var options = LibvirtOptions()
+        for name in ["a", "custody-example", ". ü %s <&", String(repeating: "x", count: 48)] {
+            options.domain = name
+            #expect(options.flawOfName == nil)
+        }
+    }
+
+    /// Where libvirt's driver keeps what it keeps for a user is that user's.
+    @Test func aHomeThatIsAnothersIsNamed() throws {
+        let folder = "/tmp/custody-home-\(getpid())"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        func obstacle(_ environment: [String: String]) -> String? {
+            EmbeddedRoot.obstacleToState(of: 1000, environment)?.message
+        }
+        #expect(obstacle(["HOME": folder]) == nil)
+        #expect(obstacle(["HOME": "/proc", "XDG_CACHE_HOME": folder + "/not/there/yet"]) == nil)
+        #expect(obstacle(["HOME": "/proc"])?.contains("‘/proc/.cache/libvirt’") == (geteuid() == 0 ? nil : true))
+        #expect(obstacle([:]) == nil)
+        #expect(EmbeddedRoot.obstacleToState(of: 0, ["HOME": "/proc"]) == nil)
+    }
+
     /// What is said in vain is said to be, by who reads a configuration and by who makes a domain.
     @Test func whatIsSaidInVainIsRefused() throws {
         let vain: [(String, (inout LibvirtOptions) -> Void)] = [

@@ -92,6 +92,11 @@ struct clibvirt_process {
     uint64_t inode;
 };
 int clibvirt_processes(struct clibvirt_process *list, int capacity);
+/*
+ * Opens a file or folder under /proc by its path, or /proc, close-on-exec; EXDEV where something is mounted over part of it, whatever it is: what
+ * is there is not what the kernel says.
+ */
+int clibvirt_open_process(const char *path, int flags);
 
 /* A fanotify(7) group that is asked before a file is opened; EPERM without CAP_SYS_ADMIN. */
 int clibvirt_guard_open(void);

@@ -123,7 +123,11 @@ public final class KVMBackend: PageMover {
             guard
                 !VirtualMachine.reservedBelow4GiB.overlaps(region.address.rawValue...last)
             else {
-                throw BackendError(.unsupported, "KVM needs 0xfffbc000-0xfffbffff for itself", range: region)
+                throw BackendError(
+                    .unsupported,
+                    "KVM needs 0xfffbc000-0xfffbffff for itself: there has to be a hole in RAM",
+                    range: region
+                )
             }
         }
         let placement = try BootMemory.placement(beside: guest.layout, processors: guest.processors)

@@ -27,7 +27,8 @@ public struct KVMError: Error, Sendable, Hashable {
         case (.open, .operationNotSupportedByDevice), (.open, .noSuchAddressOrDevice):
             "the device node is there, but no KVM module answers it: load kvm_intel, kvm_amd or kvm_pvm"
         case (_, .resourceBusy): "another hypervisor has the processor's virtualization: stop it, or try again later"
-        case (_, .noMemory): "the kernel has no memory or no more mappings to give (see vm.max_map_count)"
+        case (_, .noMemory):
+            "the kernel has no memory, no room for so much in this process's addresses, or no more mappings (see vm.max_map_count)"
         case (_, .tooManyOpenFiles), (_, .tooManyOpenFilesInSystem): "raise the limit on open files (ulimit -n)"
         case (.ioctl(_, .createGuestMemfd, _), .invalidArgument):
             "this kernel does not know the flags: mapping a guest_memfd needs Linux 6.18"

@@ -10,10 +10,24 @@ extension DomainOpening {
         _ name: String,
         _ connection: borrowing Connection,
         _ events: EventBuffer
-    ) throws(VirError) -> ManagedDomain? {
-        if let domain = try connection.domain(named: name) { return try running(domain, connection, events) }
-        guard name.utf8.count == 36, let domain = try connection.domain(uuid: name) else { return nil }
-        return try running(domain, connection, events)
+    ) throws(BackendError) -> ManagedDomain? {
+        var silent: Int32?
+        return try asking(
+            "the domain cannot be looked for",
+            unless: {
+                silent.map { process in
+                    "the domain ‘\(name)’ is there, and QEMU, which runs it (pid \(process)), does not answer: kill -CONT \(process) "
+                        + "lets one go on that was stopped, and kill -9 \(process) ends it"
+                }
+            },
+            { () throws(VirError) in
+                if let domain = try connection.domain(named: name) {
+                    return try running(domain, connection, events, &silent)
+                }
+                guard name.utf8.count == 36, let domain = try connection.domain(uuid: name) else { return nil }
+                return try running(domain, connection, events, &silent)
+            }
+        )
     }
 
     /// Whether there is a domain of this name or UUID, running or not.
@@ -46,11 +60,12 @@ extension DomainOpening {
     private static func running(
         _ domain: consuming Domain,
         _ connection: borrowing Connection,
-        _ events: EventBuffer
+        _ events: EventBuffer,
+        _ silent: inout Int32?
     ) throws(VirError) -> ManagedDomain? {
         guard try !domain.hasEnded() else { return nil }
         let managed = try ManagedDomain(connection.share(), domain.share(), events: events)
-        guard try managed.isNamedByAny() else { return nil }
+        guard try managed.processThatRunsIt() != nil else { return nil }
         // One that the process before had only begun to make is ended by libvirt, a moment after it has been found: libvirt
         // asks QEMU for others when it is through with that.
         do throws(BackendError) {
@@ -58,7 +73,8 @@ extension DomainOpening {
             return managed
         } catch {
             if (try? domain.hasEnded()) == true { return nil }
-            guard try managed.isNamedByAny() else { return nil }
+            guard let process = try managed.processThatRunsIt() else { return nil }
+            if (error.cause as? VirError)?.code == .operationTimeout { silent = process }
             throw (error.cause as? VirError) ?? VirError(code: .internalError, message: "\(error)", call: .monitor)
         }
     }

@@ -11,7 +11,7 @@ extension DomainOpening {
             gate,
             else: AdoptedMemory(of: LiveDescription(live)).remark
         )
-        if isOwn, !isNew, let memory, !folders.libvirt.hasPrefix(memory + "/") {
+        if isOwn, !isNew, let memory, !folders.libvirt.hasPrefix(MemoryFolders.canonical(memory) + "/") {
             throw BackendError(
                 .unavailable,
                 "the domain ‘\(domain.name)’ runs already, with its memory files in ‘\(folders.libvirt)’, and ‘memory’ is "
@@ -29,7 +29,7 @@ extension DomainOpening {
         _ gate: any CallGate,
         else remark: String
     ) throws(BackendError) -> MemoryFolders {
-        let path: String
+        var path: String
         do throws(BackendError) {
             path = try domain.ask("qom-get", ["path": "/objects/ram-node0", "property": "mem-path"], for: String.self)
         } catch {
@@ -39,6 +39,7 @@ extension DomainOpening {
             }
             path = ""
         }
+        path = MemoryFolders.canonical(path)
         func folders(_ owner: FileOwner) -> MemoryFolders? {
             MemoryFolders(baseMemory: path, domain: domain.name, uuid: domain.uuid, owner: owner)
         }
@@ -84,7 +85,8 @@ extension DomainOpening {
         }
         throw BackendError(
             .unavailable,
-            "this user may not look into the process that runs the domain: only root and the user who owns it may"
+            "no process is found that runs the domain and has ‘\(folders.libvirt)/ram-node0’ mapped: only root and the user who "
+                + "owns it may look into it"
         )
     }
 }

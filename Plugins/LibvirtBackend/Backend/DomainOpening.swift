@@ -33,6 +33,7 @@ struct DomainOpening: Sendable {
         self.gate = gate
         let root = EmbeddedRoot(of: options)
         if options.uri == nil {
+            if let obstacle = EmbeddedRoot.obstacleToState() { throw obstacle }
             try root.prepare(gate: gate)
             try MemoryFolders.checkFileSystem(of: root.memoryInUse, acceptingDisk: options.acceptsDisk, gate: gate)
         }
@@ -47,9 +48,7 @@ struct DomainOpening: Sendable {
         let ownSocket = "\(options.root)/\(options.domain).channel"
         isOwn = options.adopt == nil
         channelPath = options.adopt == nil ? ownSocket : options.channel
-        var found = try DomainOpening.asking("the domain cannot be looked for") { () throws(VirError) in
-            try DomainOpening.find(options.adopt ?? options.domain, connection, events)
-        }
+        var found = try DomainOpening.find(options.adopt ?? options.domain, connection, events)
         if options.startsFresh, let old = found {
             try DomainOpening.replace(old, options, gate, patience: patience)
             found = nil
@@ -213,12 +212,14 @@ struct DomainOpening: Sendable {
         }
     }
 
+    /// - Parameter better: What is to be said in place of the message, where more is known.
     static func asking<Result: ~Copyable>(
         _ message: String,
+        unless better: () -> String? = { nil },
         _ body: () throws(VirError) -> Result
     ) throws(BackendError) -> Result {
         do throws(VirError) { return try body() } catch {
-            throw BackendError(.unavailable, message, cause: error)
+            throw BackendError(.unavailable, better() ?? message, cause: error)
         }
     }
 }

@@ -298,7 +298,7 @@ extension LibvirtBackend {
                 return held(handover, by: [unseen(in: module.range, "\(error)")])
             }
         } else {
-            blockers = lookAgain(plan, isPlugged: waiting.isPlugged)
+            blockers = confirm(lookAgain(plan, isPlugged: waiting.isPlugged), waiting)
         }
         guard blockers.isEmpty else { return held(handover, by: blockers) }
         if plan.change.from == .host, !waiting.isPlugged {
@@ -308,6 +308,20 @@ extension LibvirtBackend {
         takeOut(handover)
         return .over(waiting)
     }
+
+    /// Looks a few times more where somebody had the pages before, and nobody is found any more: processes can pass a descriptor
+    /// to and fro (pidfd_getfd(2)), and a look goes from one to the next.
+    private func confirm(_ found: [Blocker], _ waiting: ChangeLedger.Waiting) -> [Blocker] {
+        var blockers = found
+        for _ in 0..<LibvirtBackend.confirmations where blockers.isEmpty && !waiting.holders.isEmpty {
+            modules[waiting.plan.module].file.cleared.forget()
+            blockers = lookAgain(waiting.plan, isPlugged: waiting.isPlugged)
+        }
+        return blockers
+    }
+
+    /// How often nobody has to be found once more.
+    static let confirmations = 3
 
     /// The guest has the module of a hand-over, or cannot have it.
     private func plugged(_ handover: BackendHandover, _ result: Result<Void, BackendError>) {

@@ -213,12 +213,13 @@ public final class LibvirtBackend: MemoryBackend {
         listeners.end()
         channel?.close()
         processes.endAll()
-        if !isOwn { tellThatPrivatePagesAreShared() }
-        for module in modules { module.open() }
         guard isOwn else {
+            tellThatPrivatePagesAreShared()
+            for module in modules { module.open() }
             return folders.leave(domain, asked: Set(modules.indices.filter { modules[$0].isAsked }), gate: gate)
         }
         do throws(VirError) { try domain.end() } catch {
+            for module in modules { module.open() }
             let message = "the domain ‘\(domain.name)’ cannot be ended: it runs on, with its files in \(folders.ours)"
             let failure = BackendError(.lost, message, cause: error)
             let observer = ledger.withLock { ledger in
@@ -228,7 +229,20 @@ public final class LibvirtBackend: MemoryBackend {
             observer?.backendLost(failure)
             return
         }
+        // Whoever has a name or a handle of a file reaches it when nobody guards it any more: it has to be empty by then.
+        for module in modules { erase(module) }
         folders.remove(gate: gate)
+    }
+
+    /// Drops what is in a module's file, and lets others have it then. One that cannot be emptied stays closed.
+    private func erase(_ module: MemoryModule) {
+        do throws(HostError) { try module.erase() } catch {
+            let message = "the file of module \(module.alias) cannot be emptied, and stays closed: \(module.file.path)"
+            let failure = BackendError(.system, message, range: module.range, cause: error)
+            ledger.withLock { $0.observer }?.backendLost(failure)
+            return
+        }
+        module.open()
     }
 
     private func tellThatPrivatePagesAreShared() {
@@ -252,6 +266,7 @@ public final class LibvirtBackend: MemoryBackend {
         if let uri = options.uri, let flaw = LibvirtURI.flaw(in: uri) {
             throw BackendError(.invalidArgument, "the URI ‘\(uri)’ \(flaw)")
         }
+        if let flaw = options.flawOfName { throw BackendError(.invalidArgument, flaw) }
         if let flaw = options.vainKey { throw BackendError(.invalidArgument, flaw) }
         guard options.moduleCells.count <= guest.layout.regions.count else {
             throw BackendError(

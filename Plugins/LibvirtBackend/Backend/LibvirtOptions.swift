@@ -186,7 +186,7 @@ public struct LibvirtOptions: Sendable {
         ]
     )
     .map { (options, location) throws(ConfigurationError) in
-        if let flaw = options.vainKey { throw ConfigurationError(flaw, at: location) }
+        if let flaw = options.flawOfName ?? options.vainKey { throw ConfigurationError(flaw, at: location) }
         guard options.elasticPools.count <= LibvirtBackend.maximumModules else {
             let first = options.elasticPools[LibvirtBackend.maximumModules]
             let text = "a domain has room for \(LibvirtBackend.maximumModules) modules and pools"
@@ -202,6 +202,22 @@ public struct LibvirtOptions: Sendable {
     }
 
     private static let defaultBaseMemory = ByteCount(16 << 20)
+
+    /// What keeps a domain that is made from having its name; `nil` for nothing.
+    var flawOfName: String? {
+        guard adopt == nil else { return nil }
+        if domain.isEmpty || domain.unicodeScalars.contains(where: { $0 == "/" || $0.value < 0x20 || $0.value == 0x7f })
+        {
+            return "the name of a domain (‘domain’) must have no slashes and no control characters, and not be empty"
+        }
+        guard domain.utf8.count > LibvirtOptions.longestName else { return nil }
+        return
+            "the name of a domain (‘domain’) has at most \(LibvirtOptions.longestName) bytes: sockets have it in their paths"
+    }
+
+    /// The longest name of a domain that is made: with the longest root it fits into the address of a socket, which has room for
+    /// 107 bytes (`sockaddr_un`, unix(7)).
+    static let longestName = 48
 
     /// What is said in vain, because something else that is said leaves no use for it; `nil` for nothing.
     var vainKey: String? {

@@ -97,17 +97,17 @@ package final class ManagedDomain: Sendable {
     /// - Throws: `HostError` where that cannot be seen.
     func isNamed(by process: Int32) throws(HostError) -> Bool { try ProcessMaps.hasArgument(uuid, process) }
 
-    /// Whether any process has, of those that this user may look at.
+    /// The process that has, of those that this user may look at; `nil` for none.
     ///
     /// - Throws: `VirError` where the processes cannot be seen.
-    func isNamedByAny() throws(VirError) -> Bool {
+    func processThatRunsIt() throws(VirError) -> Int32? {
         do throws(HostError) {
             for process in try ProcessMaps.numbers(in: "/proc", .scan, OpenGate()) {
-                do throws(HostError) { if try isNamed(by: process) { return true } } catch {
+                do throws(HostError) { if try isNamed(by: process) { return process } } catch {
                     guard error.errno == EACCES || error.errno == EPERM else { throw error }
                 }
             }
-            return false
+            return nil
         } catch {
             throw VirError(unseen: error)
         }

@@ -32,6 +32,13 @@ struct MemoryFolders: Sendable, Hashable {
         self.owner = owner
     }
 
+    /// A path without links, as the kernel names a file in a list of mappings; as it is where there is no such file.
+    static func canonical(_ path: String) -> String {
+        guard let resolved = unsafe realpath(path, nil) else { return path }
+        defer { unsafe free(resolved) }
+        return unsafe String(cString: resolved)
+    }
+
     /// Sees that files of memory can be here as they have to be.
     ///
     /// - Throws: `BackendError` with code `unsupported` for a hugetlbfs, and for a file system that is not in memory, unless that is

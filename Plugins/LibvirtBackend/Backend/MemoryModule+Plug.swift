@@ -150,6 +150,13 @@ extension MemoryModule {
         return nil
     }
 
+    /// Drops the contents of the file; once more where that fails once.
+    func erase() throws(HostError) {
+        do throws(HostError) { try file.discard(offset: 0, length: file.size) } catch {
+            try file.discard(offset: 0, length: file.size)
+        }
+    }
+
     /// Opens everything: nobody keeps anybody out any more.
     func open() {
         try? show(range)

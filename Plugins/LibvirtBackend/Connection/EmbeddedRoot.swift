@@ -1,6 +1,7 @@
 #if Libvirt
 import CLibvirt
 package import Custody
+import Foundation
 import Glibc
 
 /// The directory of a QEMU driver that runs inside this process: its configuration, its sockets, what it knows of its
@@ -82,12 +83,45 @@ package struct EmbeddedRoot: Sendable, Hashable {
             )
         }
         try OwnDirectory(used, gate: gate)
+        for part in ["/libvirt", "/libvirt/qemu"] { try EmbeddedRoot.checkIsNoLink(used + part) }
+    }
+
+    /// Sees that what libvirt is about to make is not there as something else.
+    ///
+    /// - Throws: `BackendError` with code `accessDenied`.
+    private static func checkIsNoLink(_ path: String) throws(BackendError) {
+        var status = stat()
+        guard unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT != S_IFDIR else { return }
+        throw BackendError(
+            .accessDenied,
+            "‘\(path)’ is no directory: the guest's memory would be behind it. Take it away, or name another ‘memory’"
+        )
+    }
+
+    /// Why libvirt's driver cannot keep what it keeps for each user; `nil` where it can. As root that is not in a home.
+    static func obstacleToState(
+        of user: uid_t = geteuid(),
+        _ environment: [String: String] = ProcessInfo.processInfo.environment
+    ) -> BackendError? {
+        guard user != 0 else { return nil }
+        let home = environment["XDG_CACHE_HOME"] ?? environment["HOME"].map { $0 + "/.cache" }
+        guard let home, home.hasPrefix("/") else { return nil }
+        var there = home[...]
+        while unsafe access(String(there), F_OK) != 0, let slash = there.lastIndex(of: "/"), slash > there.startIndex {
+            there = there[..<slash]
+        }
+        guard unsafe access(String(there), W_OK) != 0 else { return nil }
+        return BackendError(
+            .unavailable,
+            "libvirt's driver keeps the state of a user's domains in ‘\(home)/libvirt’, and this user may not write there: set HOME, "
+                + "or XDG_CACHE_HOME, to a directory of the user's"
+        )
     }
 
     /// Whether there is no file of this name, or one that was written here: one of the user's stays as it is.
     private func isOurs(_ path: String, _ gate: any CallGate) throws(HostError) -> Bool {
         do throws(HostError) {
-            return String(decoding: try ProcessMaps.read(path, .read, gate), as: UTF8.self).hasPrefix(EmbeddedRoot.mark)
+            return String(decoding: try ProcessMaps.read(file: path, gate), as: UTF8.self).hasPrefix(EmbeddedRoot.mark)
         } catch {
             guard error.errno == ENOENT else { throw error }
             return true
@@ -108,7 +142,7 @@ package struct EmbeddedRoot: Sendable, Hashable {
     /// - Throws: `HostError` where there is no configuration that can be read.
     static func memoryDirectory(namedIn root: String) throws(HostError) -> String? {
         let path = root + "/etc/qemu.conf"
-        let text = String(decoding: try ProcessMaps.read(path, .read, OpenGate()), as: UTF8.self)
+        let text = String(decoding: try ProcessMaps.read(file: path, OpenGate()), as: UTF8.self)
         for line in text.split(separator: "\n") {
             let parts = line.split(separator: "=", maxSplits: 1).map { $0.filter { !$0.isWhitespace } }
             guard parts.count == 2, parts[0] == "memory_backing_dir" else { continue }

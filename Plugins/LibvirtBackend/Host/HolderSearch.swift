@@ -6,7 +6,8 @@ import Glibc
 ///
 /// Every task of every process is looked at: one may have a table of descriptors of its own (unshare(2)), and the first one may
 /// have ended before the others. Loop devices are looked at, too, and what shows itself as a file of an overlay (overlayfs) with
-/// the file's inode number: that may be the file. What cannot be looked into is a holder, unless that is accepted.
+/// the file's inode number: that may be the file. What cannot be looked into is a holder, unless that is accepted; what has
+/// something mounted over it in `/proc` always is.
 ///
 /// A search among those that have come since an earlier one passes the others over: ``ClearedProcesses`` says when that will do.
 ///
@@ -144,9 +145,11 @@ struct HolderSearch {
         if all.contains(where: { $0.identity == identity }) { return .mapped }
         for mapping in all where mapping.identity.device != identity.device {
             let (low, high) = (mapping.addresses.lowerBound, mapping.addresses.upperBound)
-            let link = "/proc/\(task)/map_files/\(String(low, radix: 16))-\(String(high, radix: 16))"
+            let (folder, name) = ("/proc/\(task)/map_files", "\(String(low, radix: 16))-\(String(high, radix: 16))")
+            let link = folder + "/" + name
             do throws(HostError) {
-                if let hold = try hold(behind: link, as: .mapped) { return hold }
+                let links = try HolderSearch.open(folder, .overlay, gate)
+                if let hold = try hold(behind: name, in: links, as: .mapped) { return hold }
             } catch {
                 // Only root may follow such a link. To others the mounts of the process say what a device is.
                 guard error.errno == EPERM || error.errno == EACCES else { throw error }
@@ -158,9 +161,14 @@ struct HolderSearch {
     }
 
     /// Whether what a process has by a link of `/proc` is the file behind an overlay; one that is gone is not.
-    private func hold(behind link: String, as hold: FileHolder.Hold) throws(HostError) -> FileHolder.Hold? {
+    private func hold(
+        behind name: String,
+        in folder: borrowing OwnedFile,
+        as hold: FileHolder.Hold
+    ) throws(HostError) -> FileHolder.Hold? {
+        let (link, path) = (folder.path + "/" + name, HolderSearch.path(of: name, in: folder))
         do throws(HostError) {
-            let answer = try gate.host(.overlay, link) { unsafe Int(clibvirt_overlay_shows(link, descriptor)) }
+            let answer = try gate.host(.overlay, link) { unsafe Int(clibvirt_overlay_shows(path, descriptor)) }
             switch Int32(answer) {
             case CLIBVIRT_NOT_SHOWN: return nil
             case CLIBVIRT_SHOWN: return hold
@@ -192,11 +200,12 @@ struct HolderSearch {
 
     /// How a task has the file open; `nil` where it has not.
     private func open(_ task: String) throws(HostError) -> FileHolder.Hold? {
-        for descriptor in try ProcessMaps.numbers(in: task + "/fd", .descriptors, gate) {
-            let name = "\(task)/fd/\(descriptor)"
+        let folder = try HolderSearch.open(task + "/fd", .descriptors, gate)
+        for name in try ProcessMaps.names(in: folder) {
+            let path = HolderSearch.path(of: name, in: folder)
             var status = stat()
             do throws(HostError) {
-                try gate.host(.status, name) { unsafe Int(stat(name, &status)) }
+                try gate.host(.status, "\(folder.path)/\(name)") { unsafe Int(stat(path, &status)) }
             } catch {
                 // It has been closed meanwhile.
                 guard isGone(error) else { throw error }
@@ -206,9 +215,18 @@ struct HolderSearch {
             guard status.st_dev != device, clibvirt_has_number(UInt64(status.st_ino), UInt64(inode)) != 0 else {
                 continue
             }
-            if let hold = try hold(behind: name, as: .open) { return hold }
+            if let hold = try hold(behind: name, in: folder, as: .open) { return hold }
         }
         return nil
+    }
+
+    /// A folder of a process's: what is mounted over it later is not what is looked at.
+    private static func open(_ path: String, _ call: HostCall, _ gate: any CallGate) throws(HostError) -> OwnedFile {
+        try OwnedFile(call, path, gate: gate) { unsafe clibvirt_open_process(path, O_RDONLY | O_DIRECTORY) }
+    }
+
+    private static func path(of name: String, in folder: borrowing OwnedFile) -> String {
+        "/proc/self/fd/\(folder.rawValue)/\(name)"
     }
 
     private func isGone(_ error: HostError) -> Bool { error.errno == ENOENT || error.errno == ESRCH }

@@ -74,24 +74,51 @@ enum ProcessMaps {
     }
 
     /// All of a file under `/proc`.
+    ///
+    /// - Throws: `HostError`, with `EXDEV` where something is mounted over part of its path.
     static func read(_ path: String, _ call: HostCall, _ gate: any CallGate) throws(HostError) -> [UInt8] {
         var bytes: [UInt8] = []
         try gate.host(call, path) {
             bytes = []
-            let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+            let descriptor = unsafe clibvirt_open_process(path, O_RDONLY)
             guard descriptor >= 0 else { return -1 }
-            var buffer = [UInt8](repeating: 0, count: 1 << 16)
-            var count = 0
-            repeat {
-                unsafe count = Glibc.read(descriptor, &buffer, buffer.count)
-                if count > 0 { bytes += buffer[..<count] }
-            } while count > 0
-            let error = errno
-            close(descriptor)
-            errno = error
-            return count
+            return read(descriptor, &bytes)
         }
         return bytes
+    }
+
+    /// All of a file that somebody else may have laid out.
+    ///
+    /// - Throws: `HostError`, with `EINVAL` for what is no file: nothing is waited for.
+    static func read(file path: String, _ gate: any CallGate) throws(HostError) -> [UInt8] {
+        var bytes: [UInt8] = []
+        try gate.host(.read, path) {
+            bytes = []
+            let descriptor = unsafe open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+            guard descriptor >= 0 else { return -1 }
+            var status = stat()
+            guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+                close(descriptor)
+                errno = EINVAL
+                return -1
+            }
+            return read(descriptor, &bytes)
+        }
+        return bytes
+    }
+
+    /// Reads to the end, and closes it.
+    private static func read(_ descriptor: Int32, _ bytes: inout [UInt8]) -> Int {
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        var count = 0
+        repeat {
+            unsafe count = Glibc.read(descriptor, &buffer, buffer.count)
+            if count > 0 { bytes += buffer[..<count] }
+        } while count > 0
+        let error = errno
+        close(descriptor)
+        errno = error
+        return count
     }
 
     /// All processes.
@@ -103,11 +130,27 @@ enum ProcessMaps {
     }
 
     /// The names in a folder, but those that begin with a dot.
+    ///
+    /// - Throws: `HostError`, for a folder under `/proc` with `EXDEV` where something is mounted over part of its path.
     static func names(in path: String, _ call: HostCall, _ gate: any CallGate) throws(HostError) -> [String] {
+        let isOfProcess = path == "/proc" || path.hasPrefix("/proc/")
+        let flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC
+        let folder = try OwnedFile(call, path, gate: gate) {
+            unsafe isOfProcess ? clibvirt_open_process(path, flags) : open(path, flags)
+        }
+        return try names(in: folder)
+    }
+
+    /// The names in a folder that is open, but those that begin with a dot.
+    static func names(in folder: borrowing OwnedFile) throws(HostError) -> [String] {
+        let (path, descriptor) = (folder.path, folder.rawValue)
         var names: [String] = []
-        try gate.host(call, path) {
+        // Reading goes on where the copy of a descriptor has got to.
+        try OpenGate().host(.files, path) {
             names = []
-            guard let folder = unsafe opendir(path) else { return -1 }
+            let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
+            guard let folder = unsafe fdopendir(copy) else { return -1 }
+            unsafe rewinddir(folder)
             errno = 0
             while let entry = unsafe readdir(folder) {
                 let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {

@@ -114,9 +114,10 @@ struct MemoryDirectory: Sendable {
 
     /// The process that runs the domain: it has the UUID on its command line, or a file of the directory mapped.
     private func guest(_ uuid: String?) -> Int32? {
-        ProcessMaps.processes.first { process in
+        let mapped = MemoryFolders.canonical(path) + "/"
+        return ProcessMaps.processes.first { process in
             if let uuid { return (try? ProcessMaps.hasArgument(uuid, process)) == true }
-            return owner == .libvirt && ProcessMaps.text("/proc/\(process)/maps").contains(path + "/")
+            return owner == .libvirt && ProcessMaps.text("/proc/\(process)/maps").contains(mapped)
         }
     }
 

@@ -27,6 +27,9 @@
 int cholders_can_overlay(void);
 int cholders_can_ring(void);
 
+/* Mounts one place over another, to the calling thread alone, for good. */
+int cholders_hide(const char *place, const char *by);
+
 /* pipe2(2) with O_CLOEXEC. */
 int cholders_pipe(int ends[2]);
 

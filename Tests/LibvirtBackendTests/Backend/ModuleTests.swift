@@ -239,6 +239,36 @@ import Testing
         #expect(try live.plugged() == [0])
     }
 
+    /// Whoever kept a name of a file finds nothing in it when the guest and its guard are gone.
+    @Test func anEndLeavesNothingToRead() throws {
+        let live = try LiveGuest("erased", modules: [1, 1], initial: .shared)
+        let secret = [UInt8]("SECRET".utf8)
+        let names = (0..<2).map { TestRoot.root.memory + "/kept-\($0)-\(getpid())" }
+        for (number, name) in names.enumerated() {
+            #expect(unsafe link(live.backend.modules[number].file.path, name) == 0)
+            #expect(try live.perform(.write(secret, to: live.module(number).address)) == .written)
+        }
+        defer { for name in names { unsafe unlink(name) } }
+        try live.convert(live.module(1), to: .private)
+        live.backend.shutDown()
+        for name in names {
+            let bytes = try Data(contentsOf: URL(filePath: name))
+            #expect(bytes.count == 1 << 20 && bytes.allSatisfy { $0 == 0 })
+        }
+    }
+
+    /// That nobody has pages any more is looked at a few times: who had them may have handed them on behind a look's back.
+    @Test func whoHadPagesIsLookedForAgain() throws {
+        let live = try LiveGuest("confirmed", initial: .shared)
+        let process = try ForkedProcess(keeping: live.backend.modules[0].file.descriptor.rawValue)
+        let name = FileHolder.command(of: process.identity)
+        let (ticket, _) = try live.begin(live.module(), to: .private, heldBy: [name])
+        let before = live.backend.holderSearches.complete
+        process.finish()
+        #expect(ticket.end == "completed, contents preserved")
+        #expect(live.backend.holderSearches.complete - before > UInt64(LibvirtBackend.confirmations))
+    }
+
     /// Nor is one that is registered with an io_uring.
     @Test(.needsRings) func aFileOfARingIsWaitedFor() throws {
         let live = try LiveGuest("ring")

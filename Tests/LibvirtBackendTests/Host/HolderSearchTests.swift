@@ -169,6 +169,33 @@ import Testing
         #expect(try file.strangers(beside: nil, accepting: all, among: ProcessRegister()) { true } == [])
     }
 
+    /// What hides a process, or part of it, in `/proc`: something that is mounted there.
+    @Test(.needsMounts, arguments: ["", "/fd", "/task", "/task/PID/fd", "/maps", "/task/PID/maps"], [true, false])
+    func whoIsHiddenIsAHolder(part: String, byAnother: Bool) throws {
+        let file = try makeFile()
+        defer { file.remove() }
+        let process = try ForkedProcess(keeping: file.descriptor.rawValue)
+        let place = "/proc/\(process.identity)" + part.replacing("PID", with: "\(process.identity)")
+        let (folder, empty) = (
+            "/proc/1" + part.replacing("PID", with: "1"), path + (part.hasSuffix("maps") ? ".none" : ".d")
+        )
+        if part.hasSuffix("maps") {
+            close(unsafe open(empty, O_CREAT | O_CLOEXEC, 0o600))
+        } else {
+            unsafe mkdir(empty, 0o700)
+        }
+        defer { unsafe remove(empty) }
+        // To one thread: to other tests nobody is hidden.
+        let found = HostAbility.onAThread { () -> [FileHolder]? in
+            guard unsafe cholders_hide(place, byAnother ? folder : empty) == 0 else { return nil }
+            return try? file.holders(accepting: Set(UnseenProcesses.allCases))
+        }
+        // Its threads' own folders are looked into.
+        let isSeen = part == "/fd" || part == "/maps"
+        #expect(found??.filter { $0.process == process.identity }.map { $0.obstacle == nil } == [isSeen], "\(place)")
+        process.finish()
+    }
+
     /// The kernel's own threads have neither files nor memory: that they cannot be looked into says nothing.
     @Test func threadsOfTheKernelAreNoHolders() throws {
         let file = try makeFile(BlindGate())

@@ -23,6 +23,7 @@ public struct ScenarioRunner: ~Copyable {
     private var leases = LeaseTable()
     private var newest: Ticket?
     private var audit: PlayAudit
+    private var pace = AuditPace()
     /// The rule that was broken in this step, where one was.
     private var broken: OracleViolation?
     /// Accesses of this step that went through, although the ownership before it denied them.
@@ -82,7 +83,8 @@ public struct ScenarioRunner: ~Copyable {
             isLost = isLost || report.events.contains(where: \.isEnd)
             if isLost, report.failure != nil { break }
         }
-        let (events, ownership) = settle()
+        let events = settle().events
+        let ownership = controller.runs(in: controller.layout.bounds)
         var last = audit.take(events, then: ownership)
         last = last ?? audit.finish()
         return ScenarioReport(
@@ -98,16 +100,20 @@ public struct ScenarioRunner: ~Copyable {
     /// Lets everything that is due be done.
     ///
     /// - Returns: what has happened since it was asked for last, in the order in which it took effect, and the ownership
-    ///   after exactly that.
-    private func settle() -> (events: [RecordedEvent], ownership: [PageRun<Ownership>]) {
+    ///   after exactly that; none where it is not due to be looked at.
+    private mutating func settle() -> (events: [RecordedEvent], ownership: [PageRun<Ownership>]?) {
         var events: [RecordedEvent] = []
+        let isDue = pace.isDue
         while true {
             facets.executor.drain()
-            let ownership = controller.runs(in: controller.layout.bounds)
+            let ownership = isDue ? controller.runs(in: controller.layout.bounds) : nil
             // What was under way when the ownership was looked at has told of itself by now.
             facets.executor.drain()
             let more = recorder.take()
-            if more.isEmpty { return (events, ownership) }
+            if more.isEmpty {
+                pace.note(events: events.count, runs: ownership?.count)
+                return (events, ownership)
+            }
             events += more
         }
     }
@@ -235,9 +241,8 @@ public struct ScenarioRunner: ~Copyable {
     }
 
     private func describeOwnership(_ range: PageRange) -> String {
-        let runs = controller.runs(in: range)
-        guard let first = runs.first else { return "no memory" }
-        return runs.count == 1 && first.range == range ? "\(first.state)" : "mixed"
+        guard controller.layout.memory(in: range).contains(where: { _ in true }) else { return "no memory" }
+        return controller.ownership(ofAll: range).map { "\($0)" } ?? "mixed"
     }
 
     private mutating func perform(_ action: ScenarioAction) -> Account {

@@ -86,6 +86,14 @@ public final class MemoryController: Sendable {
         return layout.regions.compactMap { $0.intersection(range) }.flatMap { ownership.runs(in: $0) }
     }
 
+    /// The ownership that all pages of a range are in; `nil` where they are in several, or there is a hole among them.
+    ///
+    /// - Complexity: O(log *n*) in the number of runs and regions.
+    package func ownership(ofAll range: PageRange) -> Ownership? {
+        guard layout.firstHole(in: range) == nil else { return nil }
+        return look { $0.ownership }.run(containing: range.start).flatMap { $0.range.contains(range) ? $0.state : nil }
+    }
+
     /// Who of the host holds pages of `range`.
     public func blockers(of range: PageRange) -> [Blocker] {
         let now = executor.now

@@ -25,10 +25,10 @@ package struct PlayAudit: Sendable {
         )
     }
 
-    /// Takes what happened, in the order in which it took effect, and the ownership after all of it.
+    /// Takes what happened, in the order in which it took effect, and the ownership after all of it, where that is to be looked at.
     ///
     /// - Returns: the first rule that is broken, or `nil`.
-    package mutating func take(_ events: [RecordedEvent], then ownership: [PageRun<Ownership>]) -> OracleViolation? {
+    package mutating func take(_ events: [RecordedEvent], then ownership: [PageRun<Ownership>]?) -> OracleViolation? {
         let records = events.map { record($0) }
         return hold { (oracle) throws(OracleViolation) in
             for record in records {
@@ -38,7 +38,7 @@ package struct PlayAudit: Sendable {
                     throw violation
                 }
             }
-            try oracle.check(ownership)
+            if let ownership { try oracle.check(ownership) }
         }
     }
 

@@ -23,7 +23,7 @@ extension MemoryController {
         /// The claim's pages are this thread's, and these are to be told of the change.
         case running(Work, [ListenerPort])
         case registered(Handover, [Blocker], Drains)
-        case joined(Handover)
+        case joined(Handover, [Blocker])
         /// The page is the first one that is not in the ownership asked for.
         case blocked([Blocker], PageNumber, Drains)
         case withdraw([Handover])
@@ -240,7 +240,7 @@ extension MemoryController {
                 case .illegal:
                     let text = "\(run.state) pages cannot become \(request.target)"
                     return .refused(ConversionError(.illegal, text, range: run.range))
-                case .askTicket: return ask(state, request, range)
+                case .askTicket: return ask(state, request, range, now)
                 case .give, .handOver: break
                 }
                 if capabilities.hostUnit == .region, !isWholeRegion(change) {
@@ -292,7 +292,12 @@ extension MemoryController {
     }
 
     /// What the changes under way mean for a request of some of their pages.
-    private func ask(_ state: ControllerState, _ request: ConversionRequest, _ range: PageRange) -> ClaimResult {
+    private func ask(
+        _ state: ControllerState,
+        _ request: ConversionRequest,
+        _ range: PageRange,
+        _ now: Timestamp
+    ) -> ClaimResult {
         let met = state.claims.meeting(range)
         let handovers = met.compactMap(\.handover)
         // Joined, where all that is missing is in one hand-over; withdrawn, where the request takes all of them back.
@@ -300,7 +305,7 @@ extension MemoryController {
             state.ownership.runs(in: piece).contains { $0.state != .inTransit && $0.state != request.target }
         }
         if met.count == 1, let only = handovers.first, only.ticket.target == request.target, isRestDone {
-            return .joined(only)
+            return .joined(only, state.blockers(of: only.ticket.range, at: now))
         }
         let takesBack = met.allSatisfy { claim in
             claim.handover != nil && claim.phase != .running

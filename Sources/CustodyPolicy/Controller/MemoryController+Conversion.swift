@@ -178,8 +178,8 @@ extension MemoryController {
                 drain(drains)
                 watch(handover)
                 return pending(handover, blockers, range)
-            case .joined(let handover):
-                return pending(handover, handover.ticket.blockers, range)
+            case .joined(let handover, let blockers):
+                return pending(handover, blockers, range)
             case .blocked(let blockers, let first, let drains):
                 drain(drains)
                 return outcome(.blocked(by: blockers), range, stoppedAt: first)

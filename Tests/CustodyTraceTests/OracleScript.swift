@@ -33,8 +33,9 @@ struct OracleScript {
             "\"decided\":{\"decision\":{\"verdict\":\"\(verdict)\"},\"request\":\(text)}"
         }
 
-        func failed(_ code: String) -> String {
-            "\"failed\":{\"error\":{\"code\":\"\(code)\",\"message\":\"no\"},\"request\":\(text)}"
+        func failed(_ code: String, pages: String? = nil) -> String {
+            let place = pages.map { ",\"range\":\($0)" } ?? ""
+            return "\"failed\":{\"error\":{\"code\":\"\(code)\",\"message\":\"no\"\(place)},\"request\":\(text)}"
         }
 
         func answered(
@@ -59,7 +60,15 @@ struct OracleScript {
                 + ",\"target\":\"\(target)\"\(end)}"
         }
 
-        func pending(_ id: Int) -> String { answered("pending", stoppedAt: first, ticket: ticket(id)) }
+        /// It waits for the lease of its first page, unless others are named.
+        func pending(_ id: Int, blockers: String? = nil) -> String {
+            answered(
+                "pending",
+                stoppedAt: first,
+                ticket: ticket(id),
+                blockers: blockers ?? OracleScript.blocker(first)
+            )
+        }
 
         func settled(_ id: Int, _ result: String) -> String {
             "\"settled\":{\"result\":{\(result)},\"ticket\":\(ticket(id))}"
@@ -88,6 +97,11 @@ struct OracleScript {
 
     static func lease(_ name: String, _ id: Int, _ first: Int) -> String {
         "\"\(name)\":{\"lease\":{\"holder\":{\"device\":\"nic\"},\"id\":\(id),\"kind\":\"pin\",\"range\":\(range(first, 1))}}"
+    }
+
+    /// The lease of a page as an answer names it.
+    static func blocker(_ first: Int, by device: String = "nic", kind: String = "pin", since: Int = 0) -> String {
+        "{\"holder\":{\"device\":\"\(device)\"},\"kind\":\"\(kind)\",\"range\":\(range(first, 1)),\"since\":\(since)}"
     }
 
     static func discarded(_ first: Int, _ count: Int) -> String { "\"discarded\":{\"range\":\(range(first, count))}" }

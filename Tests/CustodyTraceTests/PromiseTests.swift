@@ -39,7 +39,9 @@ import Testing
             request.allowed + [Script.step("prepared", 0, 4), Script.step("committed", 0, 4), Script.finished(0, 4)]
         let done = request.answered("completed", changed: 4, contents: "zeroed")
         let part = Request(prefix: (runs: 8, pages: 8))
-        let nic = "{\"holder\":{\"device\":\"nic\"},\"kind\":\"pin\",\"range\":\(Script.range(0, 1)),\"since\":0}"
+        let nic = Script.blocker(0)
+        let held = [Script.lease("leased", 1, 0), Script.lease("leased", 2, 1)]
+        let both = nic + "," + Script.blocker(1)
         let timed = Request(count: 2, deadline: 9)
         let waiting = [Script.lease("leased", 1, 0)] + timed.allowed + [timed.pending(1)]
         let leftAlone = "\"marked\":{\"name\":\"x\"}"
@@ -122,6 +124,62 @@ import Testing
                 after: [Script.lease("leased", 1, 0)] + request.allowed,
                 Script.step("prepared", 0, 4),
                 notOf: request.answered("blocked", stoppedAt: 0, blockers: nic)
+            ),
+            Plant(
+                .waitsForHolders,
+                after: [Script.lease("leased", 1, 0)] + request.allowed,
+                request.answered("blocked", stoppedAt: 0, blockers: ""),
+                notOf: request.answered("blocked", stoppedAt: 0, blockers: nic)
+            ),
+            Plant(
+                .waitsForHolders,
+                after: held + request.allowed,
+                request.answered("blocked", stoppedAt: 0, blockers: nic),
+                notOf: request.answered("blocked", stoppedAt: 0, blockers: both)
+            ),
+            // Of a part it is not known how far it goes.
+            Plant(
+                .waitsForHolders,
+                after: held + part.allowed,
+                part.answered("blocked", stoppedAt: 0, blockers: ""),
+                notOf: part.answered("blocked", stoppedAt: 0, blockers: nic)
+            ),
+            Plant(
+                .waitsForHolders,
+                after: [Script.lease("leased", 1, 0)] + timed.allowed,
+                timed.pending(1, blockers: Script.blocker(0, by: "nobody")),
+                notOf: timed.pending(1)
+            ),
+            Plant(
+                .waitsForHolders,
+                after: [Script.lease("leased", 1, 0)] + timed.allowed,
+                timed.pending(1, blockers: Script.blocker(0, kind: "mapping")),
+                notOf: timed.pending(1)
+            ),
+            Plant(
+                .waitsForHolders,
+                after: [Script.lease("leased", 1, 0)] + timed.allowed,
+                timed.pending(1, blockers: Script.blocker(0, since: 99)),
+                notOf: timed.pending(1)
+            ),
+            Plant(
+                .waitsForHolders,
+                after: [Script.lease("leased", 1, 0)] + timed.allowed,
+                timed.pending(1, blockers: Script.blocker(0, since: 1)),
+                notOf: timed.pending(1)
+            ),
+            // Whoever joins a hand-over is told of the same holders.
+            Plant(
+                .waitsForHolders,
+                after: waiting + timed.allowed,
+                timed.pending(1, blockers: ""),
+                notOf: timed.pending(1)
+            ),
+            Plant(
+                .waitsForHolders,
+                after: waiting,
+                "\"advanced\":{\"blockers\":[\(Script.blocker(0, by: "guest", since: 99))],\"ticket\":\(timed.ticket(1))}",
+                notOf: "\"advanced\":{\"blockers\":[\(Script.blocker(0, by: "guest"))],\"ticket\":\(timed.ticket(1))}"
             ),
             Plant(
                 .isWhollyDone,
@@ -207,6 +265,61 @@ import Testing
                 Script.step("prepared", 0, 4),
                 notOf: request.failed("denied")
             ),
+            Plant(
+                .isDecided,
+                after: [Script.lease("leased", 1, 0), request.requested, request.decided("deny")],
+                request.answered("blocked", stoppedAt: 0, blockers: nic),
+                notOf: request.failed("denied")
+            ),
+            Plant(
+                .isDecided,
+                after: waiting + [timed.requested, timed.decided("deny")],
+                timed.pending(1),
+                notOf: timed.failed("denied")
+            ),
+            Plant(
+                .isDecided,
+                after: [request.requested, request.decided("deny")],
+                request.failed("busy"),
+                notOf: request.failed("denied")
+            ),
+            Plant(
+                .isDecided,
+                after: [part.requested, part.decided("deny")],
+                part.answered("deferred", stoppedAt: 0),
+                notOf: part.failed("denied")
+            ),
+            Plant(
+                .isDecided,
+                after: Script.conversion(0, 4) + [request.requested, request.decided("later")],
+                request.answered("completed"),
+                notOf: request.answered("deferred", stoppedAt: 0)
+            ),
+            Plant(
+                .contentsAreSummed,
+                after: Script.conversion(0, 4) + [request.requested],
+                request.answered("completed", contents: "zeroed"),
+                notOf: request.answered("completed")
+            ),
+            Plant(
+                .isRecorded,
+                after: part.allowed,
+                part.answered("stopped", stoppedAt: 0),
+                notOf: part.answered("deferred", stoppedAt: 0)
+            ),
+            Plant(
+                .isRecorded,
+                after: [request.requested],
+                request.failed("hole", pages: Script.range(0, 1)),
+                notOf: request.failed("busy", pages: Script.range(0, 1))
+            ),
+            Plant(
+                .isRecorded,
+                after: [request.requested],
+                request.failed("hole", pages: Script.range(1 << 30, 1)),
+                notOf: request.failed("busy", pages: Script.range(0, 4))
+            ),
+            Plant(.isRecorded, after: [request.requested], request.failed("misaligned"), notOf: request.failed("busy")),
             Plant(.isRecorded, after: [], request.answered("completed"), notOf: small.requested),
         ]
     }()

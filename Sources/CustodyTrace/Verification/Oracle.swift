@@ -17,6 +17,8 @@ public struct Oracle: Sendable {
     public private(set) var ownership: PageRunMap<Ownership>
     /// What the host holds.
     public private(set) var leases: [LeaseID: TraceLease] = [:]
+    /// When each of them was told of: it was held by then.
+    private var leaseTimes: [LeaseID: Timestamp] = [:]
     private(set) var pending: [TicketID: PendingHandover] = [:]
 
     private let capabilities: Capabilities
@@ -89,22 +91,25 @@ public struct Oracle: Sendable {
         case .prepared(let change): try prepare(change, thread)
         case .committed(let change): try advance(change, thread, "prepared for") { $0.commit(change) }
         case .finished(let change, let contents): try finish(change, contents, thread)
-        case .answered(let request, let outcome): try answer(request, outcome, thread)
+        case .answered(let request, let outcome): try answer(request, outcome, thread, record.time)
         case .failed(let request, let error): try fail(request, error, thread)
         case .postponed(let ticket, let blockers, let until):
             guard let waiting = pending[ticket.id], waiting.ticket == ticket else { throw unknown(ticket) }
+            try checkTimes(of: blockers, record.time)
             pending[ticket.id]?.progress = ChangeProgress()
             pending[ticket.id]?.blockers = blockers
             pending[ticket.id]?.retry = until
         case .advanced(let ticket, let blockers):
             guard let waiting = pending[ticket.id], waiting.ticket == ticket else { throw unknown(ticket) }
+            try checkTimes(of: blockers, record.time)
             pending[ticket.id]?.blockers = blockers
         case .settled(let ticket, let result): try settle(ticket, result, record.time)
-        case .leased(let lease): try enter(lease)
+        case .leased(let lease): try enter(lease, record.time)
         case .leaseRefused(_, let range, _, let error): try refuse(range, error, record.number)
         case .released(let lease):
             try requireState(.endsOnce, leases[lease.id] == lease, "nobody holds this lease")
             leases[lease.id] = nil
+            leaseTimes[lease.id] = nil
             leased.remove(lease.range, lease.id.rawValue)
         case .discarded(let range, let error):
             try require(.isRecorded, layout.firstHole(in: range) == nil, "\(range) is not all RAM")
@@ -241,8 +246,7 @@ public struct Oracle: Sendable {
         try check(change)
         if let top = open[thread]?.last {
             let request = top.request
-            try require(.isDecided, top.verdict != nil, "the policy has not been asked")
-            try require(.isDecided, top.isAllowed, "the policy did not allow it")
+            try checkIsAllowed(top)
             try require(
                 .isRecorded,
                 request.range.contains(change.range) && request.target == change.to
@@ -345,7 +349,8 @@ public struct Oracle: Sendable {
     private mutating func answer(
         _ request: TraceRequest,
         _ outcome: TraceOutcome,
-        _ thread: Int
+        _ thread: Int,
+        _ now: Timestamp
     ) throws(OracleViolation) {
         let top = try top(request, thread)
         let progress = top.progress
@@ -362,7 +367,7 @@ public struct Oracle: Sendable {
         )
         try require(
             .contentsAreSummed,
-            progress.contents == nil || progress.contents == outcome.contents,
+            outcome.contents == progress.contents ?? .preserved,
             "the contents are \(outcome.contents.rawValue) by the answer, and not by the steps"
         )
         let isStopped = outcome.stoppedAt != nil
@@ -375,6 +380,15 @@ public struct Oracle: Sendable {
         if let stop = outcome.stoppedAt {
             try require(.isRecorded, request.range.contains(stop), "\(stop) was not asked for")
         }
+        try require(
+            .isRecorded,
+            (outcome.status == .stopped) == (outcome.error != nil),
+            "what is stopped, and nothing else, has an error"
+        )
+        if let error = outcome.error {
+            try require(.isRecorded, request.prefix != nil, "a part of the request is not enough")
+            try check(error, of: top)
+        }
         try checkBound(request, progress, isUndisturbed)
         if isUndisturbed, let done = outcome.stoppedAt.map({ request.range.prefix(before: $0) }) ?? request.range {
             for piece in layout.memory(in: done) { try checkOwnership(piece, .prefixIsDone, request.target) }
@@ -383,23 +397,116 @@ public struct Oracle: Sendable {
             let isSo = layout.memory(in: request.range).allSatisfy { ownership.isUniform($0, request.target) }
             try requireState(.noOp, !isSo, "all pages are \(request.target) already, and nobody is waited for")
         }
-        if outcome.status == .blocked, progress.underWay.isEmpty {
-            for blocker in outcome.blockers ?? [] {
-                let isThere = lease(meeting: blocker.range) { lease in
-                    lease.holder == blocker.holder && lease.range.contains(blocker.range)
-                }
-                try requireState(
-                    .waitsForHolders,
-                    isThere != nil,
-                    "\(blocker.holder) does not hold \(blocker.range)"
-                )
-            }
-        }
-        let begun = try begun(request, outcome, top)
+        try checkDecision(top, outcome.status)
+        let begun = try begun(request, outcome, top, now)
+        try checkBlockers(outcome, top, begun, now)
         pop(thread)
         restore(progress, except: begun)
         if let begun { register(begun) }
     }
+
+    private func checkIsAllowed(_ top: OpenRequest) throws(OracleViolation) {
+        try require(.isDecided, top.verdict != nil, "the policy has not been asked")
+        try require(.isDecided, top.isAllowed, "the policy did not allow it")
+    }
+
+    /// What became of a request is what the policy said last.
+    private func checkDecision(_ top: OpenRequest, _ status: TraceOutcome.Status) throws(OracleViolation) {
+        switch status {
+        case .blocked, .pending: try checkIsAllowed(top)
+        case .completed: try require(.isDecided, top.verdict == nil || top.isAllowed, "the policy did not allow it")
+        case .deferred: try require(.isDecided, top.verdict != .deny, "the policy denied it")
+        case .stopped: try require(.isDecided, top.verdict != .later, "the policy put it off")
+        }
+    }
+
+    /// Why a request was not carried out is about its pages, and so.
+    private func check(_ error: TraceRefusal, of top: OpenRequest) throws(OracleViolation) {
+        let asked = top.request.range
+        let pages = error.range ?? asked
+        try require(.isRecorded, asked.contains(pages), "\(pages) was not asked for")
+        let isDenied = error.code == ConversionError.Code.denied.rawValue
+        let text = isDenied ? "the policy did not deny it" : "the policy denied it"
+        try require(.isDecided, isDenied == (top.verdict == .deny), text)
+        switch ConversionError.Code(rawValue: error.code) {
+        case .hole: try require(.isRecorded, layout.firstHole(in: pages) != nil, "there is memory at all of \(pages)")
+        case .misaligned:
+            let isWhole = capabilities.hostUnit != .region && asked.isAligned(to: layout.granularity)
+            try require(.isRecorded, !isWhole, "\(asked) is in units of the granularity")
+        default: break
+        }
+    }
+
+    // MARK: Holders
+
+    /// Whoever is named as in the way is by the leases, and nobody of them is left out.
+    ///
+    /// Where the back end has been asked already it is the back end that names them: what it sees is in no other event.
+    private func checkBlockers(
+        _ outcome: TraceOutcome,
+        _ top: OpenRequest,
+        _ begun: PendingHandover?,
+        _ now: Timestamp
+    ) throws(OracleViolation) {
+        let blockers = outcome.blockers ?? []
+        try checkTimes(of: blockers, now)
+        guard outcome.status == .blocked || outcome.status == .pending, top.progress.underWay.isEmpty else { return }
+        let asked = top.request
+        var pages: [PageRange] = []
+        if let begun {
+            pages = begun.before.filter { isLost($0, asked) }.map(\.range)
+        } else if let ticket = outcome.ticket {
+            pages = [ticket.range]
+        } else if let rest = outcome.stoppedAt.flatMap({ asked.range.suffix(from: $0) }) {
+            for piece in layout.memory(in: rest) {
+                pages += ownership.runs(in: piece).filter { isLost($0, asked) }.map(\.range)
+            }
+        }
+        let held = Holds(of: pages.flatMap(leases(meeting:)))
+        for blocker in blockers {
+            try requireState(
+                .waitsForHolders,
+                held.contains(blocker),
+                "\(blocker.holder) does not hold \(blocker.range), or not as long"
+            )
+        }
+        // How much of the rest was to be changed at once is not known of a part.
+        let isPart = outcome.ticket == nil && asked.prefix != nil
+        let left = isPart && !blockers.isEmpty ? nil : held.first(notIn: blockers)
+        try requireState(
+            .waitsForHolders,
+            left == nil && (outcome.ticket != nil || !blockers.isEmpty),
+            left.map { "\($0) is in the way, and is not named" } ?? "nobody is in the way"
+        )
+    }
+
+    /// Whether a request takes pages from the host.
+    private func isLost(_ run: PageRun<Ownership>, _ request: TraceRequest) -> Bool {
+        let party = request.requester.party
+        let move = TransitionTable.move(from: run.state, to: request.target, initiator: party)
+        return if case .handOver(from: .host, _) = move { true } else { false }
+    }
+
+    /// The leases of pages of a range, each with those pages and when it was told of.
+    private func leases(meeting range: PageRange) -> [(lease: TraceLease, pages: PageRange, time: Timestamp)] {
+        var found: [(lease: TraceLease, pages: PageRange, time: Timestamp)] = []
+        leased.forEach(meeting: range) { number in
+            let id = LeaseID(rawValue: number)
+            guard let lease = leases[id], let time = leaseTimes[id], let pages = lease.range.intersection(range)
+            else { return }
+            found.append((lease, pages, time))
+        }
+        return found
+    }
+
+    /// Nobody has held anything since a time that is still to come.
+    private func checkTimes(of blockers: [Blocker], _ now: Timestamp) throws(OracleViolation) {
+        guard let early = blockers.first(where: { $0.since > now }) else { return }
+        let text = "\(early.holder) holds \(early.range) since \(early.since.rawValue) ns, which is still to come"
+        throw OracleViolation(.waitsForHolders, text)
+    }
+
+    // MARK: Bounds
 
     /// A guest's request does at most so much, but for regions that go as a whole.
     private func checkBound(
@@ -445,17 +552,18 @@ public struct Oracle: Sendable {
     private func begun(
         _ request: TraceRequest,
         _ outcome: TraceOutcome,
-        _ top: OpenRequest
+        _ top: OpenRequest,
+        _ now: Timestamp
     ) throws(OracleViolation) -> PendingHandover? {
         guard let ticket = outcome.ticket else { return nil }
         try require(.isRecorded, ticket.target == request.target, "hand-over \(ticket.id) is to \(ticket.target)")
+        try require(.isRecorded, ticket.since <= now, "hand-over \(ticket.id) begins at a time to come")
         if let known = pending[ticket.id] {
             guard known.ticket == ticket else { throw unknown(ticket) }
             return nil
         }
         try requireState(.endsOnce, ticket.id > lastTicket, "hand-over \(ticket.id) has ended")
         try requireState(.endsOnce, request.range.contains(ticket.range), "\(ticket.range) was not asked for")
-        try require(.isDecided, top.isAllowed, "the policy did not allow it")
         // What the back end is at already is in transit; the rest waits for leases.
         let progress = top.progress.underWay(within: ticket.range)
         var before = progress.before
@@ -534,9 +642,7 @@ public struct Oracle: Sendable {
             top.progress.finished.isEmpty,
             "pages have changed, and a request that failed changes none"
         )
-        if error.code == ConversionError.Code.denied.rawValue {
-            try require(.isDecided, top.verdict == .deny, "the policy did not deny it")
-        }
+        try check(error, of: top)
         pop(thread)
         restore(top.progress, except: nil)
     }
@@ -590,7 +696,7 @@ public struct Oracle: Sendable {
         for run in waiting.before where run.state.allows(.host) { try checkHolders(of: run.range) }
     }
 
-    private mutating func enter(_ lease: TraceLease) throws(OracleViolation) {
+    private mutating func enter(_ lease: TraceLease, _ now: Timestamp) throws(OracleViolation) {
         try requireState(.isRecorded, leases[lease.id] == nil, "lease \(lease.id.rawValue) is there already")
         if let hole = layout.firstHole(in: lease.range) {
             throw OracleViolation(.leasedAsOwned, "there is no memory at \(hole.address)")
@@ -601,6 +707,7 @@ public struct Oracle: Sendable {
         }
         try checkRefusals(in: lease.range)
         leases[lease.id] = lease
+        leaseTimes[lease.id] = now
         leased.insert(lease.range, lease.id.rawValue)
     }
 

@@ -21,7 +21,7 @@ public enum OracleRule: String, Sendable, Hashable, CaseIterable {
 
     /// A hand-over is registered once, for a reason, and ends once.
     case endsOnce = "ends-once"
-    /// No page is taken from the host while the host holds it.
+    /// No page is taken from the host while the host holds it, and an answer names who holds it, and nobody else.
     case waitsForHolders = "waits-for-holders"
     /// A hand-over that is complete has changed all of its pages.
     case isWhollyDone = "is-wholly-done"
@@ -55,7 +55,7 @@ public enum OracleRule: String, Sendable, Hashable, CaseIterable {
     /// Neighbouring pages that change alike are one change.
     case runsAreMaximal = "runs-are-maximal"
 
-    /// The policy is asked before anything is changed, and did not say no.
+    /// The policy is asked before anything is changed or waited for, and what becomes of a request is what it said.
     case isDecided = "is-decided"
     /// The events are those of one controller: an answer is of a request, and nothing is missing.
     case isRecorded = "is-recorded"

@@ -89,6 +89,11 @@ struct ReplayCommand: ParsableCommand, RuledArguments {
         return rules
     }
 
+    /// What the simulation is to do to the bytes: the same as the trace's back end, where it can.
+    private func contents(of trace: Trace) -> ContentsEffect {
+        trace.header.capabilities.contents.toPrivate == .preserved ? .preserved : .zeroed
+    }
+
     private func makeBackend(
         _ trace: Trace,
         _ provider: any BackendProvider,
@@ -100,7 +105,7 @@ struct ReplayCommand: ParsableCommand, RuledArguments {
         }
         return SimulationBackend(
             guest: guest,
-            options: SimulationOptions(latency: .zero),
+            options: SimulationOptions(contents: contents(of: trace), latency: .zero),
             ownership: trace.header.ownershipMap
         )
     }

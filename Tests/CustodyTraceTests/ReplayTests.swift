@@ -51,6 +51,50 @@ import Testing
         }
     }
 
+    /// What a back end did to the bytes has to be what the same does again.
+    @Test func contentsThatAreNotTheSameAreFound() throws {
+        try fixture.record()
+        let lines = try fixture.lines()
+        let index = try #require(
+            lines.firstIndex { $0.contains("\"finished\":{") && $0.contains("\"from\":\"shared\"") }
+        )
+        try fixture.write(lines.map { $0.replacing("\"contents\":\"zeroed\"", with: "\"contents\":\"preserved\"") })
+        let difference = try #require(
+            try replay(ProtectedRange(try TraceFixture.range(12, 2), neverBecoming: [.private])).difference
+        )
+        #expect(difference.line == index + 1)
+        #expect(difference.expected.hasSuffix("preserved") && difference.actual.hasSuffix("zeroed"), "\(difference)")
+        // What another back end does to them is its own affair.
+        let preserved = "\"toPrivate\":\"preserved\",\"toShared\":\"preserved\""
+        try fixture.write(
+            lines.map {
+                $0.replacing("\"toPrivate\":\"zeroed\",\"toShared\":\"zeroed\"", with: preserved)
+                    .replacing("\"contents\":\"zeroed\"", with: "\"contents\":\"preserved\"")
+            }
+        )
+        #expect(try replay(ProtectedRange(try TraceFixture.range(12, 2), neverBecoming: [.private])).difference == nil)
+    }
+
+    /// However many threads have asked and wait for their answers.
+    @Test func manyThreadsThatAskAtOncePlayAgain() throws {
+        let request = OracleScript.Request(target: "shared")
+        let threads = 5_000
+        try fixture.record()
+        let header = try #require(try fixture.lines().first)
+        func line(_ number: Int, _ thread: Int, _ event: String) -> String {
+            "{\"n\":\(number),\"seq\":\(number),\"t\":0,\"thread\":\(thread),\(event)}"
+        }
+        let asked = (1...threads).map { line($0, $0, request.requested) }
+        let answers = (1...threads).map { line(threads + $0, $0, request.answered("completed")) }
+        let end = OracleScript.closed(0, 16, "shared")
+        try fixture.write(
+            [header] + asked + answers + ["{\"n\":\(2 * threads + 1),\"t\":0,\"thread\":0,\(end)}"]
+        )
+        #expect(try TraceFixture.verify(fixture.path()).error == nil)
+        let report = try replay(AllowAll())
+        #expect(report.difference == nil && report.lines == 2 * threads + 1)
+    }
+
     /// A guest keeps what a change had given it that is taken back because a later one fails: that is what the controller
     /// shows, the trace says and the replay finds.
     @Test func whatAGuestKeptIsSoInTheTraceAndAgain() throws {

@@ -147,7 +147,13 @@ final class ReplayBackend: MemoryBackend {
             let held = state.withLock({ $0.committed.removeValue(forKey: reservation) })?.take()
         else { return .unspecified }
         let effect = inner.finish(held)
-        return script.contents(of: change) ?? effect
+        return hasPromised(effect, change) ? effect : script.contents(of: change) ?? effect
+    }
+
+    /// Whether the back end has done what it declares, as that of the trace declares it, too: the trace has to say the same.
+    private func hasPromised(_ effect: ContentsEffect, _ change: OwnershipChange) -> Bool {
+        guard change.from.allows(.guest), change.to.allows(.guest), effect != .unspecified else { return false }
+        return [inner.capabilities, capabilities].allSatisfy { $0.contentsEffect(of: change.to) == effect }
     }
 
     func undo(_ committed: consuming CommittedChange) throws(BackendError) {

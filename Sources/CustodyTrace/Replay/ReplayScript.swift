@@ -7,22 +7,23 @@ import Custody
 final class ReplayScript: Sendable {
     private struct State {
         var isConsumed: [Bool]
-        /// The first line that is still to come.
+        /// The first line that is still to come, and how many lines of each thread are not.
         var first = 0
+        var met: [Int: Int] = [:]
         var thread = 0
         var difference: ReplayDifference?
         var decisions: UInt64 = 0
     }
 
     private let entries: [Trace.Entry]
+    /// The indices of the lines of each thread.
+    private let lines: [Int: [Int]]
     private let clock: ReplayClock
     private let state: Locked<State>
 
-    /// How many lines ahead the next line of a thread is looked for.
-    private static let window = 4096
-
     init(_ entries: [Trace.Entry], _ clock: ReplayClock) {
         self.entries = entries
+        lines = Dictionary(grouping: entries.indices) { entries[$0].record.thread }
         self.clock = clock
         state = Locked(State(isConsumed: Array(repeating: false, count: entries.count)))
     }
@@ -45,35 +46,26 @@ final class ReplayScript: Sendable {
 
     /// The lines that are to come next on the thread, at most so many.
     func next(_ count: Int) -> [TraceRecord] {
-        state.withLock { state in
-            let end = min(entries.count, state.first + ReplayScript.window)
-            var found: [TraceRecord] = []
-            for index in state.first..<end where !state.isConsumed[index] && found.count < count {
-                let record = entries[index].record
-                if record.thread == state.thread { found.append(record) }
-            }
-            return found
-        }
+        state.withLock { state in rest(state).prefix(count).map { entries[$0].record } }
     }
 
     /// What became of the bytes of a change, where the lines that are to come next on the thread say so.
     func contents(of change: OwnershipChange) -> ContentsEffect? {
         state.withLock { state in
-            let end = min(entries.count, state.first + ReplayScript.window)
-            for index in state.first..<end where !state.isConsumed[index] {
-                let record = entries[index].record
-                guard record.thread == state.thread else { continue }
-                guard case .finished(let other, let contents) = record.event else { return nil }
+            for index in rest(state) {
+                guard case .finished(let other, let contents) = entries[index].record.event else { return nil }
                 if other == change { return contents }
             }
             return nil
         }
     }
 
-    private func index(_ state: State) -> Int? {
-        let end = min(entries.count, state.first + ReplayScript.window)
-        return (state.first..<end).first { !state.isConsumed[$0] && entries[$0].record.thread == state.thread }
+    /// The indices of the lines that are still to come on the thread.
+    private func rest(_ state: State) -> ArraySlice<Int> {
+        lines[state.thread, default: []].dropFirst(state.met[state.thread] ?? 0)
     }
+
+    private func index(_ state: State) -> Int? { rest(state).first }
 
     /// Whether a line has been met.
     func isMet(_ entry: Trace.Entry) -> Bool {
@@ -117,6 +109,7 @@ final class ReplayScript: Sendable {
 
     private func consume(_ index: Int, _ state: inout State) {
         state.isConsumed[index] = true
+        state.met[entries[index].record.thread, default: 0] += 1
         while state.first < entries.count, state.isConsumed[state.first] { state.first += 1 }
         guard let next = self.index(state), !entries[next].record.event.isAsked else { return }
         clock.advance(to: entries[next].record.time)

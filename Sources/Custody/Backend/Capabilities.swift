@@ -18,7 +18,7 @@ public struct Capabilities: Sendable, Equatable, Codable {
     }
 
     /// Who notices that the last reference to a page in transit is gone.
-    public enum PendingHandovers: String, Sendable, Hashable, Codable {
+    public enum PendingHandovers: String, Sendable, Hashable, CaseIterable, Codable {
         /// The ledger of leases; references it does not know of are not waited for.
         case ledger
         /// The ledger, and the back end for references that only it sees.
@@ -26,7 +26,7 @@ public struct Capabilities: Sendable, Equatable, Codable {
     }
 
     /// What the guest can do with a page that is in transit.
-    public enum TransitAccess: String, Sendable, Hashable, Codable {
+    public enum TransitAccess: String, Sendable, Hashable, CaseIterable, Codable {
         /// Its access is stopped until the hand-over is over.
         case denied
         /// What it could do before the hand-over began.
@@ -34,7 +34,7 @@ public struct Capabilities: Sendable, Equatable, Codable {
     }
 
     /// How memory can go back to the host.
-    public enum Reclaim: String, Sendable, Hashable, Codable {
+    public enum Reclaim: String, Sendable, Hashable, CaseIterable, Codable {
         /// Not at all.
         case unsupported
         /// When the guest offers it.
@@ -44,7 +44,7 @@ public struct Capabilities: Sendable, Equatable, Codable {
     }
 
     /// The unit in which pages go to the host and come from it.
-    public enum HostUnit: String, Sendable, Hashable, Codable {
+    public enum HostUnit: String, Sendable, Hashable, CaseIterable, Codable {
         /// The granularity, as everything else.
         case granularity
         /// A whole region of the layout, all of it in one ownership before: a memory module comes and goes as one.
@@ -52,7 +52,7 @@ public struct Capabilities: Sendable, Equatable, Codable {
     }
 
     /// How the pages that a guest wrote can be told.
-    public enum DirtyLog: String, Sendable, Hashable, Codable {
+    public enum DirtyLog: String, Sendable, Hashable, CaseIterable, Codable {
         /// Not at all.
         case none
         /// One bit a page.

@@ -17,7 +17,7 @@ final class JSONObject {
         guard let members = tree.members(of: node) else { throw tree.mismatch(node, "an object") }
         var values: [String: Int] = [:]
         for (name, value) in members where values.updateValue(value, forKey: name) != nil {
-            throw tree.error("the key ‘\(name)’ stands twice", atKeyOf: value)
+            throw tree.error("the key \(name.quoted) stands twice", atKeyOf: value)
         }
         self.tree = tree
         self.node = node
@@ -45,7 +45,7 @@ final class JSONObject {
         let guesses = unknown.prefix(JSONObject.maximumGuesses)
         let nearlyKnown = guesses.first { EditDistance.nearest(to: $0, in: known) != nil }
         guard let name = nearlyKnown ?? unknown.first, let value = values[name] else { return nil }
-        return tree.error("unknown key ‘\(name)’\(EditDistance.question(about: name, in: known))", atKeyOf: value)
+        return tree.error("unknown key \(name.quoted)\(EditDistance.question(about: name, in: known))", atKeyOf: value)
     }
 
     /// All keys of a type that can list them.

@@ -131,15 +131,20 @@ final class JSONTree: Sendable {
         error("expected \(expected), not \(kind(of: node))", at: node)
     }
 
+    /// The same about a word, or a number, that is none of those that are known.
+    func unknown(_ node: Int, among words: [String]) -> JSONError {
+        let found = first(of: node) == UInt8(ascii: "\"") ? text(node) : word(node)
+        let question = EditDistance.question(about: found, in: words)
+        return error("unknown value \(found.quoted)\(question) (accepted: \(words.joined(separator: ", ")))", at: node)
+    }
+
     /// What a value is, in the words of a message.
     private func kind(of node: Int) -> String {
         switch first(of: node) {
         case UInt8(ascii: "{"): return "an object"
         case UInt8(ascii: "["): return "a list"
-        case UInt8(ascii: "\""):
-            let text = text(node)
-            return "the text ‘\(text.prefix(64))\(text.count > 64 ? "…" : "")’"
-        default: return "‘\(word(node).prefix(64))’"
+        case UInt8(ascii: "\""): return "the text \(text(node).quoted)"
+        default: return word(node).quoted
         }
     }
 

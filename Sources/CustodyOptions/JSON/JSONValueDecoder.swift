@@ -22,10 +22,22 @@ final class JSONValueDecoder: Decoder {
             try decoder.checkIsRead()
             return value
         } catch let error as DecodingError {
+            if let words = words(of: type) { throw tree.unknown(node, among: words) }
             // What is not known first: it may be what is missing, misspelt.
             guard let unknown = decoder.unknownKey else { throw tree.error(error) }
             throw unknown
         }
+    }
+
+    /// The words that a type has, or its numbers; `nil` for one that is more than these.
+    private static func words(of type: any Decodable.Type) -> [String]? {
+        func words<Word: CaseIterable & RawRepresentable>(_ type: Word.Type) -> [String] {
+            type.allCases.map { word in
+                // What has a name beside its number is written with its name.
+                word.rawValue as? String ?? (word as? any CustomStringConvertible)?.description ?? "\(word.rawValue)"
+            }
+        }
+        return (type as? any (CaseIterable & RawRepresentable).Type).map { words($0) }
     }
 
     /// The first key that none of the types of keys has that the value was asked for by.

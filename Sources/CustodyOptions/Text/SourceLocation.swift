@@ -35,8 +35,9 @@ public struct SourceLocation: Sendable, Hashable {
         origin = .option
     }
 
-    /// What stands there, for a message: in quotation marks, or `other` where it is not to be quoted.
-    public func quoting(_ text: String, or other: String) -> String { origin == .includedFile ? other : "‘\(text)’" }
+    /// What stands there, for a message: in quotation marks as far as 64 characters go, or `other` where it is not to be
+    /// quoted.
+    public func quoting(_ text: String, or other: String) -> String { origin == .includedFile ? other : text.quoted }
 }
 
 extension SourceLocation: CustomStringConvertible {

@@ -19,7 +19,7 @@ public struct ConversionRequest: Sendable, Hashable {
     }
 
     /// What the requester needs of the bytes.
-    public enum Contents: String, Sendable, Hashable, Codable {
+    public enum Contents: String, Sendable, Hashable, CaseIterable, Codable {
         /// Anything will do.
         case any
         /// The receiver must read what was there.

@@ -4,7 +4,7 @@ public import CustodyPolicy
 /// Why the host did not get a lease, as a trace has it.
 public struct TraceAccessRefusal: Error, Sendable, Hashable, Codable {
     /// The kinds of refusal.
-    public enum Code: String, Sendable, Hashable, Codable {
+    public enum Code: String, Sendable, Hashable, CaseIterable, Codable {
         /// The host does not own a page.
         case notOwned
         /// A page is in transit.

@@ -4,7 +4,7 @@ public import CustodyPolicy
 /// A decision of the policy as a trace has it.
 public struct TraceDecision: Sendable, Hashable, Codable {
     /// What is to become of the request.
-    public enum Verdict: String, Sendable, Hashable, Codable {
+    public enum Verdict: String, Sendable, Hashable, CaseIterable, Codable {
         /// It may go on.
         case allow
         /// It may go on for some of its pages.

@@ -4,7 +4,7 @@ public import CustodyPolicy
 /// What became of a request, as a trace has it.
 public struct TraceOutcome: Sendable, Hashable, Codable {
     /// Where the request stands.
-    public enum Status: String, Sendable, Hashable, Codable {
+    public enum Status: String, Sendable, Hashable, CaseIterable, Codable {
         /// All pages are in the ownership asked for.
         case completed
         /// Leases must be given up first.

@@ -12,7 +12,7 @@ public struct TraceRequest: Sendable, Hashable, Codable {
     }
 
     /// What to do with pages that the host still holds.
-    public enum WhenHeld: String, Sendable, Hashable, Codable {
+    public enum WhenHeld: String, Sendable, Hashable, CaseIterable, Codable {
         /// Begin the hand-over.
         case handOver
         /// Say who holds them.

@@ -5,6 +5,9 @@ import CustodyTrace
 
 /// The rules in the header of a trace.
 enum TraceRules {
+    /// What they are called in messages: a place in them is none of the file.
+    static let name = "configuration in the header"
+
     /// The rules as the configuration of a back end; `nil` where the header has none.
     ///
     /// - Throws: `ConfigurationError` where they are wrong, name a file, or name a back end: that is not a trace's to say.
@@ -16,7 +19,7 @@ enum TraceRules {
         _ registry: BackendRegistry
     ) throws(ConfigurationError) -> Configuration? {
         guard let text = header.configuration else { return nil }
-        let rules = try YAMLReader.read(text, file: "rules of \(file)")
+        let rules = try YAMLReader.read(text, file: "\(name) of \(file)")
         guard case .mapping(let sections) = rules.content else {
             throw ConfigurationError("the rules of a trace are sections", at: rules.location)
         }

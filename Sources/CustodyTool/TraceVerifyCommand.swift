@@ -27,8 +27,7 @@ struct TraceVerifyCommand: ParsableCommand {
             result.notes.forEach { TraceCommand.reportNote($0) }
             if let error = result.error {
                 report("\(error)")
-                // Where there was not even the beginning of a trace, the file is none.
-                throw result.traces == 0 ? ExitCode.dataError : ExitCode.failure
+                throw result.isTrace ? ExitCode.failure : ExitCode.dataError
             }
             try print(
                 "\(file): \(result.traces) traces, \(result.lines) lines, each of which can follow those before it"
@@ -36,8 +35,7 @@ struct TraceVerifyCommand: ParsableCommand {
         }
     }
 
-    /// What the configuration in a header has otherwise. One that cannot be read is said to be: another program may know
-    /// rules that this one does not.
+    /// What is wrong with the configuration in a header, or otherwise than in the header.
     private func contradiction(_ header: TraceHeader) -> String? {
         do throws(ConfigurationError) {
             let name = SimulationProvider().name
@@ -45,8 +43,8 @@ struct TraceVerifyCommand: ParsableCommand {
             let rules = try TraceRules.configuration(in: header, of: file, for: name, at: place, .linked)
             return rules.flatMap { TraceRules.contradiction($0, header) }
         } catch {
-            report("\(error.location): note: the configuration is held against nothing: \(error.message)")
-            return nil
+            return
+                "the \(TraceRules.name) is wrong at \(error.location.line):\(error.location.column): \(error.message)"
         }
     }
 }

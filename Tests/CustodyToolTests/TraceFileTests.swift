@@ -52,7 +52,7 @@ import Testing
             #""leased":{"lease":{\#(holder),"id":1,"kind":"pin","range":{"count":1,"page":4}}}"#,
             #""requested":{\#(request)}"#, #""decided":{\#(request),"decision":{"verdict":"allow"}}"#,
             #""answered":{\#(request),"outcome":{"blockers":[{\#(holder),"kind":"pin","range":{"count":1,"page":4},"since":0}],"#
-                + #""changedPages":0,"contents":"zeroed","range":{"count":1,"page":4},"status":"pending","stoppedAt":4,"ticket":\#(ticket)}}"#,
+                + #""changedPages":0,"contents":"preserved","range":{"count":1,"page":4},"status":"pending","stoppedAt":4,"ticket":\#(ticket)}}"#,
         ]
         let lines = events.enumerated().map { index, event in
             #"{"n":\#(index + 1),"seq":\#(index + 1),"t":0,"thread":1,\#(event)}"# + "\n"
@@ -79,9 +79,9 @@ import Testing
             header("guest: {memory: [{at: 0, size: \(size)}]}") + TraceFileTests.closed,
             as: "wrong.jsonl"
         )
-        for (command, code) in [("replay", 65), ("trace verify", 1)] {
+        for command in ["replay", "trace verify"] {
             let run = try fixture.run("custody \(command) wrong.jsonl")
-            #expect(run.code == Int32(code), "\(run.errorText)")
+            #expect(run.code == 65, "\(run.errorText)")
             #expect(run.errorText.contains("wrong.jsonl:1: error: by the configuration in the header"))
         }
     }
@@ -96,10 +96,45 @@ import Testing
         try fixture.write(header("backend: kvm\\n" + rules) + TraceFileTests.closed, as: "named.jsonl")
         let named = try fixture.run("custody replay named.jsonl")
         #expect(named.code == 78, "\(named.errorText)")
-        #expect(named.errorText == "rules of named.jsonl:1:1: error: the rules of a trace name no back end\n")
+        let text = "the rules of a trace name no back end\n"
+        #expect(named.errorText == "configuration in the header of named.jsonl:1:1: error: " + text)
         let verified = try fixture.run("custody trace verify named.jsonl")
-        #expect(verified.code == 0, "\(verified.errorText)")
-        #expect(verified.errorText.contains("note: the configuration is held against nothing: the rules of a trace"))
+        #expect(verified.code == 65, "\(verified.errorText)")
+        #expect(
+            verified.errorText == "named.jsonl:1: error: the configuration in the header is wrong at 1:1: " + text
+        )
+    }
+
+    /// A word that a trace does not have is shown with those that it has, and the file is no trace for any reader.
+    @Test(arguments: ["trace show", "trace stats", "trace verify", "map", "replay"])
+    func aWordThatATraceDoesNotHaveIsNamed(command: String) throws {
+        let made = try fixture.run("custody run --trace t.jsonl >/dev/null")
+        #expect(made.code == 0, "\(made.errorText)")
+        let text = try fixture.text("t.jsonl")
+        for (part, other, message) in [
+            (
+                #""verdict":"allow""#, #""verdict":"alow""#,
+                "unknown value ‘alow’; did you mean ‘allow’? (accepted: allow, clamp, later, deny) in ‘decided"
+            ),
+            (#""whenHeld":"handOver""#, #""whenHeld":"wait""#, "unknown value ‘wait’ (accepted: handOver, report) in"),
+            (
+                #""status":"completed""#, #""status":"done""#,
+                "(accepted: completed, blocked, pending, deferred, stopped)"
+            ),
+            (
+                #""to":"private""#, #""to":"prvate""#,
+                "did you mean ‘private’? (accepted: shared, private, in-transit, host)"
+            ),
+            (#""kind":"pin""#, #""kind":"pn""#, "did you mean ‘pin’? (accepted: "),
+            (#""dirtyLog":"none""#, #""dirtyLog":"no""#, "(accepted: none, bitmap, ring) in ‘capabilities.dirtyLog’"),
+            (#""granularity":4096,"h"#, #""granularity":4097,"h"#, "unknown value ‘4097’"),
+        ] {
+            #expect(text.contains(part), "\(part)")
+            try fixture.write(text.replacing(part, with: other), as: "wrong.jsonl")
+            let run = try fixture.run("custody \(command) wrong.jsonl")
+            #expect(run.code == 65 && run.errorText.contains(message), "\(run.errorText)")
+            #expect(!run.errorText.contains("Cannot initialize"))
+        }
     }
 
     /// What is wrong with a snapshot has its place, and nothing is passed over.

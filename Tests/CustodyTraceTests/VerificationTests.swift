@@ -64,6 +64,31 @@ import Testing
         #expect((report.error?.line ?? 0) > index, "\(change): \(report)")
     }
 
+    /// The writer's own lines have the latest time that it knows.
+    @Test func aTimeThatGoesBackIsFound() throws {
+        try fixture.record()
+        let lines = try fixture.lines()
+        let end = try #require(lines.last).replacing(/"t":[0-9]+/, with: "\"t\":0")
+        try fixture.write(lines.dropLast() + [end])
+        let report = try TraceFixture.verify(fixture.path())
+        #expect(report.error?.message == "time runs backwards" && report.isTrace)
+        #expect(report.error?.line == lines.count)
+    }
+
+    /// A line that cannot follow is one thing, and one that is none of a trace is another.
+    @Test func aLineOfNoTraceIsToldApart() throws {
+        try fixture.record()
+        let lines = try fixture.lines()
+        let index = try #require(lines.firstIndex { $0.contains("\"verdict\":\"allow\"") })
+        for (word, isTrace) in [("deny", true), ("defer", false)] {
+            var wrong = lines
+            wrong[index] = wrong[index].replacing("\"verdict\":\"allow\"", with: "\"verdict\":\"\(word)\"")
+            try fixture.write(wrong)
+            let report = try TraceFixture.verify(fixture.path())
+            #expect(report.error != nil && report.isTrace == isTrace, "\(report)")
+        }
+    }
+
     @Test func aTraceWithoutItsEndIsFoundUnlessItMayBeOpen() throws {
         try fixture.record()
         try fixture.write(try fixture.lines().dropLast())

@@ -12,6 +12,9 @@ public struct TraceVerifier: ~Copyable {
         /// The first line that cannot be, with its place. A line that is missing comes before any that does not fit:
         /// without it the others cannot be held against each other.
         public internal(set) var error: TraceError?
+        /// Whether the file is one of traces: `false` where the error is that a line is none of a trace, that a file is missing,
+        /// or that a header does not agree with itself.
+        public internal(set) var isTrace = true
         /// The rule that the line breaks, where it is one of the oracle's.
         public internal(set) var rule: OracleRule?
         /// What is worth telling beside that: a torn last line that was skipped, and the line from which on a trace that
@@ -27,8 +30,9 @@ public struct TraceVerifier: ~Copyable {
     private let contradiction: (TraceHeader) -> String?
     private var model: Oracle?
     private var order = TraceOrder()
-    /// The time of the last line of each thread.
+    /// The time of the last line of each thread, and the latest of all.
     private var times: [Int: Timestamp] = [:]
+    private var latest = Timestamp.zero
     /// The number of requests of each thread that have no answer up to here.
     private var unanswered: [Int: Int] = [:]
     private var nextNumber: UInt64 = 1
@@ -42,8 +46,8 @@ public struct TraceVerifier: ~Copyable {
     /// - Parameters:
     ///   - path: The file's path.
     ///   - acceptsOpenEnd: Whether the file may be one that is still written to.
-    ///   - contradiction: What a header's configuration has otherwise than the header, for whoever reads configurations; `nil`
-    ///     for nothing.
+    ///   - contradiction: What is wrong with a header's configuration, or otherwise than in the header, for whoever reads
+    ///     configurations; `nil` for nothing.
     /// - Throws: ``TraceError`` where the file cannot be opened.
     public init(
         _ path: String,
@@ -58,7 +62,7 @@ public struct TraceVerifier: ~Copyable {
     /// Reads the trace to its end, or to the first line that cannot be.
     public consuming func verify() -> Report {
         do throws(TraceError) {
-            while let line = try reader.next() {
+            while let line = try next() {
                 switch line {
                 case .header(let header): try begin(header)
                 case .record(let record): try take(Trace.Entry(record: record, file: reader.file, line: reader.line))
@@ -76,21 +80,31 @@ public struct TraceVerifier: ~Copyable {
         TraceError(message, file: reader.file, line: max(1, reader.line))
     }
 
+    private mutating func next() throws(TraceError) -> TraceReader.Line? {
+        do throws(TraceError) { return try reader.next() } catch { throw none(error) }
+    }
+
+    /// The error by which the file is none of traces.
+    private mutating func none(_ error: TraceError) -> TraceError {
+        report.isTrace = false
+        return error
+    }
+
     private mutating func begin(_ next: TraceHeader) throws(TraceError) {
-        if let gap = reader.gap { throw gap }
+        if let gap = reader.gap { throw none(gap) }
         guard next.continues == nil else { return }
         if model != nil { try finish() }
         model = Oracle(next)
         order = TraceOrder()
-        (times, unanswered, nextNumber, isClosed, lastStep) = ([:], [:], 1, false, (nil, 0))
+        (times, latest, unanswered, nextNumber, isClosed, lastStep) = ([:], .zero, [:], 1, false, (nil, 0))
         report.traces += 1
-        if let wrong = contradiction(next) { throw error(wrong) }
+        if let wrong = contradiction(next) { throw none(error(wrong)) }
     }
 
     /// Takes a line as it stands in the file: none is missing, and none is from before another of its thread.
     private mutating func take(_ entry: Trace.Entry) throws(TraceError) {
         let record = entry.record
-        guard model != nil else { throw entry.error("a trace begins with a header") }
+        guard model != nil else { throw none(entry.error("a trace begins with a header")) }
         guard !isClosed else { throw entry.error("the trace was closed before this") }
         guard record.number == nextNumber else {
             throw entry.error("line \(nextNumber) of the trace is missing: this is number \(record.number)")
@@ -98,8 +112,11 @@ public struct TraceVerifier: ~Copyable {
         guard record.time >= times[record.thread] ?? .zero else {
             throw entry.error("time runs backwards on thread \(record.thread)")
         }
+        // The writer's own lines have the latest time that it knows.
+        guard !record.event.isNote || record.time >= latest else { throw entry.error("time runs backwards") }
         nextNumber += 1
         times[record.thread] = record.time
+        latest = max(latest, record.time)
         switch record.event {
         case .requested: unanswered[record.thread, default: 0] += 1
         case .answered, .failed: unanswered[record.thread, default: 0] -= 1

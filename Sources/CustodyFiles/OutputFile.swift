@@ -23,6 +23,14 @@ package enum OutputFile {
         }
     }
 
+    /// Removes the regular file under a name, where there is one. Symbolic links are followed, and stay.
+    ///
+    /// - Throws: ``FileError``.
+    package static func remove(_ path: String) throws(FileError) {
+        guard case .file(let path, _?) = try OutputTarget(path) else { return }
+        guard unsafe unlink(path) == 0 || errno == ENOENT else { throw FileError("\(Errno(rawValue: errno))") }
+    }
+
     private static func writeInPlace(_ bytes: [UInt8], _ path: String) throws(FileError) {
         do {
             let node = try FileDescriptor.open(

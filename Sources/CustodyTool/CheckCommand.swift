@@ -18,7 +18,8 @@ struct CheckCommand: ParsableCommand, RuledArguments {
             Words: \(ActorName.words.joined(separator: ", ")). Without pages, one that converts or discards works on all \
             of them, any other on the first.
 
-            The length of a counterexample is that of a shortest one, unless it says ‘at most’.
+            The length of a counterexample is that of a shortest one, unless it says ‘at most’. Where there is none, a file \
+            of --scenario or --html is removed.
 
             Exit codes: 0 when every property holds in all that can be reached, 1 when one does not (or a mutation \
             survives), 2 when the exploration stopped at a bound before that, 64 when the command line is wrong, 74 \
@@ -137,11 +138,14 @@ struct CheckCommand: ParsableCommand, RuledArguments {
         let report = try checker().check(configuration)
         try print(CheckText(report, showsCounterexamples: !quiet).text)
         let counterexamples = report.verdicts.compactMap(\.verdict.counterexample)
-        if scenario != nil || html != nil, counterexamples.isEmpty {
-            CustodyTool.report("custody: there is no counterexample to write")
+        if counterexamples.isEmpty {
+            let files = [scenario, html].compactMap(\.self)
+            if !files.isEmpty { CustodyTool.report("custody: there is no counterexample to write") }
+            for file in files { try remove(file) }
+        } else {
+            if let html { try write(CounterexamplePage(report).html, to: html) }
+            if let scenario { try writeScenario(counterexamples, to: scenario) }
         }
-        if let html, !counterexamples.isEmpty { try write(CounterexamplePage(report).html, to: html) }
-        if let scenario, !counterexamples.isEmpty { try writeScenario(counterexamples, to: scenario) }
         try exit(CheckOutcome(report))
     }
 
@@ -157,10 +161,16 @@ struct CheckCommand: ParsableCommand, RuledArguments {
             }
         }
         CustodyTool.report("custody: no scenario was written: \(reasons.joined(separator: "; "))")
+        try remove(path)
     }
 
     private func write(_ text: String, to path: String) throws {
         try ExitCode.writing(path) { try OutputFile.write(Array(text.utf8), to: path) }
+    }
+
+    /// Removes what an earlier run wrote: it would pass for a counterexample of this one.
+    private func remove(_ path: String) throws {
+        try ExitCode.writing(path) { try OutputFile.remove(path) }
     }
 
     private func exit(_ outcome: CheckOutcome) throws {
@@ -188,7 +198,7 @@ struct CheckCommand: ParsableCommand, RuledArguments {
             stopsAtFirst: first
         )
         if let property {
-            let names = try CommaList.names(property, "--property")
+            let names = try CommaList.distinctNames(property, "--property")
             checker.properties = Set(
                 try names.map { try known("property", $0, Property.allCases, \.rawValue, "--property") }
             )

@@ -32,10 +32,14 @@ package enum CommandLineTool {
             let arguments = Array(CommandLine.arguments.dropFirst())
             if let option = repeated(arguments) { throw ValidationError("\(option) stands twice") }
             var command = try CustodyCommand.parseAsRoot(arguments)
-            try command.run()
+            do { try command.run() } catch let error as ValidationError {
+                report(lines: ["Error: \(error.message)"] + usage(of: type(of: command)))
+                return .validationFailure
+            }
             return .success
-        } catch let error as OutputError {
-            return failed(error)
+        } catch is OutputError {
+            // What comes last says so.
+            return .ioError
         } catch {
             let code = CustodyCommand.exitCode(for: error)
             let message = CustodyCommand.fullMessage(for: error)
@@ -44,9 +48,16 @@ package enum CommandLineTool {
                 report(lines: message.split(separator: "\n", omittingEmptySubsequences: false).map(String.init))
                 return code
             }
-            do throws(OutputError) { try print(message) } catch { return failed(error) }
+            do throws(OutputError) { try print(message) } catch { return .ioError }
             return code
         }
+    }
+
+    /// How a command is used, as the parser says it of what is wrong before the command runs.
+    private static func usage(of command: any ParsableCommand.Type) -> [String] {
+        let usage = CustodyCommand.usageString(for: command)
+        let name = usage.split(separator: " ").prefix { !$0.hasPrefix("[") && !$0.hasPrefix("<") && !$0.hasPrefix("-") }
+        return ["Usage: \(usage)", "  See '\(name.joined(separator: " ")) --help' for more information."]
     }
 
     /// An option that stands twice: one of the two would be dropped in silence.

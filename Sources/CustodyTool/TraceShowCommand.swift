@@ -77,10 +77,13 @@ struct TraceShowCommand: ParsableCommand, RuledArguments {
         }
         let address = try page.map { text throws -> GuestPhysicalAddress in
             let number = text.hasPrefix("0x") ? UInt64(text.dropFirst(2), radix: 16) : ByteCount(text: text)?.rawValue
-            guard let number else { throw ValidationError("--page takes an address such as 2MiB, not ‘\(text)’") }
+            guard let number, number.isMultiple(of: PageSize.base.bytes) else {
+                throw ValidationError("--page takes the address of a page such as 2MiB, not ‘\(text)’")
+            }
             return GuestPhysicalAddress(number)
         }
-        let kinds = try kind.map { Set(try CommaList.names($0, "--kind")) }
+        if who == "" { throw ValidationError("--who takes a name, and this is empty") }
+        let kinds = try kind.map { Set(try CommaList.distinctNames($0, "--kind")) }
         if let unknown = kinds?.subtracting(TraceEvent.names).sorted().first {
             throw ValidationError(
                 "there is no event ‘\(unknown)’ (there are: \(TraceEvent.names.joined(separator: ", ")))"

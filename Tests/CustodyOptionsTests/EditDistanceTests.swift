@@ -47,6 +47,10 @@ import Testing
         #expect(EditDistance.nearest(to: "processor", in: words) == "processors")
         #expect(EditDistance.nearest(to: "zzzzzzzzzzzz", in: words) == nil)
         #expect(EditDistance.nearest(to: "x", in: []) == nil)
+        // A word without a letter in common is not meant, however short.
+        #expect(EditDistance.nearest(to: "wiat", in: ["at"]) == nil)
+        #expect(EditDistance.nearest(to: "wiat", in: ["at", "walt"]) == "walt")
+        #expect(EditDistance.nearest(to: "ta", in: ["at"]) == "at")
         #expect(EditDistance.nearest(to: String(repeating: "m", count: 100_000), in: words) == nil)
     }
 }

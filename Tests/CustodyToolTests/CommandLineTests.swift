@@ -18,8 +18,8 @@ import Testing
             64,
             "--backend: error: unknown back end ‘simulaton’; did you mean ‘simulation’?"
         )
-        try expect("run --backend kvm --seed 3", 64, "--seed: error: unknown key ‘seed’")
-        try expect("run --backend kvm --interleave", 64, "--interleave: error: unknown key ‘interleave’")
+        try expect("run --backend kvm --seed 3", 64, "--seed: error: the back end does not take this option")
+        try expect("run --backend kvm --interleave", 64, "--interleave: error: the back end does not take this option")
         try expect("run --config vm.yaml --backend simulaton", 64, "--backend: error: unknown back end")
         try expect("replay --backend simulaton t.jsonl", 64, "--backend: error: unknown back end ‘simulaton’")
         try expect("replay --backend simulaton --rules vm.yaml t.jsonl", 64, "--backend: error: unknown back end")
@@ -51,6 +51,16 @@ import Testing
             try expect("check --protocol gmem-v5 --set hold --property '\(text)'", 64, "is empty")
             try expect("trace show --kind '\(text)' t.jsonl", 64, "is empty")
         }
+        try expect("trace show --kind answered,decided,answered t.jsonl", 64, "--kind names ‘answered’ twice")
+        try expect("check --protocol gmem-v5 --set hold --property 'a,a'", 64, "--property names ‘a’ twice")
+        try expect("trace show --who '' t.jsonl", 64, "--who takes a name, and this is empty")
+        for page in ["0x400001", "4097", "x"] {
+            try expect(
+                "trace show --page \(page) t.jsonl",
+                64,
+                "--page takes the address of a page such as 2MiB, not ‘\(page)’"
+            )
+        }
         try expect("trace show --from 2ms --to 1ms t.jsonl", 64, "--from is after --to")
         try expect("run --seed 1 --seed=2", 64, "--seed stands twice")
         try expect("trace show t.jsonl --from 1ms --from 2ms", 64, "--from stands twice")
@@ -65,6 +75,28 @@ import Testing
             #expect(run.code == 0, "\(run.errorText)")
         }
         #expect(try fixture.run("custody run -- -x -x").errorText.contains("-x"), "after -- there are no options")
+    }
+
+    /// What is found wrong once the command runs is shown with how that command is used.
+    @Test(arguments: ["check", "map t.jsonl --line 100000", "map --line 3 s.json"])
+    func whatIsWrongIsShownWithTheUsageOfTheCommand(command: String) throws {
+        let run = try fixture.run("custody \(command)")
+        let name = command.prefix { $0 != " " }
+        let lines = run.errorText.split(separator: "\n")
+        #expect(run.code == 64 && lines.first?.hasPrefix("Error: ") == true, "\(run.errorText)")
+        #expect(lines.contains { $0.hasPrefix("Usage: custody \(name) ") }, "\(run.errorText)")
+        #expect(lines.last == "  See 'custody \(name) --help' for more information.", "\(run.errorText)")
+    }
+
+    /// A word of any length is quoted as far as it helps, and one with nothing in common is not proposed.
+    @Test func aMessageIsAsLongAsItHelps() throws {
+        for mark in ["", "!"] {
+            try fixture.write("backend: \(mark)\(String(repeating: "x", count: 500_000)) y\n", as: "long.yaml")
+            let run = try fixture.run("custody check-config long.yaml")
+            #expect(run.code == 78 && run.errorText.contains("x…’") && run.errorText.count < 1000)
+        }
+        try fixture.write("name: x\nsteps: [{guest: write, at: 2MiB, text: a, wiat: 1}]\n", as: "s.yaml")
+        try expect("run s.yaml", 78, "s.yaml:2:43: error: unknown key ‘wiat’ (accepted: ")
     }
 
     /// A writer that is slow is waited for, and whoever waits is told so: the writer here writes when that is said.

@@ -188,7 +188,11 @@ public struct ConfigurationSection: Sendable {
     /// - Throws: ``ConfigurationError`` for the first key that nobody asked for, with the nearest one that was.
     public consuming func finish() throws(ConfigurationError) {
         for entry in entries where !known.contains(entry.key) {
-            throw ConfigurationError(unknown: "key", entry.key, known: Set(known).sorted(), at: entry.location)
+            let location = entry.location
+            guard location.origin != .option else {
+                throw ConfigurationError("the back end does not take this option", at: location)
+            }
+            throw ConfigurationError(unknown: "key", entry.key, known: Set(known).sorted(), at: location)
         }
     }
 

@@ -4,8 +4,9 @@ enum EditDistance {
     static func nearest(to word: String, in candidates: [String]) -> String? {
         guard word.count <= 64 else { return nil }
         let scored = candidates.map { (candidate: $0, distance: distance(word.lowercased(), $0.lowercased())) }
-        guard let best = scored.min(by: { $0.distance < $1.distance }) else { return nil }
-        return best.distance <= max(2, best.candidate.count / 2) ? best.candidate : nil
+        // A letter at least is meant: a word of two letters is as far from any other of two.
+        let near = scored.filter { $0.distance <= min(max(2, $0.candidate.count / 2), $0.candidate.count - 1) }
+        return near.min { $0.distance < $1.distance }?.candidate
     }
 
     /// What a message about an unknown word asks; nothing where none of `candidates` is near.

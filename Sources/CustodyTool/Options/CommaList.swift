@@ -13,4 +13,16 @@ enum CommaList {
         }
         return names
     }
+
+    /// The same where a name is of use once.
+    ///
+    /// - Throws: `ValidationError` where one is nothing, or stands twice.
+    static func distinctNames(_ text: String, _ option: String) throws -> [String] {
+        let names = try names(text, option)
+        var seen: Set<String> = []
+        if let twice = names.first(where: { !seen.insert($0).inserted }) {
+            throw ValidationError("\(option) names ‘\(twice)’ twice")
+        }
+        return names
+    }
 }

@@ -34,6 +34,8 @@ import Testing
         #expect(monitor.words == [.paused, .arrived(mappings), .resumed])
         #expect(mappings.map(\.range) == backend.layout.regions)
         #expect(mappings[1].address - mappings[0].address == 4 << 20)
+        #expect(code { try backend.addReadOnlyMemory([1], at: GuestPhysicalAddress(32 << 20)) } == .unsupported)
+        #expect(code { try monitor.guest.handBack() } == .unsupported)
         #expect(backend.guestAgent == nil && backend.dirtyLog == nil && backend.processor(0) == nil)
         for mapping in mappings { #expect(try found(monitor, at: mapping.range.address) == monitor.firmware) }
 
@@ -130,6 +132,50 @@ import Testing
         _ = try monitor.lend(tested.mode)
     }
 
+    /// A change that was planned or made before the end does nothing after it: the guest would have memory that goes.
+    @Test(arguments: ModeUnderTest.all, [true, false]) func noChangeComesAfterTheEnd(
+        tested: ModeUnderTest,
+        isMade: Bool
+    )
+        throws
+    {
+        let monitor = try HostingMonitor(tested)
+        let backend = try monitor.lend(tested.mode)
+        let range = try PageRange(AdoptionTests.page.page)
+        var code: BackendError.Code?
+        if isMade {
+            let committed = try backend.commitOnly(range, from: .shared, to: .host)
+            backend.shutDown()
+            do throws(BackendError) { try backend.undo(committed) } catch { code = error.code }
+        } else {
+            try backend.change(range, from: .shared, to: .host)
+            let change = OwnershipChange(range: range, from: .host, to: .shared, initiator: .host)
+            let prepared = try backend.prepare(change)
+            backend.shutDown()
+            do throws(BackendError) { _ = try backend.commit(prepared) } catch { code = error.code }
+        }
+        #expect(code == .lost)
+        #expect(try found(monitor, at: AdoptionTests.page) == nil)
+        #expect(try found(monitor, at: GuestPhysicalAddress(20 << 20)) == nil)
+    }
+
+    /// Nor is memory let go that KVM does not take out of a machine again.
+    @Test(arguments: ModeUnderTest.all) func memoryOfAFailedAdoptionStays(tested: ModeUnderTest) throws {
+        let monitor = try HostingMonitor(tested)
+        let base = monitor.guest.machine.virtualMachine.descriptor.kernel
+        let kernel = FailingKernel(base) { call in
+            switch call {
+            case .ioctl(_, .setUserMemoryRegion, _), .ioctl(_, .setUserMemoryRegion2, _): true
+            default: false
+            }
+        }
+        // The second region does not come, and the first one does not go.
+        kernel.fail(2, always: true)
+        #expect(code { _ = try monitor.lend(tested.mode, kernel: kernel) } == .system)
+        #expect(kernel.failures == 2)
+        #expect(try found(monitor, at: AdoptionTests.page) == monitor.firmware)
+    }
+
     /// Where the processors cannot be taken out, the guest keeps what it has, however long.
     @Test(arguments: ModeUnderTest.all) func memoryThatCannotBeTakenOutStays(tested: ModeUnderTest) throws {
         let monitor = try HostingMonitor(tested)
@@ -204,7 +250,11 @@ import Testing
             machine.descriptor = descriptor
             let error = try #require(try refusal(of: machine, tested, kernel))
             #expect(error.code == .invalidArgument)
-            #expect(error.message == "descriptor \(descriptor) is no virtual machine of KVM's")
+            let isDevice = descriptor == device.descriptor.rawValue
+            #expect(
+                error.message
+                    == "descriptor \(descriptor) is no virtual machine of KVM's\(isDevice ? ", but /dev/kvm" : "")"
+            )
         }
         #expect(monitor.words == [])
     }

@@ -73,12 +73,11 @@ extension KVMBackend {
         do throws(KVMError) {
             tracker = try DirtyTracker(.none, machine: memory.virtualMachine, bounds: layout.bounds)
         } catch { throw BackendError(.system, "the memory cannot be made", cause: error) }
-        let first = UInt32(adopted.addressSpace) << 16 | adopted.slots.lowerBound
         let gate = MonitorGate(adopted.monitor, limit: adopted.pauseLimit)
         let executor = try ThreadExecutor()
         let mappings = memory.mappings(of: layout)
         let slots = try gate.withProcessorsOut { () throws(BackendError) -> SlotMap in
-            var slots = SlotMap(bounds: layout.bounds, firstNumber: first)
+            var slots = SlotMap(bounds: layout.bounds, firstNumber: adopted.slots.lowerBound)
             adopted.monitor.memoryArrives(mappings)
             do throws(KVMError) { try memory.bind(layout, &slots) } catch {
                 adopted.monitor.memoryLeaves(mappings)
@@ -130,20 +129,25 @@ extension KVMBackend {
     /// Takes the memory out of an adopted machine for good. Where that does not succeed the guest may have it still: then it
     /// stays, or the guest would find whatever this process has at its addresses next.
     func takeMemoryOut() {
-        guard ledger.withLock({ !$0.slots.slots.isEmpty }) else { return }
+        let hasSlots = ledger.withLock { ledger in
+            ledger.isClosed = true
+            return !ledger.slots.slots.isEmpty
+        }
+        guard hasSlots else { return }
         do throws(BackendError) {
             try gate.withProcessorsOut { () throws(BackendError) in try removeSlots() }
         } catch {
-            KVMBackend.kept.withLock { $0.append(machine.ram) }
+            machine.keep()
             if let observer = engine.observer { executor.submit { observer.backendLost(error) } }
         }
     }
 
-    /// Memory of back ends that are gone, and that a guest may still have.
-    private static let kept = Locked<[any GuestRAM]>([])
-
     private func removeSlots() throws(BackendError) {
-        for slot in ledger.withLock({ $0.slots.slots }) {
+        let slots = ledger.withLock { ledger in
+            ledger.isClosed = true
+            return ledger.slots.slots
+        }
+        for slot in slots {
             do throws(KVMError) { try machine.virtualMachine.removeSlot(slot.number) } catch {
                 throw BackendError(
                     .system,

@@ -34,8 +34,13 @@ extension KVMBackend {
         holding held: Int?
     ) throws(BackendError) -> Move {
         let slotSteps = try ledger.withLock { ledger in
+            // A change that was planned or made before may come after that.
+            if ledger.isClosed {
+                let lost = engine.lost ?? BackendError(.lost, "the machine does not have the memory any more")
+                return Result<[SlotStep], BackendError>.failure(lost)
+            }
             let steps = ledger.slots.steps(for: range, to: target.backing)
-            guard let steps else { return Result<[SlotStep], BackendError>.failure(KVMBackend.scattered(range)) }
+            guard let steps else { return .failure(KVMBackend.scattered(range)) }
             let growth = SlotMap.growth(of: steps)
             guard let held, !ledger.hasRoom(for: growth, holding: held) else { return .success(steps) }
             return .failure(KVMBackend.noSlots(range))

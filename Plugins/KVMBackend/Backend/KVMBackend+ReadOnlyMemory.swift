@@ -12,8 +12,8 @@ extension KVMBackend {
     ///   - contents: The bytes; the rest of the last page is zeroes.
     ///   - address: Where they are to be: the address of a page, outside of the guest's RAM.
     /// - Throws: `BackendError` with code `invalidArgument` for no bytes, an address within a page, or a place where there
-    ///   is memory or the guest program is at work, with `unsupported` where KVM has no such slots or the machine is adopted, with `resourcesExhausted` where it has none left.
-    ///   Nothing has changed then.
+    ///   is memory or the guest program is at work, with `unsupported` where KVM has no such slots or the machine is
+    ///   adopted, with `resourcesExhausted` where it has none left. Nothing has changed then.
     public func addReadOnlyMemory(
         _ contents: [UInt8],
         at address: GuestPhysicalAddress

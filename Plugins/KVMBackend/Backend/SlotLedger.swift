@@ -16,6 +16,8 @@ struct SlotLedger: Sendable {
     var readOnly: [ReadOnlyMemory] = []
     /// Where there is such memory, or will be in a moment.
     var readOnlyPlaces: [PageRange] = []
+    /// Whether RAM has been taken out of the machine, or is about to be: no slot is made from then on.
+    var isClosed = false
     /// The slots that changes hold which are planned, or made and not final.
     var reserved = 0
 

@@ -6,17 +6,15 @@ public struct AdoptedMachine: Sendable {
     /// The descriptor of the virtual machine (`KVM_CREATE_VM`). The back end has a duplicate, close-on-exec; this one stays the
     /// monitor's.
     public var descriptor: Int32
-    /// The numbers of memory slots that the monitor leaves alone: one for each run of pages in one ownership, and
+    /// The numbers of memory slots, of the address space 0, that the monitor leaves alone: one for each run of pages in one ownership, and
     /// ``spareSlots`` that only a change taken back may use.
     public var slots: ClosedRange<UInt32>
-    /// The address space that the memory is in (the upper half of a slot's number; 1 is system management mode on x86).
-    public var addressSpace: UInt16 = 0
     /// What takes the machine's processors out of the guest.
     public var monitor: any MachineMonitor
     /// How long that may take.
     public var pauseLimit: Duration = .seconds(5)
 
-    /// A machine, with memory in the address space 0 and five seconds for each pause.
+    /// A machine, with five seconds for each pause.
     public init(descriptor: Int32, slots: ClosedRange<UInt32>, monitor: any MachineMonitor) {
         self.descriptor = descriptor
         self.slots = slots

@@ -35,21 +35,17 @@ struct VirtualMachine: ~Copyable, Sendable {
     ///
     /// - Throws: `BackendError` with code `invalidArgument` for a descriptor that is no virtual machine's.
     static func adopted(_ descriptor: Int32, kernel: any Kernel) throws(BackendError) -> VirtualMachine {
-        do throws(KVMError) {
-            let own = try OwnedDescriptor(.duplicate(descriptor), of: kernel)
-            // Virtual machines answer it, and so does the device, which alone tells the version of its interface.
-            try own.request(.checkExtension, UInt(KVMCapability.memorySlots.rawValue))
-            if own.isDevice {
-                throw KVMError(.ioctl(descriptor, .setUserMemoryRegion, argument: 0), .inappropriateIOCTLForDevice)
-            }
-            return VirtualMachine(descriptor: own, nil)
-        } catch {
-            throw BackendError(
-                .invalidArgument,
-                "descriptor \(descriptor) is no virtual machine of KVM's",
-                cause: error
-            )
+        let text = "descriptor \(descriptor) is no virtual machine of KVM's"
+        let own: OwnedDescriptor
+        do throws(KVMError) { own = try OwnedDescriptor(.duplicate(descriptor), of: kernel) } catch {
+            throw BackendError(.invalidArgument, text, cause: error)
         }
+        // Virtual machines answer it, and so does the device, which alone tells the version of its interface.
+        do throws(KVMError) { try own.request(.checkExtension, UInt(KVMCapability.memorySlots.rawValue)) } catch {
+            throw BackendError(.invalidArgument, text, cause: error)
+        }
+        guard !own.isDevice else { throw BackendError(.invalidArgument, text + ", but /dev/kvm") }
+        return VirtualMachine(descriptor: own, nil)
     }
 
     /// The pages below 4 GiB that KVM needs on Intel hardware: a task state segment and an identity map.

@@ -23,7 +23,13 @@ struct MachineMemory: ~Copyable, Sendable {
         self.privatePages = privatePages
     }
 
-    /// Puts all regions into the guest's address space, or none.
+    /// Memory that is not let go.
+    private static let kept = Locked<[any GuestRAM]>([])
+
+    /// Keeps the RAM as long as the process: a guest may have it, and would find whatever is at its addresses next.
+    func keep() { MachineMemory.kept.withLock { $0.append(ram) } }
+
+    /// Puts all regions into the guest's address space, or none. RAM that KVM does not take out again is kept.
     ///
     /// - Parameter slots: Takes their slots.
     func bind(_ layout: GuestMemoryLayout, _ slots: inout SlotMap) throws(KVMError) {
@@ -33,7 +39,7 @@ struct MachineMemory: ~Copyable, Sendable {
             let offset = region.address.rawValue - layout.memoryStart
             do throws(KVMError) { try ram.bind(number, to: region, offset: offset, .shared, in: virtualMachine) } catch
             {
-                for number in bound { try virtualMachine.removeSlot(number) }
+                do throws(KVMError) { for number in bound { try virtualMachine.removeSlot(number) } } catch { keep() }
                 throw error
             }
             bound.append(number)

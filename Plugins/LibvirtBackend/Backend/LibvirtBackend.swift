@@ -234,10 +234,11 @@ public final class LibvirtBackend: MemoryBackend {
         folders.remove(gate: gate)
     }
 
-    /// Drops what is in a module's file, and lets others have it then. One that cannot be emptied stays closed.
+    /// Drops what is in a module's file, and lets others have it then. Where it cannot be emptied, who has kept a name of it finds
+    /// the bytes when this process has ended: the observer is told.
     private func erase(_ module: MemoryModule) {
         do throws(HostError) { try module.erase() } catch {
-            let message = "the file of module \(module.alias) cannot be emptied, and stays closed: \(module.file.path)"
+            let message = "the file of module \(module.alias) cannot be emptied: whoever has another name of it can read it"
             let failure = BackendError(.system, message, range: module.range, cause: error)
             ledger.withLock { $0.observer }?.backendLost(failure)
             return

@@ -150,11 +150,9 @@ extension MemoryModule {
         return nil
     }
 
-    /// Drops the contents of the file; once more where that fails once.
+    /// Drops the contents of the file for good: by a hole, and where the file system makes none, by its end.
     func erase() throws(HostError) {
-        do throws(HostError) { try file.discard(offset: 0, length: file.size) } catch {
-            try file.discard(offset: 0, length: file.size)
-        }
+        do throws(HostError) { try file.discard(offset: 0, length: file.size) } catch { try file.cut() }
     }
 
     /// Opens everything: nobody keeps anybody out any more.

@@ -193,6 +193,11 @@ import Glibc
         try gate.host(.punchHole, path) { Int(clibvirt_discard(descriptor.rawValue, Int(offset), Int(length))) }
     }
 
+    /// Ends the file at its beginning. Nobody finds anything in it any more, and a window on it is of no use.
+    func cut() throws(HostError) {
+        try gate.host(.truncate, path) { Int(ftruncate(descriptor.rawValue, 0)) }
+    }
+
     /// The bytes of memory behind all of the file: what `st_blocks` says.
     func backedBytes() throws(HostError) -> UInt64 {
         var status = stat()

@@ -3,6 +3,7 @@ import Custody
 import CustodyConfiguration
 import CustodyOptions
 import CustodyPolicy
+import Foundation
 import KVMBackend
 
 /// A monitor in C hands a bank of its running guest's memory over, has pages of it converted, and takes it back.
@@ -13,7 +14,11 @@ struct AdoptedVM {
         let description: String
     }
 
-    static func main() throws {
+    static func main() {
+        do { try run() } catch { fail("\(error)") }
+    }
+
+    static func run() throws {
         let path = CommandLine.arguments.dropFirst().first ?? "vmm.yaml"
         let count = CommandLine.arguments.dropFirst(2).first.flatMap { UInt64($0) } ?? 100_000
         let result = machine_start()
@@ -57,4 +62,10 @@ struct AdoptedVM {
         guard machine_device_writes() > writes else { throw Failure(description: "its device hears nothing \(when)") }
         print("the guest goes on \(when)")
     }
+}
+
+/// Ends the program with a message. The guest ends with it.
+func fail(_ message: String) -> Never {
+    print("adopted-vm: \(message)")
+    exit(1)
 }

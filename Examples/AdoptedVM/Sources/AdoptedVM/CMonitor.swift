@@ -17,11 +17,11 @@ final class CMonitor: MachineMonitor {
     /// The bank's bytes go over with it.
     func memoryArrives(_ memory: [HostMapping]) {
         let result = unsafe machine_take_bank(UnsafeMutablePointer(bitPattern: memory[0].address))
-        precondition(result == 0, "the bank's slot cannot be taken away: errno \(-result)")
+        if result != 0 { fail("the bank's slot cannot be taken away: errno \(-result)") }
     }
 
     func memoryLeaves(_ memory: [HostMapping]) {
         let result = unsafe machine_put_bank(UnsafePointer(bitPattern: memory[0].address))
-        precondition(result == 0, "the bank's slot cannot be put back: errno \(-result)")
+        if result != 0 { fail("the bank's slot cannot be put back: errno \(-result)") }
     }
 }

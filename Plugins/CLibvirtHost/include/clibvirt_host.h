@@ -93,8 +93,8 @@ struct clibvirt_process {
 };
 int clibvirt_processes(struct clibvirt_process *list, int capacity);
 /*
- * Opens a file or folder under /proc by its path, or /proc, close-on-exec; EXDEV where something is mounted over part of it, whatever it is: what
- * is there is not what the kernel says.
+ * Opens a file or folder under /proc by its path, or /proc, close-on-exec; EXDEV where something is mounted over part of it,
+ * whatever it is: what is there is not what the kernel says.
  */
 int clibvirt_open_process(const char *path, int flags);
 

@@ -238,7 +238,8 @@ public final class LibvirtBackend: MemoryBackend {
     /// the bytes when this process has ended: the observer is told.
     private func erase(_ module: MemoryModule) {
         do throws(HostError) { try module.erase() } catch {
-            let message = "the file of module \(module.alias) cannot be emptied: whoever has another name of it can read it"
+            let message =
+                "the file of module \(module.alias) cannot be emptied: whoever has another name of it can read it"
             let failure = BackendError(.system, message, range: module.range, cause: error)
             ledger.withLock { $0.observer }?.backendLost(failure)
             return
